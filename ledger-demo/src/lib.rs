@@ -6,9 +6,14 @@
 //! |---|---|
 //! | [`ledger`] | accounts, transfers and entries over sled: one writer, all or nothing, flushed before acknowledged |
 //! | [`banking`] | what a customer can do: accounts, cash, payments, history, loans, credit score, advice |
+//! | [`caller`] | who is calling, on the gateway's signed word |
 
 pub mod banking;
+pub mod caller;
 pub mod ledger;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod testing;
 
 use std::path::Path;
 use std::sync::Arc;
