@@ -98,7 +98,8 @@ impl Rails {
         let lowest = (before * self.shrink_max).min(before - 1.0).max(self.limit_min);
         let mut ceiling = 1.0_f64;
         let split = PerClass::from_fn(|class| {
-            let share = finite_or(wanted.split[class], finite_or(previous.split[class], DEFAULT_SPLIT[class]));
+            let share =
+                finite_or(wanted.split[class], finite_or(previous.split[class], DEFAULT_SPLIT[class]));
             // Money may always use the whole limit; nobody stands before those who matter more.
             ceiling = if class == Class::MoneyMoving { 1.0 } else { share.clamp(0.0, ceiling) };
             ceiling

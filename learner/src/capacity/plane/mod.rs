@@ -124,7 +124,10 @@ impl<W> Plane<W> {
             floors: AtomicLanes::default(),
             deadlines_ms: AtomicLanes::default(),
             fair: FairShares::default(),
-            queues: Mutex::new(Queues { classes: PerClass::from_fn(|_| ClassQueue::default()), length_max: 0 }),
+            queues: Mutex::new(Queues {
+                classes: PerClass::from_fn(|_| ClassQueue::default()),
+                length_max: 0,
+            }),
             tickets: AtomicU64::new(0),
             config,
             floor_shares: rails.floor,
@@ -235,7 +238,8 @@ impl<W> Plane<W> {
             return true;
         }
         let threshold = f64::from(self.thresholds.load().get(class));
-        let pressed = f64::from(self.held.load().total()) * 2.0 >= threshold || !self.waiting.load().is_empty();
+        let pressed =
+            f64::from(self.held.load().total()) * 2.0 >= threshold || !self.waiting.load().is_empty();
         !pressed || f64::from(held_by_key) < threshold * self.config.fair_share
     }
 
