@@ -2,8 +2,20 @@
 
 #![deny(clippy::indexing_slicing)]
 
+mod command;
+mod decode;
+mod parts;
+mod path;
+mod probe;
+mod script;
+mod sql;
+mod sql_rules;
+mod text;
+
 use crate::features::request::RequestSample;
+use parts::Place;
 use serde::Serialize;
+use text::Hit;
 
 /// Family of an attack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -49,7 +61,7 @@ pub enum Location {
     QueryParameter(String),
     /// A header of this name.
     Header(String),
-    /// A field of a form or JSON body, `a.b.c` for nested ones.
+    /// A field of this name in a form or JSON body.
     BodyField(String),
     /// The body as a whole.
     Body,
@@ -99,7 +111,97 @@ impl Findings {
         self.items.is_empty()
     }
 }
-/// Looks for signs of injection.
-pub fn inspect(_sample: &RequestSample<'_>) -> Findings {
-    Findings::default()
+
+/// Looks for signs of injection in path, parameters, headers and body, in linear time; whole bodies of unknown kind
+/// are looked at as one text. About 20 µs for a kilobyte.
+pub fn inspect(sample: &RequestSample<'_>) -> Findings {
+    let mut inspection = Inspection::default();
+    parts::each(sample, |place, text| inspection.part(place, text));
+    inspection.findings
 }
+
+/// Reads lower-case text.
+type Detect = fn(&[u8]) -> Option<Hit>;
+
+/// What one inspection carries from part to part: the findings, and buffers that are used again.
+#[derive(Default)]
+struct Inspection {
+    findings: Findings,
+    text: Vec<u8>,
+    next: Vec<u8>,
+}
+
+impl Inspection {
+    fn part(&mut self, place: Place<'_>, raw: &[u8]) {
+        if is_plain(raw) {
+            return;
+        }
+        let mut text = std::mem::take(&mut self.text);
+        let mut next = std::mem::take(&mut self.next);
+        let mut layers = usize::from(decode::layer(raw, place.plus(), &mut text));
+        text.make_ascii_lowercase();
+        self.judge(place, &text);
+        // What an application sees after one layer was judged; now what lies under all of them.
+        let mut deeper = false;
+        while layers <= decode::LAYERS_MAX && decode::layer(&text, false, &mut next) {
+            std::mem::swap(&mut text, &mut next);
+            layers += 1;
+            deeper = true;
+        }
+        if deeper {
+            text.make_ascii_lowercase();
+            self.judge(place, &text);
+        }
+        if layers > decode::LAYERS_MAX {
+            self.add(Attack::Other, place, Hit { score: 0.8, matched: "encoded over and over" });
+        }
+        self.text = text;
+        self.next = next;
+    }
+
+    fn judge(&mut self, place: Place<'_>, text: &[u8]) {
+        let detectors: [(Attack, Detect); 5] = [
+            (Attack::Sql, sql::detect),
+            (Attack::Script, script::detect),
+            (Attack::Path, path::detect),
+            (Attack::Command, command::detect),
+            (Attack::Other, probe::detect),
+        ];
+        for (attack, detect) in detectors {
+            if let Some(hit) = detect(text) {
+                self.add(attack, place, hit);
+            }
+        }
+        if let Place::Header("user-agent") = place
+            && let Some(hit) = probe::scanner(text)
+        {
+            self.add(Attack::Other, place, hit);
+        }
+    }
+
+    fn add(&mut self, attack: Attack, place: Place<'_>, hit: Hit) {
+        if let Some(score) = self.findings.scores.get_mut(attack as usize) {
+            *score = score.max(hit.score);
+        }
+        let location = place.location();
+        let items = &mut self.findings.items;
+        let finding = Finding { attack, score: hit.score, location, matched: hit.matched };
+        let known = |item: &Finding| item.attack == attack && item.location == finding.location;
+        let room = items.len() < FINDINGS_MAX;
+        match items.iter_mut().find(|item| known(item)) {
+            Some(item) if item.score < hit.score => *item = finding,
+            Some(_) => {}
+            None if room => items.push(finding),
+            None => {}
+        }
+    }
+}
+
+/// Whether a text is one word, number or identifier, in which nothing can be hidden.
+fn is_plain(text: &[u8]) -> bool {
+    text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b',' | b':' | b'@'))
+        && !text.windows(2).any(|pair| pair == b"--")
+}
+
+#[cfg(test)]
+mod tests;
