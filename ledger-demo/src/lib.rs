@@ -6,9 +6,11 @@
 //! |---|---|
 //! | [`ledger`] | accounts, transfers and entries over sled: one writer, all or nothing, flushed before acknowledged |
 //! | [`banking`] | what a customer can do: accounts, cash, payments, history, loans, credit score, advice |
+//! | [`people`] | who may log in |
 
 pub mod banking;
 pub mod ledger;
+pub mod people;
 
 use std::path::Path;
 use std::sync::Arc;
