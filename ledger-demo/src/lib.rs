@@ -7,10 +7,12 @@
 //! | [`ledger`] | accounts, transfers and entries over sled: one writer, all or nothing, flushed before acknowledged |
 //! | [`banking`] | what a customer can do: accounts, cash, payments, history, loans, credit score, advice |
 //! | [`people`] | who may log in |
+//! | [`web`] | the bank's pages |
 
 pub mod banking;
 pub mod ledger;
 pub mod people;
+pub mod web;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -47,7 +47,8 @@ impl Asset {
     }
 
     fn answer(&self, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
-        let asked_by_version = query.as_deref().and_then(|text| text.strip_prefix("v=")) == Some(&self.version);
+        let asked_by_version =
+            query.as_deref().and_then(|text| text.strip_prefix("v=")) == Some(&self.version);
         let caching =
             if asked_by_version { "public, max-age=31536000, immutable" } else { "public, max-age=300" };
         let tag = format!("\"{}\"", self.version);

@@ -64,9 +64,11 @@ impl IntoResponse for Failure {
                 "We cannot find that",
                 "The page or the account is not there, or it is not yours.",
             ),
-            Self::StaffOnly => {
-                (StatusCode::FORBIDDEN, "For the bank's staff", "This page is open to the bank's staff alone.")
-            }
+            Self::StaffOnly => (
+                StatusCode::FORBIDDEN,
+                "For the bank's staff",
+                "This page is open to the bank's staff alone.",
+            ),
             Self::ForgedForm => (
                 StatusCode::FORBIDDEN,
                 "We did not accept this form",

@@ -14,9 +14,8 @@ use super::WebState;
 /// An HTML page, or the plain answer 500 if its template failed.
 pub fn html(status: StatusCode, rendered: askama::Result<String>) -> Response {
     match rendered {
-        Ok(body) => {
-            (status, [(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))], body).into_response()
-        }
+        Ok(body) => (status, [(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))], body)
+            .into_response(),
         Err(error) => {
             tracing::error!(%error, "a page could not be rendered");
             (StatusCode::INTERNAL_SERVER_ERROR, "This page could not be made.").into_response()
@@ -29,7 +28,9 @@ pub fn html(status: StatusCode, rendered: askama::Result<String>) -> Response {
 ///
 /// # Errors
 /// When an origin has characters that no header may hold.
-pub fn content_security_policy(login_origins: &[String]) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
+pub fn content_security_policy(
+    login_origins: &[String],
+) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
     let mut policy = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
                       frame-ancestors 'none'; form-action 'self'"
         .to_owned();

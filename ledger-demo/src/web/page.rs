@@ -50,11 +50,7 @@ const CUSTOMER_MENU: [MenuGroup; 3] = [
     },
     MenuGroup {
         title: "Planning",
-        items: &[
-            item("/advice", "Spending"),
-            item("/loans", "Loans"),
-            item("/credit-score", "Credit score"),
-        ],
+        items: &[item("/advice", "Spending"), item("/loans", "Loans"), item("/credit-score", "Credit score")],
     },
     MenuGroup {
         title: "Safety",
@@ -90,19 +86,19 @@ impl Page {
         self
     }
 
-    fn failed(&self) -> bool {
+    pub(super) fn failed(&self) -> bool {
         self.has_errors
     }
 
-    fn css_href(&self) -> &'static str {
+    pub(super) fn css_href(&self) -> &'static str {
         assets::css_href()
     }
 
-    fn menu(&self) -> impl Iterator<Item = MenuGroup> {
+    pub(super) fn menu(&self) -> impl Iterator<Item = MenuGroup> {
         CUSTOMER_MENU.into_iter().chain(self.is_staff.then_some(STAFF_MENU))
     }
 
-    fn is_at(&self, path: &str) -> bool {
+    pub(super) fn is_at(&self, path: &str) -> bool {
         self.path == path
     }
 }

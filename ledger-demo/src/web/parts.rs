@@ -207,6 +207,14 @@ impl Errors {
         self
     }
 
+    /// The same for a page that has no such fields to link to.
+    pub fn unlinked(mut self) -> Self {
+        for error in &mut self.0 {
+            error.field = "";
+        }
+        self
+    }
+
     fn of(&self, field: &str) -> Option<&str> {
         self.0.iter().find(|error| error.field == field).map(|error| error.text.as_str())
     }

@@ -21,6 +21,11 @@ const FIELDS_MAX: usize = 32;
 pub struct Fields(Vec<(String, String)>);
 
 impl Fields {
+    /// Just this one field, as a page may start with.
+    pub fn of(name: &str, value: String) -> Self {
+        Self(vec![(name.to_owned(), value)])
+    }
+
     /// The field's text, empty when it was not sent.
     pub fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)

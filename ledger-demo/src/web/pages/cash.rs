@@ -5,17 +5,17 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::super::notice::Notice;
-use super::super::page::Page;
-use super::super::parts::{Errors, Field, Form};
-use super::super::state::one_time_id;
-use super::super::submission::{Fields, Submission};
-use super::super::visitor::Visitor;
-use super::super::{Failure, WebState, amount, headers};
 use super::refusals::{FieldNames, explain};
 use super::{account_choices, after, paying_accounts};
 use crate::banking::{CashRequest, IdempotencyKey};
 use crate::ledger::Account;
+use crate::web::notice::Notice;
+use crate::web::page::Page;
+use crate::web::parts::{Errors, Field, Form};
+use crate::web::state::one_time_id;
+use crate::web::submission::{Fields, Submission};
+use crate::web::visitor::Visitor;
+use crate::web::{Failure, WebState, amount, headers};
 
 /// Which way the money goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! The pages, a file for each part of the menu.
 
 pub mod accounts;
-pub mod admin;
 pub mod advice;
 pub mod cash;
 pub mod connections;

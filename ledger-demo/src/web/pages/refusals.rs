@@ -1,9 +1,9 @@
 //! The ledger's refusals as a customer reads them, at the field that they are about.
 
-use super::super::parts::Errors;
 use super::Failure;
 use crate::banking::BankError;
 use crate::ledger::Refusal;
+use crate::web::parts::Errors;
 
 /// The field names that a form uses for its two accounts.
 pub struct FieldNames {
@@ -22,7 +22,9 @@ pub fn explain(error: BankError, names: &FieldNames) -> Result<Errors, Failure> 
     match error {
         BankError::NotFound => Ok(errors.with(names.debit, "Choose one of your accounts")),
         BankError::NotOffered(reason) => Ok(errors.with("", reason)),
-        BankError::Id(_) => Ok(errors.with("", "This page is out of date. Check your entries and send them again")),
+        BankError::Id(_) => {
+            Ok(errors.with("", "This page is out of date. Check your entries and send them again"))
+        }
         BankError::Refused(refusal) => {
             let (field, text) = told(refusal, names);
             Ok(errors.with(field, text))
