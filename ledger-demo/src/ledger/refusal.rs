@@ -53,6 +53,9 @@ pub enum Refusal {
     /// Post or void of a transfer that was made in one phase.
     #[error("this transfer is not pending")]
     TransferNotPending,
+    /// Only what is posted can be reversed.
+    #[error("this transfer is not posted")]
+    TransferNotPosted,
     /// Posted already.
     #[error("this transfer is posted already")]
     TransferPosted,
@@ -117,6 +120,7 @@ impl Refusal {
             Self::TimeoutInPast => "ledger.timeout_in_past",
             Self::UnknownTransfer => "ledger.unknown_transfer",
             Self::TransferNotPending => "ledger.transfer_not_pending",
+            Self::TransferNotPosted => "ledger.transfer_not_posted",
             Self::TransferPosted => "ledger.transfer_posted",
             Self::TransferVoided => "ledger.transfer_voided",
             Self::TransferExpired => "ledger.transfer_expired",
