@@ -6,8 +6,8 @@
 //! |---|---|
 //! | [`ledger`] | accounts, transfers and entries over sled: one writer, all or nothing, flushed before acknowledged |
 //! | [`banking`] | what a customer can do: accounts, cash, payments, history, loans, credit score, advice |
-//! | [`people`] | who may log in |
-//! | [`web`] | the bank's pages |
+//! | [`people`] | who may log in: usernames, passwords, staff roles |
+//! | [`web`] | the bank's pages, rendered on the server |
 
 pub mod banking;
 pub mod ledger;
