@@ -6,9 +6,13 @@
 //! |---|---|
 //! | [`ledger`] | accounts, transfers and entries over sled: one writer, all or nothing, flushed before acknowledged |
 //! | [`banking`] | what a customer can do: accounts, cash, payments, history, loans, credit score, advice |
+//! | [`people`] | who may log in: usernames, passwords, staff roles |
+//! | [`web`] | the bank's pages, rendered on the server |
 
 pub mod banking;
 pub mod ledger;
+pub mod people;
+pub mod web;
 
 use std::path::Path;
 use std::sync::Arc;
