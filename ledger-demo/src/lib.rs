@@ -8,6 +8,8 @@
 //! | [`banking`] | what a customer can do: accounts, cash, payments, history, loans, credit score, advice |
 //! | [`api`] | the REST API |
 //! | [`caller`] | who is calling, on the gateway's signed word |
+//! | [`seed`] | the demo's customers and their past |
+//! | [`server`] | all of it on a port |
 //! | [`people`] | who may log in: usernames, passwords, staff roles |
 //! | [`web`] | the bank's pages, rendered on the server |
 
@@ -16,6 +18,8 @@ pub mod banking;
 pub mod caller;
 pub mod ledger;
 pub mod people;
+pub mod seed;
+pub mod server;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod testing;
