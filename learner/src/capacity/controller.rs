@@ -19,7 +19,12 @@ pub trait Controller: Send {
     /// Why the last tick decided as it did.
     fn explain(&self) -> Explanation;
 
-    /// What the controller has learnt, if it learns, as bytes for [`q_learning::Artifact`](super::q_learning).
+    /// The reward of the tick that just ended, for controllers that reckon one.
+    fn reward(&self) -> Option<f64> {
+        None
+    }
+
+    /// What the controller has learnt, if it learns, as text for [`q_learning::Artifact`](super::q_learning).
     fn save(&self) -> Option<String> {
         None
     }
