@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::allocation::Allocation;
 use super::observation::Observation;
+use super::q_learning::Artifact;
 
 /// Decides, once a tick, how much the upstream gets and who gets it.
 ///
@@ -24,8 +25,13 @@ pub trait Controller: Send {
         None
     }
 
-    /// What the controller has learnt, if it learns, as text for [`q_learning::Artifact`](super::q_learning).
+    /// What the controller has learnt, if it learns, as the text of an [`Artifact`].
     fn save(&self) -> Option<String> {
+        None
+    }
+
+    /// What the controller has learnt, moved out, for training to go on with.
+    fn into_learnt(self: Box<Self>) -> Option<Artifact> {
         None
     }
 

@@ -19,8 +19,10 @@ pub mod lanes;
 pub mod meter;
 pub mod observation;
 pub mod plane;
+pub mod q_learning;
 pub mod record;
 pub mod sim;
+pub mod train;
 
 pub use allocation::{Allocation, Rails};
 pub use class::{Class, PerClass};

@@ -340,6 +340,13 @@ impl Scenario {
         }
     }
 
+    /// The same scenario with upstreams of other sizes.
+    #[must_use]
+    pub fn with_knee(mut self, knee: [f64; 2]) -> Self {
+        self.upstream.knee = knee;
+        self
+    }
+
     /// The episode of `seed`.
     #[must_use]
     pub fn draw(&self, seed: u64) -> Episode {
