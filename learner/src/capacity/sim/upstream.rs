@@ -19,10 +19,16 @@ pub(super) struct Upstream {
     now_s: f64,
 }
 
-#[derive(Clone, Copy, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, PartialEq)]
 struct Work(f64);
 
 impl Eq for Work {}
+
+impl PartialOrd for Work {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Ord for Work {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
