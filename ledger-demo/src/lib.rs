@@ -6,10 +6,12 @@
 //! |---|---|
 //! | [`ledger`] | accounts, transfers and entries over sled: one writer, all or nothing, flushed before acknowledged |
 //! | [`banking`] | what a customer can do: accounts, cash, payments, history, loans, credit score, advice |
+//! | [`api`] | the REST API |
 //! | [`caller`] | who is calling, on the gateway's signed word |
 //! | [`people`] | who may log in: usernames, passwords, staff roles |
 //! | [`web`] | the bank's pages, rendered on the server |
 
+pub mod api;
 pub mod banking;
 pub mod caller;
 pub mod ledger;
