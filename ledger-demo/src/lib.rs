@@ -7,9 +7,11 @@
 //! | [`ledger`] | accounts, transfers and entries over sled: one writer, all or nothing, flushed before acknowledged |
 //! | [`banking`] | what a customer can do: accounts, cash, payments, history, loans, credit score, advice |
 //! | [`people`] | who may log in: usernames, passwords, staff roles |
+//! | [`idp`] | the OpenID provider: log-in, second factor, consent, tokens, logout |
 //! | [`web`] | the bank's pages, rendered on the server |
 
 pub mod banking;
+pub mod idp;
 pub mod ledger;
 pub mod people;
 pub mod web;
