@@ -1,1 +1,6 @@
-//! Under construction.
+//! The gateway: listeners, the request's journey, stores, and the command line. The only crate that knows Pingora, and
+//! the composition root.
+#![deny(clippy::indexing_slicing)]
+
+pub mod refusal;
+pub mod stages;
