@@ -6,17 +6,23 @@
 //! * [`control_loop`] joins these for one pool and keeps the record of every decision.
 //! * [`sim`] is the discrete-event simulator in which controllers are compared and trained.
 
+pub mod aimd;
 pub mod allocation;
+pub mod base;
 pub mod class;
 pub mod config;
 pub mod control_loop;
 pub mod controller;
 pub mod fixed;
+pub mod gradient2;
 pub mod lanes;
 pub mod meter;
 pub mod observation;
 pub mod plane;
+pub mod q_learning;
 pub mod record;
+pub mod sim;
+pub mod train;
 
 pub use allocation::{Allocation, Rails};
 pub use class::{Class, PerClass};

@@ -90,11 +90,16 @@ fn read_request(idp: &Idp, params: &Params) -> Result<AuthorizationRequest, Refu
 }
 
 /// Logs in first where that is needed, else goes on with the session that is there.
-fn begin(idp: &Idp, headers: &HeaderMap, request: AuthorizationRequest) -> Result<Response, IdpError> {
+fn begin(idp: &Idp, headers: &HeaderMap, mut request: AuthorizationRequest) -> Result<Response, IdpError> {
     let now_ms = idp.now_ms();
     let secret = idp.cookies.read(headers, SESSION);
     let session = secret.as_deref().and_then(|secret| idp.sessions.get(secret, now_ms));
+    let known = session.as_ref().map(|session| session.username.clone());
     let usable = session.filter(|session| !needs_login(&request, session, now_ms));
+    if usable.is_none() && request.login_hint.is_none() {
+        // Somebody who has to log in again finds the name already there.
+        request.login_hint = known;
+    }
     match (usable, secret) {
         (Some(session), Some(secret)) => {
             let login = LoggedIn { username: session.username, secret, acr: ACR_TWO_FACTORS };
