@@ -9,11 +9,13 @@
 //! | [`api`] | the REST API |
 //! | [`caller`] | who is calling, on the gateway's signed word |
 //! | [`people`] | who may log in: usernames, passwords, staff roles |
+//! | [`idp`] | the OpenID provider: log-in, second factor, consent, tokens, logout |
 //! | [`web`] | the bank's pages, rendered on the server |
 
 pub mod api;
 pub mod banking;
 pub mod caller;
+pub mod idp;
 pub mod ledger;
 pub mod people;
 #[cfg(test)]
