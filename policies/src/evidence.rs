@@ -1,6 +1,6 @@
 //! What the stages found out about a request.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::name::Name;
 
@@ -72,10 +72,21 @@ pub struct Score {
 pub struct Contribution {
     /// Feature name.
     pub feature: Name,
-    /// The feature's value.
+    /// The feature's value; not a number where it is missing, which JSON writes as `null`.
+    #[serde(deserialize_with = "number_or_nan")]
     pub value: f64,
     /// Signed contribution in the model's own unit (log-odds, or scaled error).
+    #[serde(deserialize_with = "number_or_nan")]
     pub weight: f64,
+}
+
+fn number_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Option::deserialize(deserializer).map(|value| value.unwrap_or(f64::NAN))
+}
+
+pub(crate) fn numbers_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+    let values: Vec<Option<f64>> = Vec::deserialize(deserializer)?;
+    Ok(values.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect())
 }
 
 /// Kinds of attack that the lexical inspection knows.

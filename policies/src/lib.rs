@@ -5,17 +5,28 @@
 //! must provide (stores, clocks) stands in [`ports`] as traits.
 #![deny(clippy::indexing_slicing)]
 
+pub mod chain;
+pub mod compile;
+pub mod document;
 pub mod evidence;
+pub mod expression;
 pub mod facts;
 pub mod name;
 pub mod outcome;
+pub mod policy;
 pub mod ports;
+mod probes;
+pub mod pseudonym;
 pub mod record;
+pub mod variables;
 pub mod verdict;
 
+pub use document::DocumentError;
 pub use evidence::Evidence;
 pub use facts::Facts;
 pub use name::Name;
 pub use outcome::Outcome;
+pub use policy::Policy;
+pub use pseudonym::Pseudonymizer;
 pub use record::DecisionRecord;
 pub use verdict::{Reason, Verdict};

@@ -29,6 +29,9 @@ pub struct Verdict {
     pub reasons: Vec<Reason>,
     /// What rules in shadow would have said; they never change the outcome.
     pub shadow: Vec<Reason>,
+    /// Rules that could not be evaluated and asked for their `on_error` outcome instead.
+    #[serde(default)]
+    pub failures: u16,
 }
 
 impl Verdict {
@@ -38,7 +41,7 @@ impl Verdict {
             b.outcome.cmp(&a.outcome).then(b.precedence.cmp(&a.precedence)).then(a.code.cmp(&b.code))
         });
         let outcome = reasons.first().map_or(Outcome::Allow, |r| r.outcome);
-        Self { outcome, reasons, shadow }
+        Self { outcome, reasons, shadow, failures: 0 }
     }
 
     /// The reason that leads.

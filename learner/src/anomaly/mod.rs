@@ -1,0 +1,109 @@
+//! Inline anomaly score of a request: an autoencoder that knows normal traffic only.
+
+#![deny(clippy::indexing_slicing)]
+
+mod model;
+
+pub use crate::fraud::Unavailable;
+pub use model::{AnomalyModel, Dense, Transform};
+
+use crate::artifact::{self, Artifact, ArtifactError, Kind, Manifest};
+use crate::features::request::{self, COUNT, RequestSample};
+use crate::lexical::Findings;
+use serde::Serialize;
+use std::path::Path;
+
+/// How many contributions a score names.
+pub const TOP: usize = 4;
+
+/// One feature's share in the reconstruction error.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Contribution {
+    /// Index into [`request::FEATURES`].
+    pub feature: usize,
+    /// Squared, scaled error of this feature, 0 or more.
+    pub error: f32,
+}
+
+/// How unlike normal traffic a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct AnomalyScore {
+    /// Share of normal validation traffic that is less unusual, 0 to 1; 0.99 is passed by one normal request in 100.
+    /// Beyond all of it the score goes on rising towards 1.
+    pub percentile: f64,
+    /// Mean squared error of the reconstruction, scaled per feature; about 1 for normal traffic.
+    pub error: f32,
+    /// The largest contributions, largest first.
+    pub contributions: [Contribution; TOP],
+}
+
+/// A loaded autoencoder. Scoring works on the stack alone.
+#[derive(Debug, Clone)]
+pub struct AnomalyScorer {
+    model: AnomalyModel,
+    manifest: Manifest,
+    digest: String,
+}
+
+impl AnomalyScorer {
+    /// Loads from a model directory or an artifact file.
+    ///
+    /// # Errors
+    /// An [`ArtifactError`] by name.
+    pub fn load(path: &Path) -> Result<Self, ArtifactError> {
+        Self::from_bytes(&artifact::read(path)?)
+    }
+
+    /// Loads from an artifact's bytes.
+    ///
+    /// # Errors
+    /// An [`ArtifactError`] by name.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ArtifactError> {
+        let Artifact { manifest, model } =
+            artifact::from_bytes::<AnomalyModel>(bytes, Kind::Anomaly, &request::schema_hash())?;
+        model.check().map_err(ArtifactError::Malformed)?;
+        Ok(Self { model, manifest, digest: artifact::digest(bytes) })
+    }
+
+    /// Scores a request with what [`crate::lexical::inspect`] found in it.
+    ///
+    /// # Errors
+    /// [`Unavailable`] where a value is not a number; never panics.
+    pub fn score(
+        &self,
+        sample: &RequestSample<'_>,
+        findings: &Findings,
+    ) -> Result<AnomalyScore, Unavailable> {
+        self.score_vector(&request::vector(sample, findings))
+    }
+
+    /// Scores a vector as [`request::vector`] makes it.
+    ///
+    /// # Errors
+    /// [`Unavailable`] for infinities, or `NaN` where a feature cannot be missing.
+    pub fn score_vector(&self, vector: &[f32; COUNT]) -> Result<AnomalyScore, Unavailable> {
+        self.model.score(vector)
+    }
+
+    /// Where the model comes from.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// SHA-256 of the artifact; decision records name it.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+}
+
+/// What is unusual about a request, in words, strongest first.
+pub fn sentences(score: &AnomalyScore) -> Vec<String> {
+    let unusual = score.contributions.iter().filter(|contribution| contribution.error > 1.0);
+    unusual
+        .filter_map(|contribution| request::FEATURES.get(contribution.feature))
+        .map(|spec| format!("unusual {}", spec.meaning))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Pages for everybody: the front page and registration.
+
+use askama::Template;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use http::StatusCode;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::after;
+use crate::banking::OpenAccount;
+use crate::ledger::{AccountKind, Currency, CustomerId};
+use crate::people::{
+    FULL_NAME_BYTES_MAX, NewPerson, PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, PersonId, RegisterError,
+};
+use crate::web::notice::Notice;
+use crate::web::page::Page;
+use crate::web::parts::{Errors, Field, Form};
+use crate::web::submission::{Fields, PublicSubmission};
+use crate::web::visitor::Visitor;
+use crate::web::{Failure, WebState, headers};
+
+#[derive(Template)]
+#[template(path = "landing.html")]
+struct Landing {
+    page: Page,
+}
+
+#[derive(Template)]
+#[template(path = "register.html")]
+struct Registration {
+    page: Page,
+    errors: Errors,
+    form: Form,
+}
+
+/// The query after a redirect.
+#[derive(Debug, Deserialize)]
+pub struct Done {
+    done: Option<String>,
+}
+
+/// `GET /`
+pub async fn landing(visitor: Result<Visitor, Failure>, Query(query): Query<Done>) -> Response {
+    if visitor.is_ok() {
+        return Redirect::to("/accounts").into_response();
+    }
+    let page = Page::public("A bank behind a gate", "/").done(query.done.as_deref());
+    headers::html(StatusCode::OK, Landing { page }.render())
+}
+
+/// `GET /register`
+pub async fn registration(State(web): State<WebState>) -> Response {
+    render(&web, &Fields::default(), Errors::default())
+}
+
+/// `POST /register`
+pub async fn register(State(web): State<WebState>, sent: PublicSubmission) -> Result<Response, Failure> {
+    let fields = sent.fields;
+    let password = fields.get("password");
+    if password != fields.get("password_again") {
+        let errors = Errors::default().with("password_again", "The two passwords are not the same");
+        return Ok(render(&web, &fields, errors));
+    }
+    let new = NewPerson {
+        username: fields.get("username").to_owned(),
+        password: SecretString::from(password.to_owned()),
+        full_name: fields.get("full_name").trim().to_owned(),
+    };
+    match enter(&web, new).await? {
+        Ok(person) => {
+            open_first_account(&web, &person).await?;
+            Ok(after("/", Notice::Registered))
+        }
+        Err(error) => Ok(render(&web, &fields, explain(&error)?)),
+    }
+}
+
+/// Hashing blocks for tens of milliseconds, so it happens on a thread for that, a few at a time.
+async fn enter(web: &WebState, new: NewPerson) -> Result<Result<PersonId, RegisterError>, Failure> {
+    let _place = web.registration_place()?;
+    let (people, now_ms) = (web.people().clone(), web.now_ms());
+    tokio::task::spawn_blocking(move || people.register(new, now_ms)).await.map_err(|_| Failure::Unavailable)
+}
+
+async fn open_first_account(web: &WebState, person: &PersonId) -> Result<(), Failure> {
+    let customer = CustomerId::new(person.to_string()).map_err(|_| Failure::Unavailable)?;
+    let request = OpenAccount {
+        kind: AccountKind::Current,
+        name: "Current account".to_owned(),
+        currency: Currency::EUR,
+    };
+    web.bank().open_account(&customer, request, web.now_ms()).await?;
+    Ok(())
+}
+
+fn explain(error: &RegisterError) -> Result<Errors, Failure> {
+    let field = match error {
+        RegisterError::Username(_) | RegisterError::Taken => "username",
+        RegisterError::Password => "password",
+        RegisterError::FullName => "full_name",
+        RegisterError::Directory(cause) => {
+            tracing::error!(%cause, "a registration failed");
+            return Err(Failure::Unavailable);
+        }
+    };
+    let text = match error {
+        RegisterError::Username(_) => {
+            "Choose a username of 3 to 32 small letters, digits, - or _ that begins with a letter".to_owned()
+        }
+        RegisterError::Taken => "This username is taken, please choose another".to_owned(),
+        RegisterError::Password => {
+            format!("Choose a password of {PASSWORD_BYTES_MIN} to {PASSWORD_BYTES_MAX} characters")
+        }
+        _ => format!("Enter your name, at most {FULL_NAME_BYTES_MAX} characters"),
+    };
+    Ok(Errors::default().with(field, text))
+}
+
+fn render(web: &WebState, fields: &Fields, errors: Errors) -> Response {
+    let form = Form::new("/register", web.public_form_token(), "Become a customer")
+        .field(
+            Field::text("full_name", "Your name", FULL_NAME_BYTES_MAX)
+                .autocomplete("name")
+                .value(fields.get("full_name"))
+                .checked(&errors),
+        )
+        .field(
+            Field::text("username", "Username", 32)
+                .hint("3 to 32 small letters, digits, - or _. It cannot be changed later.")
+                .autocomplete("username")
+                .value(fields.get("username"))
+                .checked(&errors),
+        )
+        .field(
+            Field::new_password("password", "Password", PASSWORD_BYTES_MAX)
+                .hint(format!("At least {PASSWORD_BYTES_MIN} characters. A few words that you do not use elsewhere are best."))
+                .checked(&errors),
+        )
+        .field(
+            Field::new_password("password_again", "The same password again", PASSWORD_BYTES_MAX)
+                .checked(&errors),
+        );
+    let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let page = Page::public("Become a customer", "/register").with_errors(!errors.is_empty());
+    headers::html(status, Registration { page, errors, form }.render())
+}

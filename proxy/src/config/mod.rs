@@ -1,0 +1,213 @@
+//! Configuration: one TOML file, read into raw sections, turned once into checked types.
+//!
+//! The rest of the program sees only [`Config`]. Every error names file, line and column and says what to do.
+
+mod check;
+mod location;
+mod raw;
+mod routes;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use learner::capacity::Class;
+use policies::Name;
+
+pub use location::{At, Problem, Problems};
+pub use routes::{RouteTable, Routed};
+
+use crate::stages::identity::{ApplicationIdentity, IssuerConfig, Requirement};
+use crate::stages::limits::Rate;
+use crate::stages::normalize::HeadLimits;
+use crate::stages::transfer::TransferMapping;
+
+/// The whole checked configuration.
+#[derive(Debug)]
+pub struct Config {
+    /// The process.
+    pub server: Server,
+    /// Where clients connect.
+    pub listeners: Vec<Listener>,
+    /// The admin API and console.
+    pub admin: Option<Admin>,
+    /// Where scrapers connect.
+    pub observe: Option<SocketAddr>,
+    /// Limits on addresses and on heads.
+    pub limits: Limits,
+    /// Model artifacts.
+    pub models: Models,
+    /// Past transfers to learn customers' habits from at the first start.
+    pub backfill: Option<PathBuf>,
+    /// The policy document.
+    pub policy: PathBuf,
+    /// Trusted issuers of identities.
+    pub issuers: Vec<IssuerConfig>,
+    /// What stands behind the gateway.
+    pub applications: Vec<Application>,
+}
+
+/// The process.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Logs, keys and stores.
+    pub data_dir: PathBuf,
+    /// Threads that serve requests.
+    pub threads: usize,
+    /// Time that open requests get when the process is told to end.
+    pub grace: Duration,
+    /// Hours to add to UTC for the rules' hour of the day.
+    pub utc_offset_hours: i32,
+}
+
+/// A place where clients connect.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Address to bind.
+    pub address: SocketAddr,
+    /// Certificate and key; plain HTTP without.
+    pub tls: Option<Tls>,
+}
+
+/// A listener's certificate.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// PEM chain, leaf first.
+    pub certificate: PathBuf,
+    /// PEM private key.
+    pub key: PathBuf,
+}
+
+/// The admin listener.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Address to bind.
+    pub address: SocketAddr,
+    /// Issuer of staff tokens.
+    pub issuer: String,
+    /// Audience that staff tokens must name.
+    pub audience: String,
+    /// Client id with which the console logs people in.
+    pub client_id: String,
+    /// URL under which browsers reach the console.
+    pub external_url: url::Url,
+}
+
+/// Limits that hold before an application is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Requests an address may make.
+    pub address: Rate,
+    /// Addresses remembered at most.
+    pub addresses_max: usize,
+    /// Open connections from one address.
+    pub connections_per_address: u32,
+    /// Open connections altogether.
+    pub connections_max: u32,
+    /// A request's header section must be complete this long after its connection is ready for it.
+    pub header_timeout: Duration,
+    /// A body that is read for inspection must be complete in this time.
+    pub body_timeout: Duration,
+    /// Bounds of the header section.
+    pub head: HeadLimits,
+}
+
+/// Model artifacts.
+#[derive(Clone, Debug, Default)]
+pub struct Models {
+    /// Fraud model.
+    pub fraud: Option<PathBuf>,
+    /// Anomaly model.
+    pub anomaly: Option<PathBuf>,
+    /// Trained capacity table.
+    pub capacity: Option<PathBuf>,
+}
+
+/// One application behind the gateway.
+#[derive(Debug)]
+pub struct Application {
+    /// Its name in records and metrics.
+    pub name: Name,
+    /// Host names, lower case, with port where it is not the scheme's own.
+    pub hosts: Vec<String>,
+    /// URL under which clients reach it.
+    pub external_url: url::Url,
+    /// Where it is.
+    pub upstream: Upstream,
+    /// Who may log in, and how.
+    pub identity: Option<ApplicationIdentity>,
+    /// Its routes.
+    pub routes: RouteTable,
+    /// Requests that one customer and one client may make.
+    pub customer: Option<Rate>,
+    /// Requests that one client may make.
+    pub client: Option<Rate>,
+}
+
+/// An application's servers.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Their addresses.
+    pub peers: Vec<SocketAddr>,
+    /// TLS to them: the name their certificate must carry.
+    pub tls_name: Option<String>,
+    /// Path that answers 200 when a server is well; a TCP connect without.
+    pub health_path: Option<String>,
+    /// Time to connect.
+    pub connect_timeout: Duration,
+    /// Time between two reads of an answer.
+    pub read_timeout: Duration,
+    /// Permits in flight that the operator believes the servers bear, a start for the controller.
+    pub capacity_guess: u16,
+    /// Controller of the pool's capacity.
+    pub controller: String,
+}
+
+/// One route of an application.
+#[derive(Debug)]
+pub struct Route {
+    /// Its name in rules, records and metrics.
+    pub name: Name,
+    /// Methods it takes; empty: all but TRACE and CONNECT.
+    pub methods: Vec<http::Method>,
+    /// Capacity class once the caller is known.
+    pub class: Class,
+    /// Who may come in.
+    pub requirement: Requirement,
+    /// Rate of the whole route.
+    pub rate: Option<Rate>,
+    /// Largest body, bytes.
+    pub body_bytes_max: usize,
+    /// Whether the body is read and inspected before anything is forwarded.
+    pub inspect: bool,
+    /// How the body says what is to be transferred.
+    pub transfer: Option<TransferMapping>,
+    /// Scores are told to the upstream in header fields and never refuse.
+    pub score_only: bool,
+    /// Where a browser goes on after a step-up on this route.
+    pub step_up_return: Option<String>,
+}
+
+impl Config {
+    /// Reads and checks `file`. Relative paths in it are relative to its folder.
+    ///
+    /// # Errors
+    /// Every problem found, each with its place.
+    pub fn load(file: &Path) -> Result<Self, Problems> {
+        let text = std::fs::read_to_string(file).map_err(|e| {
+            Problems::one(file, Problem::file(format!("cannot be read: {e}"), "name an existing TOML file with --config"))
+        })?;
+        Self::parse(&text, file)
+    }
+
+    /// Checks `text`, which came from `file`.
+    ///
+    /// # Errors
+    /// Every problem found, each with its place.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, Problems> {
+        let folder = file.parent().unwrap_or_else(|| Path::new("."));
+        let located = |problems| Problems::locate(file, text, problems);
+        let raw: raw::File = toml::from_str(text).map_err(|e| Problems::syntax(file, text, &e))?;
+        check::config(raw, folder).map_err(located)
+    }
+}

@@ -1,0 +1,227 @@
+//! The file as it is written. Nothing outside this folder sees these types.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::stages::identity::config::{RawApplicationIdentity, RawIssuer};
+use crate::stages::transfer::{AmountUnit, BodyFormat};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    #[serde(default)]
+    pub server: Server,
+    pub listeners: Vec<Listener>,
+    pub admin: Option<Admin>,
+    pub observe: Option<Observe>,
+    #[serde(default)]
+    pub limits: Limits,
+    #[serde(default)]
+    pub models: Models,
+    pub policy: PolicyFile,
+    #[serde(default)]
+    pub issuers: Vec<RawIssuer>,
+    pub applications: Vec<Application>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    pub data_dir: PathBuf,
+    pub threads: usize,
+    pub grace_s: u64,
+    pub utc_offset_hours: i32,
+    pub backfill: Option<PathBuf>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { data_dir: "gatehouse-data".into(), threads: 2, grace_s: 10, utc_offset_hours: 0, backfill: None }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    pub address: SocketAddr,
+    pub tls: Option<Tls>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    pub address: SocketAddr,
+    pub issuer: String,
+    pub audience: String,
+    pub client_id: String,
+    pub external_url: url::Url,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Observe {
+    pub address: SocketAddr,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    pub per_second: u32,
+    pub burst: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    pub address: Rate,
+    pub addresses_max: usize,
+    pub connections_per_address: u32,
+    pub connections_max: u32,
+    pub header_timeout_ms: u64,
+    pub body_timeout_ms: u64,
+    pub header_bytes_max: usize,
+    pub header_fields_max: usize,
+    pub target_bytes_max: usize,
+    pub query_parameters_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            address: Rate { per_second: 200, burst: 400 },
+            addresses_max: 1_000_000,
+            connections_per_address: 256,
+            connections_max: 20_000,
+            header_timeout_ms: 10_000,
+            body_timeout_ms: 10_000,
+            header_bytes_max: 32 * 1024,
+            header_fields_max: 100,
+            target_bytes_max: 8 * 1024,
+            query_parameters_max: 200,
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Models {
+    pub fraud: Option<PathBuf>,
+    pub anomaly: Option<PathBuf>,
+    pub capacity: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyFile {
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Application {
+    pub name: String,
+    pub hosts: Vec<String>,
+    pub external_url: url::Url,
+    pub upstream: Upstream,
+    pub identity: Option<RawApplicationIdentity>,
+    pub customer: Option<Rate>,
+    pub client: Option<Rate>,
+    pub routes: Vec<Route>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    pub peers: Vec<SocketAddr>,
+    pub tls_name: Option<String>,
+    pub health_path: Option<String>,
+    #[serde(default = "Upstream::connect_timeout_ms")]
+    pub connect_timeout_ms: u64,
+    #[serde(default = "Upstream::read_timeout_ms")]
+    pub read_timeout_ms: u64,
+    #[serde(default = "Upstream::capacity_guess")]
+    pub capacity_guess: u16,
+    #[serde(default = "Upstream::controller")]
+    pub controller: String,
+}
+
+impl Upstream {
+    fn connect_timeout_ms() -> u64 {
+        1_000
+    }
+    fn read_timeout_ms() -> u64 {
+        30_000
+    }
+    fn capacity_guess() -> u16 {
+        64
+    }
+    fn controller() -> String {
+        "q-learning".to_owned()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClassName {
+    MoneyMoving,
+    AuthenticatedRead,
+    Anonymous,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccessName {
+    Public,
+    Optional,
+    Required,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    pub name: String,
+    pub paths: Vec<String>,
+    #[serde(default)]
+    pub methods: Vec<String>,
+    pub access: AccessName,
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    #[serde(default)]
+    pub acr_values: Vec<String>,
+    pub max_auth_age_s: Option<i64>,
+    pub class: Option<ClassName>,
+    pub rate: Option<Rate>,
+    pub body_bytes_max: Option<usize>,
+    #[serde(default = "Route::inspect")]
+    pub inspect: bool,
+    pub transfer: Option<Transfer>,
+    #[serde(default)]
+    pub score_only: bool,
+    pub step_up_return: Option<String>,
+}
+
+impl Route {
+    fn inspect() -> bool {
+        true
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transfer {
+    pub format: BodyFormat,
+    pub from: String,
+    pub to: String,
+    pub amount: String,
+    pub currency: String,
+    pub unit: AmountUnit,
+}

@@ -1,0 +1,169 @@
+//! Metrics: handles are made once and kept, because a look-up by labels costs more than counting.
+
+use policies::Outcome;
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+use crate::refusal::Reason;
+
+/// The stages whose time is measured, in order.
+pub const STAGES: [&str; 7] =
+    ["admission", "normalize", "identity", "limits", "inspection", "transfer", "decision"];
+
+/// Every metric of the gateway.
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    stages: Vec<Histogram>,
+    refusals: IntCounterVec,
+    /// Anomaly scores given.
+    pub anomaly_score: Histogram,
+    /// Fraud scores given.
+    pub fraud_score: Histogram,
+    /// Scores that could not be given, by model.
+    pub score_unavailable: IntCounterVec,
+    /// Permits held, by pool and class.
+    pub capacity_permits: IntGaugeVec,
+    /// Admitted and shed, by pool and class: gauges that mirror the pool's own counters.
+    pub capacity_admitted: IntGaugeVec,
+    /// Shed requests by class.
+    pub shed: IntCounterVec,
+    /// Age of each issuer's keys.
+    pub jwks_age: IntGaugeVec,
+    /// Records not yet on disk, as seconds.
+    pub audit_lag: prometheus::Gauge,
+    /// Records lost or refused by the log.
+    pub audit_failures: IntGauge,
+    /// Verified-token memory.
+    pub remembered_tokens: IntGaugeVec,
+    /// Healthy peers by application.
+    pub upstream_healthy: IntGaugeVec,
+    /// Open client connections.
+    pub connections: IntGauge,
+    /// Connections refused before they were read.
+    pub connections_refused: IntCounter,
+    /// Stages that panicked.
+    pub panics: IntCounter,
+    /// Policy rules that failed at run time.
+    pub rule_failures: IntCounter,
+    /// Reloads by result.
+    pub reloads: IntCounterVec,
+}
+
+/// Counters of one route, by outcome.
+#[derive(Clone)]
+pub struct RouteMetrics {
+    by_outcome: [IntCounter; Outcome::ALL.len()],
+    duration: Histogram,
+}
+
+impl RouteMetrics {
+    /// Counts one request that ended.
+    pub fn count(&self, outcome: Outcome, seconds: f64) {
+        if let Some(counter) = self.by_outcome.get(outcome as usize) {
+            counter.inc();
+        }
+        self.duration.observe(seconds);
+    }
+}
+
+/// Request durations: half a millisecond to ten seconds.
+const DURATION_BUCKETS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Stage durations: a microsecond to 50 ms.
+const STAGE_BUCKETS: &[f64] = &[1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 0.05];
+/// Scores, finer where thresholds lie.
+const SCORE_BUCKETS: &[f64] = &[0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0];
+
+impl Metrics {
+    /// All metrics, registered.
+    ///
+    /// # Errors
+    /// A name registered twice: a defect that the first start shows.
+    pub fn new() -> prometheus::Result<Self> {
+        let r = Registry::new();
+        let durations = histograms(&r, "gatehouse_request_duration_seconds", "Entry to last byte", &["app", "route"], DURATION_BUCKETS)?;
+        let by_stage = histograms(&r, "gatehouse_stage_duration_seconds", "Time in a stage", &["stage"], STAGE_BUCKETS)?;
+        let refusals = counters(&r, "gatehouse_refusals_total", "Requests refused by a stage", &["reason"])?;
+        for reason in Reason::ALL {
+            refusals.with_label_values(&[reason.row().code]);
+        }
+        Ok(Self {
+            requests: counters(&r, "gatehouse_requests_total", "Requests that ended", &["app", "route", "outcome"])?,
+            durations,
+            stages: STAGES.iter().map(|s| by_stage.with_label_values(&[s])).collect(),
+            refusals,
+            anomaly_score: histogram(&r, "gatehouse_anomaly_score", "Anomaly scores given", SCORE_BUCKETS)?,
+            fraud_score: histogram(&r, "gatehouse_fraud_score", "Fraud scores given", SCORE_BUCKETS)?,
+            score_unavailable: counters(&r, "gatehouse_score_unavailable_total", "Scores that could not be given", &["model"])?,
+            capacity_permits: gauges(&r, "gatehouse_capacity_permits", "Permits held", &["pool", "class"])?,
+            capacity_admitted: gauges(&r, "gatehouse_capacity_limit", "Threshold in force", &["pool", "class"])?,
+            shed: counters(&r, "gatehouse_shed_total", "Requests without a permit", &["class"])?,
+            jwks_age: gauges(&r, "gatehouse_jwks_age_seconds", "Age of an issuer's keys", &["issuer"])?,
+            audit_lag: register(&r, prometheus::Gauge::new("gatehouse_audit_lag_seconds", "Age of the oldest record not on disk")?)?,
+            audit_failures: register(&r, IntGauge::new("gatehouse_audit_failures", "Records that the log could not take")?)?,
+            remembered_tokens: gauges(&r, "gatehouse_remembered_tokens", "Verified-token memory: held, hits, misses", &["what"])?,
+            upstream_healthy: gauges(&r, "gatehouse_upstream_healthy", "Healthy peers", &["app"])?,
+            connections: register(&r, IntGauge::new("gatehouse_connections", "Open client connections")?)?,
+            connections_refused: register(&r, IntCounter::new("gatehouse_connections_refused_total", "Connections refused")?)?,
+            panics: register(&r, IntCounter::new("gatehouse_stage_panics_total", "Requests ended by a defect")?)?,
+            rule_failures: register(&r, IntCounter::new("gatehouse_rule_failures_total", "Rules that failed at run time")?)?,
+            reloads: counters(&r, "gatehouse_reloads_total", "Configuration reloads", &["result"])?,
+            registry: r,
+        })
+    }
+
+    /// Handles of one route.
+    pub fn route(&self, app: &str, route: &str) -> RouteMetrics {
+        RouteMetrics {
+            by_outcome: Outcome::ALL.map(|o| self.requests.with_label_values(&[app, route, o.name()])),
+            duration: self.durations.with_label_values(&[app, route]),
+        }
+    }
+
+    /// Notes the time a request spent in the stage at `position` of [`STAGES`].
+    pub fn stage(&self, position: usize, seconds: f64) {
+        if let Some(histogram) = self.stages.get(position) {
+            histogram.observe(seconds);
+        }
+    }
+
+    /// Counts a refusal; codes come from the table and from rules, so their number is bounded.
+    pub fn refused(&self, code: &str) {
+        self.refusals.with_label_values(&[code]).inc();
+    }
+
+    /// Everything, in the text format that scrapers read.
+    ///
+    /// # Errors
+    /// A metric that cannot be encoded.
+    pub fn text(&self) -> prometheus::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
+        Ok(out)
+    }
+}
+
+fn register<M: prometheus::core::Collector + Clone + 'static>(registry: &Registry, metric: M) -> prometheus::Result<M> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn counters(r: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+    register(r, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+    register(r, IntGaugeVec::new(Opts::new(name, help), labels)?)
+}
+
+fn histogram(r: &Registry, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<Histogram> {
+    register(r, Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?)
+}
+
+fn histograms(r: &Registry, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> prometheus::Result<HistogramVec> {
+    register(r, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?)
+}

@@ -1,0 +1,7 @@
+//! Transfers: what the body asks for, what is known of the customer, and how likely it is fraud.
+
+mod mapping;
+mod score;
+
+pub use mapping::{AmountUnit, BodyFormat, TransferMapping, intent};
+pub use score::{Assessment, Customers, assess};

@@ -1,0 +1,123 @@
+//! The fraud score of a transfer, against the customer's behaviour profile.
+
+use http::request::Parts;
+use learner::features::transfer::{FEATURES, TransferEvent, vector};
+use learner::fraud::{FraudScorer, sentences};
+use learner::profiles::{ProfileView, Profiles};
+use policies::evidence::{Behaviour, Contribution, Score, Scored, Unavailability};
+use policies::facts::{Credential, Identity, TransferIntent};
+use policies::record::Pseudonym;
+use policies::{Name, Pseudonymizer};
+
+/// Makes the keyed identifiers under which behaviour is remembered; stable over restarts, meaningless without the key.
+#[derive(Clone)]
+pub struct Customers {
+    pseudonyms: Pseudonymizer,
+    utc_offset_min: i16,
+}
+
+impl Customers {
+    /// Keyed like the decision record; the bank's local time is `utc_offset_hours` ahead of UTC.
+    pub fn new(pseudonyms: Pseudonymizer, utc_offset_hours: i32) -> Self {
+        let utc_offset_min = i16::try_from(utc_offset_hours.clamp(-14, 14) * 60).unwrap_or_default();
+        Self { pseudonyms, utc_offset_min }
+    }
+
+    /// The event that profiles and model see for `intent` of `identity`.
+    pub fn event(&self, identity: &Identity, intent: &TransferIntent, head: &Parts, at_ms: i64) -> TransferEvent {
+        let user_agent = head.headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let device = self.pseudonyms.account(&format!("device {} {user_agent}", identity.client_id));
+        let seconds = |s: i64| u32::try_from(s).ok();
+        // A bearer token says when it was issued, not when its session began; its authentication time does.
+        let session_age = match identity.credential {
+            Credential::Session => Some(identity.age_s(at_ms)),
+            _ => identity.auth_age_s(at_ms),
+        };
+        TransferEvent {
+            at_ms,
+            customer: number(&self.pseudonyms.subject(&identity.issuer, &identity.subject)),
+            payee: number(&self.pseudonyms.account(&intent.to)),
+            device: Some(number(&device)),
+            amount_minor: intent.amount_minor,
+            currency: intent.currency,
+            session_age_s: session_age.and_then(seconds),
+            auth_age_s: identity.auth_age_s(at_ms).and_then(seconds),
+            utc_offset_min: self.utc_offset_min,
+        }
+    }
+
+    /// The event of a past transfer out of a bank's own books.
+    pub fn past(&self, issuer: &str, customer: &str, payee: &str, amount_minor: i64, currency: [u8; 3], at_ms: i64) -> TransferEvent {
+        TransferEvent {
+            at_ms,
+            customer: number(&self.pseudonyms.subject(issuer, customer)),
+            payee: number(&self.pseudonyms.account(payee)),
+            device: None,
+            amount_minor,
+            currency,
+            session_age_s: None,
+            auth_age_s: None,
+            utc_offset_min: self.utc_offset_min,
+        }
+    }
+}
+
+/// The first 64 bits of a pseudonym.
+fn number(pseudonym: &Pseudonym) -> u64 {
+    pseudonym.0.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or_default()
+}
+
+/// What was found out about a transfer.
+#[derive(Clone, Debug)]
+pub struct Assessment {
+    /// The event, to be counted once the upstream's answer is known.
+    pub event: TransferEvent,
+    /// The model's judgement.
+    pub fraud: Scored,
+    /// What the profile says.
+    pub behaviour: Behaviour,
+}
+
+/// Looks the profile up and scores. No I/O; the profile is only read.
+pub fn assess(event: TransferEvent, profiles: &Profiles, scorer: Option<&FraudScorer>, model: &Name) -> Assessment {
+    let view = profiles.view(&event);
+    let fraud = match scorer {
+        None => Scored::Unavailable(Unavailability::NoModel),
+        Some(scorer) => score(scorer, &event, &view, model),
+    };
+    Assessment { event, fraud, behaviour: behaviour(&event, &view) }
+}
+
+fn score(scorer: &FraudScorer, event: &TransferEvent, view: &ProfileView, model: &Name) -> Scored {
+    let features = vector(event, view);
+    match scorer.score(event, view) {
+        Err(_) => Scored::Unavailable(Unavailability::Failed),
+        Ok(found) => {
+            let contributions = found.contributions.iter().filter(|c| c.log_odds != 0.0).filter_map(|c| {
+                let spec = FEATURES.get(c.feature)?;
+                Some(Contribution { feature: spec.name.into(), value: c.value, weight: c.log_odds })
+            });
+            Scored::Available(Score {
+                value: found.probability,
+                model: model.clone(),
+                contributions: contributions.collect(),
+                sentences: sentences(&found, event, view),
+                features: features.to_vec(),
+            })
+        }
+    }
+}
+
+fn behaviour(event: &TransferEvent, view: &ProfileView) -> Behaviour {
+    let known = view.accepted_total > 0;
+    let usual = view.log_cents_mean.exp();
+    Behaviour {
+        new_payee: view.times_paid == 0,
+        known_transfers: u64::from(view.accepted_total),
+        amount_ratio: (known && usual > 0.0).then(|| event.amount_cents() as f64 / usual),
+        count_1d: view.counts.get(1).map_or(0, |&n| u64::from(n)),
+        sum_1d_minor: view.sums_cents.get(1).map_or(0, |&s| i64::try_from(s).unwrap_or(i64::MAX)),
+        refused_1h: u64::from(view.unaccepted_1d),
+        hour_share: view.hour_share,
+    }
+}
