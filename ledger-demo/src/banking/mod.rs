@@ -3,24 +3,37 @@
 //! Every method takes the customer it acts for. An account that is not that customer's is [`BankError::NotFound`], the same
 //! as one that does not exist, so nobody can probe for the accounts of others.
 
+mod accounts;
 mod advice;
+mod amortisation;
+mod catalogue;
 mod history;
+mod idempotency;
 mod loans;
 mod payments;
 mod score;
+mod statement;
 
-use crate::ledger::{Account, AccountId, AccountKind, Currency, CustomerId, IdError, Refusal};
+use std::sync::Arc;
 
+use tokio::sync::broadcast;
+
+use crate::ledger::{
+    AccountId, AccountKind, Books, Command, Currency, IdError, Ledger, LedgerError, NewAccount, Operation,
+    Posting, Refusal,
+};
+
+pub use accounts::{ACCOUNTS_PER_CUSTOMER_MAX, OpenAccount};
 pub use advice::{Advice, AdviceLine, CategorySpending};
-pub use history::{EntryPage, PAGE_ENTRIES_MAX, PageRequest};
-pub use loans::{Instalment, Loan, LoanApplication, LoanDecision};
-pub use payments::{CashRequest, TransferRequest, TransferView};
+pub use catalogue::{Payee, payees};
+pub use history::{EntryPage, PAGE_ENTRIES_MAX, PageRequest, PastTransfer};
+pub use idempotency::{IDEMPOTENCY_KEY_BYTES_MAX, IdempotencyKey};
+pub use loans::{Instalment, LOAN_MINOR, LOAN_MONTHS, Loan, LoanApplication, LoanDecision};
+pub use payments::{CashRequest, TransferRequest, TransferView, transfer_name};
 pub use score::{CreditScore, ScoreReason};
 
-/// Most accounts of one customer, loans included.
-pub const ACCOUNTS_PER_CUSTOMER_MAX: usize = 20;
-/// Longest Idempotency-Key, in bytes.
-pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
+/// The currencies that the bank offers accounts in.
+pub const CURRENCIES: [Currency; 3] = [Currency::EUR, Currency::USD, Currency::GBP];
 
 /// Why the bank did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -45,80 +58,82 @@ pub enum BankError {
     Store(String),
 }
 
-/// An `Idempotency-Key` header; it is one customer's, two customers may use the same text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdempotencyKey(String);
-
-impl IdempotencyKey {
-    /// Checks `text` and takes it as a key: 1 to 128 visible ASCII characters.
-    ///
-    /// # Errors
-    /// [`IdError`] otherwise.
-    pub fn new(text: &str) -> Result<Self, IdError> {
-        match text.len() {
-            0 => Err(IdError::Empty),
-            n if n > IDEMPOTENCY_KEY_BYTES_MAX => Err(IdError::TooLong),
-            _ if text.bytes().all(|b| b.is_ascii_graphic()) => Ok(Self(text.to_owned())),
-            _ => Err(IdError::Character),
+impl From<LedgerError> for BankError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Refused(refusal) => Self::Refused(refusal),
+            LedgerError::Unavailable => Self::Unavailable,
+            LedgerError::Store(text) => Self::Store(text),
         }
     }
-
-    /// The key as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// An account to open.
-#[derive(Debug, Clone)]
-pub struct OpenAccount {
-    /// [`AccountKind::Current`] or [`AccountKind::Savings`].
-    pub kind: AccountKind,
-    /// A name for people, at most 100 bytes.
-    pub name: String,
-    /// Its currency.
-    pub currency: Currency,
 }
 
 /// The bank: shared by pages, API and seed.
-pub struct Bank {}
+pub struct Bank {
+    ledger: Arc<Ledger>,
+}
 
 impl Bank {
-    /// Opens the bank in `db` and makes its own accounts where they are missing.
+    /// Opens the bank in `db` and makes its own accounts, and those of the outsiders it knows, where they are missing.
     ///
     /// # Errors
-    /// [`BankError::Store`] when `db` cannot be read.
-    pub fn open(_db: &sled::Db) -> Result<Self, BankError> {
-        Err(BankError::Unavailable)
+    /// [`BankError::Store`] when `db` cannot be read or written.
+    pub async fn open(db: &sled::Db, now_ms: i64) -> Result<Self, BankError> {
+        let ledger = Arc::new(Ledger::open(db)?);
+        let own = CURRENCIES.into_iter().flat_map(|currency| {
+            [(AccountKind::Cash, "Cash"), (AccountKind::InterestIncome, "Interest income")]
+                .map(|(kind, name)| Ok((own_account(kind, currency)?, kind, name, currency)))
+        });
+        let outsiders = payees().iter().map(|payee| {
+            Ok((AccountId::new(payee.account)?, AccountKind::External, payee.name, Currency::EUR))
+        });
+        let operations = own.chain(outsiders).map(|account: Result<_, IdError>| {
+            let (id, kind, name, currency) = account?;
+            Ok(Operation::Open(NewAccount { id, owner: None, kind, name: name.to_owned(), currency }))
+        });
+        let operations = operations.collect::<Result<Vec<_>, IdError>>()?;
+        ledger.submit(Command { operations, receipt: None, at_ms: now_ms }).await?;
+        Ok(Self { ledger })
     }
 
-    /// Opens an account for `customer`; the id is `customer-current`, `customer-savings`, or that with a number.
-    ///
-    /// # Errors
-    /// [`BankError::NotOffered`] for another kind or more than [`ACCOUNTS_PER_CUSTOMER_MAX`] accounts.
-    pub async fn open_account(
-        &self,
-        _customer: &CustomerId,
-        _request: OpenAccount,
-        _now_ms: i64,
-    ) -> Result<Account, BankError> {
-        Err(BankError::Unavailable)
+    /// Tells of every entry from now on, after it is on disk. Whoever listens must pass on only what is the customer's own.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Posting>> {
+        self.ledger.subscribe()
     }
 
-    /// The customer's accounts in order of their ids, loans included.
+    /// Whether money can be moved.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        self.ledger.is_available()
+    }
+
+    /// The whole ledger, read and checked between two commands: for staff.
     ///
     /// # Errors
     /// [`BankError::Store`].
-    pub fn accounts(&self, _customer: &CustomerId) -> Result<Vec<Account>, BankError> {
-        Err(BankError::Unavailable)
+    pub async fn books(&self) -> Result<Books, BankError> {
+        Ok(self.ledger.books().await?)
     }
 
-    /// One account of the customer.
+    /// Gives back what was reserved and has timed out; to be called every few seconds.
     ///
     /// # Errors
-    /// [`BankError::NotFound`] when there is none or it is another's.
-    pub fn account(&self, _customer: &CustomerId, _id: &AccountId) -> Result<Account, BankError> {
-        Err(BankError::Unavailable)
+    /// [`BankError::Unavailable`].
+    pub async fn sweep(&self, now_ms: i64) -> Result<(), BankError> {
+        Ok(self.ledger.sweep(now_ms).await?)
     }
+
+    async fn book(&self, operations: Vec<Operation>, at_ms: i64) -> Result<crate::ledger::Booked, BankError> {
+        Ok(self.ledger.submit(Command { operations, receipt: None, at_ms }).await?)
+    }
+}
+
+/// One of the bank's own accounts, such as `bank-cash-eur`.
+fn own_account(kind: AccountKind, currency: Currency) -> Result<AccountId, IdError> {
+    let purpose = match kind {
+        AccountKind::Cash => "cash",
+        _ => "interest",
+    };
+    AccountId::new(format!("bank-{purpose}-{}", currency.as_str().to_ascii_lowercase()))
 }

@@ -19,7 +19,7 @@ pub enum IdError {
     /// Longer than the bound.
     #[error("an id is too long")]
     TooLong,
-    /// Something else than ASCII letters, digits and `- _ .` (and `:` or `@` where allowed).
+    /// Something else than ASCII letters, digits and `- _ .` (in a transfer's id also `:` and `@`).
     #[error("an id holds a character that ids do not have")]
     Character,
     /// A currency that is not three capital letters.
@@ -101,10 +101,11 @@ text_id!(
     /// A customer: the subject of the identity, which is the immutable username.
     CustomerId,
     ID_BYTES_MAX,
-    b"@"
+    b""
 );
 text_id!(
-    /// A transfer. Those that a customer starts are `customer:own-id`, so that no customer can take or probe another's ids.
+    /// A transfer. Those that a customer starts are `customer:own-id`, so that no customer can take or probe another's ids;
+    /// those of the bank's own making begin with `@`, which no customer's name does.
     TransferId,
     TRANSFER_ID_BYTES_MAX,
     b":@"
@@ -118,6 +119,10 @@ pub struct Currency([u8; 3]);
 impl Currency {
     /// The euro.
     pub const EUR: Self = Self(*b"EUR");
+    /// The United States dollar.
+    pub const USD: Self = Self(*b"USD");
+    /// The pound sterling.
+    pub const GBP: Self = Self(*b"GBP");
 
     /// Checks `text` and takes it as a currency code.
     ///
