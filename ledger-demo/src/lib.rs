@@ -11,11 +11,13 @@
 //! | [`seed`] | the demo's customers and their past |
 //! | [`server`] | all of it on a port |
 //! | [`people`] | who may log in: usernames, passwords, staff roles |
+//! | [`idp`] | the OpenID provider: log-in, second factor, consent, tokens, logout |
 //! | [`web`] | the bank's pages, rendered on the server |
 
 pub mod api;
 pub mod banking;
 pub mod caller;
+pub mod idp;
 pub mod ledger;
 pub mod people;
 pub mod seed;

@@ -255,6 +255,11 @@ impl Ledger {
         self.rows.accounts_of(owner)
     }
 
+    /// All accounts, in order of their ids.
+    pub fn accounts(&self) -> impl Iterator<Item = Result<Account, LedgerError>> + use<> {
+        self.rows.accounts()
+    }
+
     /// One transfer.
     ///
     /// # Errors
