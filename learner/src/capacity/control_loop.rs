@@ -74,6 +74,12 @@ impl ControlLoop {
         self.controller.mode()
     }
 
+    /// The reward of the tick that just ended, if the controller reckons one.
+    #[must_use]
+    pub fn reward(&self) -> Option<f64> {
+        self.controller.reward()
+    }
+
     /// Puts the controller into another mode; `false` when it has only one.
     pub fn set_mode(&mut self, mode: Mode) -> bool {
         self.controller.set_mode(mode)

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::allocation::Allocation;
 use super::observation::Observation;
+use super::q_learning::Artifact;
 
 /// Decides, once a tick, how much the upstream gets and who gets it.
 ///
@@ -19,8 +20,18 @@ pub trait Controller: Send {
     /// Why the last tick decided as it did.
     fn explain(&self) -> Explanation;
 
-    /// What the controller has learnt, if it learns, as bytes for [`q_learning::Artifact`](super::q_learning).
+    /// The reward of the tick that just ended, for controllers that reckon one.
+    fn reward(&self) -> Option<f64> {
+        None
+    }
+
+    /// What the controller has learnt, if it learns, as the text of an [`Artifact`].
     fn save(&self) -> Option<String> {
+        None
+    }
+
+    /// What the controller has learnt, moved out, for training to go on with.
+    fn into_learnt(self: Box<Self>) -> Option<Artifact> {
         None
     }
 

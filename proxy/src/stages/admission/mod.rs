@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use learner::capacity::record::ClassFigures;
 use learner::capacity::{
-    Allocation, CapacityConfig, Class, ControlLoop, Controller, FairKey, Meter, MeterReader, Mode, Offer, PerClass,
-    Plane, PoolSnapshot, ShedReason, Ticket, Wake,
+    Allocation, CapacityConfig, Class, ControlLoop, Controller, FairKey, Meter, MeterReader, Mode, Offer,
+    PerClass, Plane, PoolSnapshot, ShedReason, Ticket, Wake,
 };
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -81,7 +81,12 @@ impl Admission {
     /// Admission to the pool called `pool`, with nothing in flight. Spawn [`Ticker::run`] beside it: without
     /// ticks the first allocation stays in force.
     #[must_use]
-    pub fn new(pool: &str, config: &CapacityConfig, controller: Box<dyn Controller>, clock: Clock) -> Arc<Self> {
+    pub fn new(
+        pool: &str,
+        config: &CapacityConfig,
+        controller: Box<dyn Controller>,
+        clock: Clock,
+    ) -> Arc<Self> {
         let control_loop = ControlLoop::new(controller, config.rails, config.initial());
         let plane = Plane::new(config.plane, control_loop.rails(), control_loop.allocation());
         let control = Control { control_loop, reader: MeterReader::default(), last_tick_us: clock() };
@@ -231,7 +236,10 @@ impl Admission {
 
 impl std::fmt::Debug for Admission {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Admission").field("pool", &self.pool).field("held", &self.plane.held()).finish_non_exhaustive()
+        f.debug_struct("Admission")
+            .field("pool", &self.pool)
+            .field("held", &self.plane.held())
+            .finish_non_exhaustive()
     }
 }
 

@@ -198,7 +198,10 @@ async fn thousands_of_random_aborts_leave_nothing_held() {
     let figures = pool.figures();
     let admitted: u64 = figures.iter().map(|(_, class)| class.admitted_total).sum();
     let shed: u64 = figures.iter().map(|(_, class)| class.shed_total).sum();
-    assert!(admitted > 1_000 && shed > 100, "the pool was really contended: {admitted} admitted, {shed} shed");
+    assert!(
+        admitted > 1_000 && shed > 100,
+        "the pool was really contended: {admitted} admitted, {shed} shed"
+    );
 }
 
 async fn one_request(pool: Arc<Admission>, class: Class, spins: u32, ending: u32) {
@@ -227,7 +230,9 @@ async fn the_ticker_keeps_the_record_and_stops_when_told() {
     assert_eq!((snapshot.pool.as_str(), snapshot.controller.as_str()), ("bank", "static"));
     assert!(!snapshot.reason.is_empty());
     let json = serde_json::to_value(&snapshot).unwrap();
-    for field in ["limit", "in_flight", "split", "queued", "state", "action", "q_values", "reward", "controller"] {
+    for field in
+        ["limit", "in_flight", "split", "queued", "state", "action", "q_values", "reward", "controller"]
+    {
         assert!(json.get(field).is_some(), "{field}");
     }
     stop.send(true).unwrap();
@@ -260,7 +265,8 @@ fn admission_costs() {
     let began = Instant::now();
     runtime.block_on(async {
         for round in 0..rounds {
-            let mut permit = pool.admit(Class::AuthenticatedRead, FairKey(u64::from(round) << 20)).await.unwrap();
+            let mut permit =
+                pool.admit(Class::AuthenticatedRead, FairKey(u64::from(round) << 20)).await.unwrap();
             permit.answered();
         }
     });
@@ -278,7 +284,11 @@ fn admission_costs() {
             assert!(pool.admit(Class::Anonymous, FairKey(u64::from(round) << 20)).await.is_err());
         }
     });
-    println!("shed without waiting: {} ns, {} held", began.elapsed().as_nanos() / u128::from(rounds), full.len());
+    println!(
+        "shed without waiting: {} ns, {} held",
+        began.elapsed().as_nanos() / u128::from(rounds),
+        full.len()
+    );
     let began = Instant::now();
     for tick in 0..10_000 {
         pool.control(tick);

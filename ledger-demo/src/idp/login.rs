@@ -1,0 +1,256 @@
+//! The pages a person meets: password, second factor, consent.
+//!
+//! A form is accepted only from the browser that began the log-in (cookie) and only from our own page (form token). The
+//! session cookie is made anew after the second factor, so a planted one is worth nothing.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, RawQuery, State};
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use secrecy::SecretString;
+
+use super::Idp;
+use super::authorize::{LoggedIn, hand_out_code, proceed};
+use super::consents::Consent;
+use super::cookies::{BROWSER, DEVICE, SESSION};
+use super::errors::{ErrorCode, IdpError};
+use super::pages::{self, FormPage};
+use super::params::Params;
+use super::request::{ACR_STEP_UP, ACR_TWO_FACTORS};
+use super::secret::{digest_base64url, random_token, same};
+use super::session::{Interaction, Session, Stage};
+use super::throttle::Attempt;
+use crate::people::{DEMO_SECOND_FACTOR, Person};
+
+const SECOND_FACTOR_FAILURES_MAX: u8 = 5;
+const USERNAME_BYTES_MAX: usize = 64;
+const GONE: &str = "This log-in took too long or was begun in another browser. Go back to where you came from and try again.";
+
+/// The page of whatever stage the log-in is at.
+pub(super) async fn show(
+    State(idp): State<Arc<Idp>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let params = Params::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
+    match Form::open(&idp, &headers, &params) {
+        Some(form) => form.page(&idp, StatusCode::OK, None),
+        None => pages::refusal(StatusCode::BAD_REQUEST, GONE),
+    }
+}
+
+/// Takes username and password.
+pub(super) async fn password(
+    State(idp): State<Arc<Idp>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    params: Params,
+) -> Response {
+    let Some(mut form) = Form::submitted(&idp, &headers, &params) else {
+        return pages::refusal(StatusCode::BAD_REQUEST, GONE);
+    };
+    if !matches!(form.interaction.stage, Stage::Password) {
+        return form.redirect();
+    }
+    let username = username(&params);
+    let known_browser = idp
+        .cookies
+        .read(&headers, DEVICE)
+        .and_then(|device| idp.devices.get(&device, idp.now_ms()))
+        .is_some_and(|known| known == username);
+    let attempt = Attempt { username: &username, address: peer.ip(), known_browser };
+    if let Err(wait_ms) = idp.throttle.begin(&attempt, idp.now_ms()) {
+        return form.slow_down(&idp, wait_ms);
+    }
+    let password = SecretString::from(params.get("password").unwrap_or_default());
+    let Some(person) = authenticate(&idp, &username, password).await else {
+        tracing::warn!(address = %peer.ip(), "a log-in failed");
+        return form.page(&idp, StatusCode::FORBIDDEN, Some("The username or the password is wrong."));
+    };
+    idp.throttle.succeeded(&attempt, idp.now_ms());
+    form.interaction.stage = Stage::SecondFactor { username: person.username, failures: 0 };
+    form.keep(&idp);
+    form.redirect()
+}
+
+/// Takes the second factor; then the person is logged in.
+pub(super) async fn second_factor(
+    State(idp): State<Arc<Idp>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    params: Params,
+) -> Response {
+    let Some(mut form) = Form::submitted(&idp, &headers, &params) else {
+        return pages::refusal(StatusCode::BAD_REQUEST, GONE);
+    };
+    let Stage::SecondFactor { username, failures } = form.interaction.stage.clone() else {
+        return form.redirect();
+    };
+    let attempt = Attempt { username: &username, address: peer.ip(), known_browser: true };
+    if let Err(wait_ms) = idp.throttle.begin(&attempt, idp.now_ms()) {
+        return form.slow_down(&idp, wait_ms);
+    }
+    if !same(params.get("otp").unwrap_or_default().trim(), DEMO_SECOND_FACTOR) {
+        tracing::warn!(address = %peer.ip(), "a second factor was wrong");
+        let failures = failures.saturating_add(1);
+        form.interaction.stage = match failures {
+            SECOND_FACTOR_FAILURES_MAX.. => Stage::Password,
+            _ => Stage::SecondFactor { username: username.clone(), failures },
+        };
+        form.keep(&idp);
+        return form.page(&idp, StatusCode::FORBIDDEN, Some("That code is wrong."));
+    }
+    idp.throttle.succeeded(&attempt, idp.now_ms());
+    // Taken out once: of two identical submissions one goes on.
+    if idp.interactions.take(&form.id, idp.now_ms()).is_none() {
+        return pages::refusal(StatusCode::BAD_REQUEST, GONE);
+    }
+    let done = tokio::task::spawn_blocking(move || log_in(&idp, &headers, form, username)).await;
+    done.unwrap_or(Err(IdpError::Randomness)).unwrap_or_else(pages::failure)
+}
+
+/// Takes the decision about a third party.
+pub(super) async fn consent(State(idp): State<Arc<Idp>>, headers: HeaderMap, params: Params) -> Response {
+    let Some(form) = Form::submitted(&idp, &headers, &params) else {
+        return pages::refusal(StatusCode::BAD_REQUEST, GONE);
+    };
+    let Stage::Consent { username, acr } = form.interaction.stage.clone() else {
+        return form.redirect();
+    };
+    // The session must still be the one that was asked.
+    let secret = idp.cookies.read(&headers, SESSION);
+    let session = secret.as_deref().and_then(|secret| idp.sessions.get(secret, idp.now_ms()));
+    let still_there = session.is_some_and(|session| session.username == username);
+    let (Some(secret), true) = (secret, still_there) else {
+        return pages::refusal(StatusCode::BAD_REQUEST, GONE);
+    };
+    if idp.interactions.take(&form.id, idp.now_ms()).is_none() {
+        return pages::refusal(StatusCode::BAD_REQUEST, GONE);
+    }
+    let request = form.interaction.request;
+    if params.get("decision") != Some("allow") {
+        let told = request.error(ErrorCode::AccessDenied, "the customer said no");
+        return pages::redirect(&told.url(idp.issuer()), []);
+    }
+    let login = LoggedIn { username, secret, acr };
+    let decided = tokio::task::spawn_blocking(move || {
+        idp.consents.record(&Consent {
+            subject: login.username.clone(),
+            client_id: request.client_id.to_owned(),
+            resource: request.resource.to_owned(),
+            scopes: request.scopes.clone(),
+            granted_ms: idp.now_ms(),
+        })?;
+        hand_out_code(&idp, &request, &login)
+    });
+    decided.await.unwrap_or(Err(IdpError::Randomness)).unwrap_or_else(pages::failure)
+}
+
+/// Makes the session under a new cookie and goes on with the request.
+fn log_in(idp: &Idp, headers: &HeaderMap, form: Form, username: String) -> Result<Response, IdpError> {
+    let now_ms = idp.now_ms();
+    let earlier = idp.cookies.read(headers, SESSION).and_then(|secret| idp.sessions.take(&secret, now_ms));
+    let mut session = Session {
+        username: username.clone(),
+        auth_time_ms: now_ms,
+        sids: Default::default(),
+        form_token: random_token()?,
+    };
+    match earlier {
+        // The same person again, as for a step-up: clients keep the session they know.
+        Some(earlier) if earlier.username == username => session.sids = earlier.sids,
+        Some(earlier) => idp.end_session(&earlier)?,
+        None => {}
+    }
+    let secret = random_token()?;
+    let device = random_token()?;
+    idp.sessions.insert(&secret, session, now_ms);
+    idp.devices.insert(&device, username.clone(), now_ms);
+    let request = form.interaction.request;
+    let acr = if request.step_up { ACR_STEP_UP } else { ACR_TWO_FACTORS };
+    let cookies = [idp.cookies.write(SESSION, &secret), idp.cookies.write(DEVICE, &device)];
+    let login = LoggedIn { username, secret, acr };
+    let mut response = proceed(idp, headers, request, &login, Some(form.id))?;
+    pages::add_cookies(&mut response, cookies);
+    Ok(response)
+}
+
+async fn authenticate(idp: &Arc<Idp>, username: &str, password: SecretString) -> Option<Person> {
+    // Closed never; an error would only mean that nobody gets in.
+    let _permit = idp.hashing.acquire().await.ok()?;
+    let people = idp.people.clone();
+    let username = username.to_owned();
+    tokio::task::spawn_blocking(move || people.authenticate(&username, &password)).await.ok()?
+}
+
+/// People type names with capitals and blanks, telephones even by themselves.
+fn username(params: &Params) -> String {
+    let entered = params.get("username").unwrap_or_default().trim();
+    if entered.len() > USERNAME_BYTES_MAX { String::new() } else { entered.to_ascii_lowercase() }
+}
+
+/// A log-in under way, seen from the browser that began it.
+struct Form {
+    id: String,
+    interaction: Interaction,
+}
+
+impl Form {
+    /// The log-in named by `txn`, if this is its browser.
+    fn open(idp: &Idp, headers: &HeaderMap, params: &Params) -> Option<Self> {
+        let id = params.get("txn")?;
+        let browser = idp.cookies.read(headers, BROWSER)?;
+        let interaction = idp.interactions.get(id, idp.now_ms())?;
+        same(&interaction.browser, &digest_base64url(&browser))
+            .then(|| Self { id: id.to_owned(), interaction })
+    }
+
+    /// The same, sent back by our own page.
+    fn submitted(idp: &Idp, headers: &HeaderMap, params: &Params) -> Option<Self> {
+        let form = Self::open(idp, headers, params)?;
+        same(&form.interaction.form_token, params.get("csrf").unwrap_or_default()).then_some(form)
+    }
+
+    fn keep(&self, idp: &Idp) {
+        idp.interactions.update(&self.id, idp.now_ms(), |held| held.stage = self.interaction.stage.clone());
+    }
+
+    fn redirect(&self) -> Response {
+        pages::redirect(&format!("{}?txn={}", self.interaction.stage.path(), self.id), [])
+    }
+
+    fn slow_down(&self, idp: &Idp, wait_ms: i64) -> Response {
+        let seconds = wait_ms.saturating_add(999) / 1000;
+        let text = match seconds {
+            1 => "Too many attempts. Wait a second and try again.".to_owned(),
+            _ => format!("Too many attempts. Wait {seconds} seconds and try again."),
+        };
+        let mut response = self.page(idp, StatusCode::TOO_MANY_REQUESTS, Some(&text));
+        response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from(seconds));
+        response
+    }
+
+    fn page(&self, idp: &Idp, status: StatusCode, error: Option<&str>) -> Response {
+        let Interaction { request, form_token, stage, .. } = &self.interaction;
+        let client = idp.clients.get(request.client_id);
+        let form = FormPage {
+            txn: &self.id,
+            csrf: form_token,
+            error,
+            client_name: client.map_or("", |client| client.name),
+            redirect_uri: &request.redirect_uri,
+        };
+        match stage {
+            Stage::Password => pages::password(
+                status,
+                &form,
+                request.login_hint.as_deref().unwrap_or_default(),
+                request.step_up,
+            ),
+            Stage::SecondFactor { username, .. } => pages::second_factor(status, &form, username),
+            Stage::Consent { username, .. } => pages::consent(status, &form, username, &request.scopes),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+use super::*;
+
+/// Goes to the log-in page of a new request; its address and its hidden fields.
+async fn login_page(provider: &Provider, browser: &mut Browser) -> (Url, Vec<(String, String)>) {
+    let start = browser.get(provider.authorize_url(DEMO_WEB, &[])).await.unwrap();
+    let url = start.url().join(header(&start, "location")).unwrap();
+    let page = browser.get(url.clone()).await.unwrap().text().await.unwrap();
+    (url, script::hidden_fields(&page))
+}
+
+fn with(fields: &[(String, String)], more: &[(&str, &str)]) -> Vec<(String, String)> {
+    let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    fields.iter().cloned().chain(more).collect()
+}
+
+const RIGHT: [(&str, &str); 2] = [("username", "alice"), ("password", "gatehouse-demo")];
+
+#[tokio::test]
+async fn pages_carry_strict_headers_and_cookies() {
+    let provider = Provider::start().await;
+    let mut browser = provider.browser();
+    let start = browser.get(provider.authorize_url(DEMO_WEB, &[])).await.unwrap();
+    let cookie = header(&start, "set-cookie");
+    assert!(
+        cookie.starts_with("idp_browser=") && cookie.ends_with("; Path=/; HttpOnly; SameSite=Lax"),
+        "{cookie}"
+    );
+    let url = start.url().join(header(&start, "location")).unwrap();
+    let page = browser.get(url).await.unwrap();
+    for (name, expected) in [
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "no-referrer"),
+    ] {
+        assert_eq!(header(&page, name), expected, "{name}");
+    }
+    assert_eq!(
+        header(&page, "content-security-policy"),
+        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; \
+         form-action 'self' http://gateway.test:8080"
+    );
+    let style = provider.http.get(provider.at("/assets/bank.css")).send().await.unwrap();
+    assert_eq!((style.status().as_u16(), header(&style, "content-type")), (200, "text/css; charset=utf-8"));
+}
+
+#[tokio::test]
+async fn what_a_client_sends_is_shown_as_text_only() {
+    let provider = Provider::start().await;
+    let mut browser = provider.browser();
+    let hint = [("login_hint", "\"><script>alert(1)</script>")];
+    let start = browser.get(provider.authorize_url(DEMO_WEB, &hint)).await.unwrap();
+    let url = start.url().join(header(&start, "location")).unwrap();
+    let page = browser.get(url).await.unwrap().text().await.unwrap();
+    assert!(page.contains("alert(1)") && !page.contains("<script"), "{page}");
+}
+
+#[tokio::test]
+async fn a_form_is_accepted_only_from_our_page_in_the_browser_that_began() {
+    let provider = Provider::start().await;
+    let mut victim = provider.browser();
+    let mut mallory = provider.browser();
+    let (url, fields) = login_page(&provider, &mut mallory).await;
+    let (_, victims_fields) = login_page(&provider, &mut victim).await;
+    let without_token: Vec<_> = fields.iter().filter(|(name, _)| name != "csrf").cloned().collect();
+    let mixed: Vec<_> = vec![fields[0].clone(), victims_fields[1].clone()];
+    assert_eq!((fields[0].0.as_str(), fields[1].0.as_str()), ("txn", "csrf"));
+    for (what, browser, fields) in [
+        ("another browser with the right form", &mut victim, &fields),
+        ("the right browser without the form's token", &mut mallory.clone(), &without_token),
+        ("another form's token", &mut mallory.clone(), &mixed),
+        ("no cookie at all", &mut provider.browser(), &fields),
+    ] {
+        let response = browser.post(url.clone(), &with(fields, &RIGHT)).await.unwrap();
+        assert_eq!(response.status(), 400, "{what}");
+    }
+    assert_eq!(victim.get(url.clone()).await.unwrap().status(), 400, "nor is the page shown elsewhere");
+    let response = mallory.post(url, &with(&fields, &RIGHT)).await.unwrap();
+    assert!(header(&response, "location").starts_with("/otp?"));
+}
+
+#[tokio::test]
+async fn no_step_can_be_skipped_or_taken_twice() {
+    let provider = Provider::start().await;
+    let mut browser = provider.browser();
+    let (url, fields) = login_page(&provider, &mut browser).await;
+    for (path, more) in [("/otp", ("otp", "000000")), ("/consent", ("decision", "allow"))] {
+        let response = browser.post(url.join(path).unwrap(), &with(&fields, &[more])).await.unwrap();
+        assert!(header(&response, "location").starts_with("/login?"), "{path}");
+        assert!(browser.cookie(&provider.url, "idp_session").is_none());
+    }
+    browser.post(url.clone(), &with(&fields, &RIGHT)).await.unwrap();
+    assert!(browser.cookie(&provider.url, "idp_session").is_none(), "a password alone is no session");
+    let otp = url.join("/otp").unwrap();
+    let entered = with(&fields, &[("otp", "000000")]);
+    let mut second = browser.clone();
+    let answers = tokio::join!(browser.post(otp.clone(), &entered), second.post(otp.clone(), &entered));
+    let codes = [answers.0.unwrap(), answers.1.unwrap()]
+        .iter()
+        .filter(|answer| header(answer, "location").contains("code="))
+        .count();
+    assert_eq!(codes, 1);
+    assert_eq!(browser.post(otp, &entered).await.unwrap().status(), 400);
+}
+
+#[tokio::test]
+async fn wrong_second_factors_send_back_to_the_password() {
+    let provider = Provider::start().await;
+    let mut browser = provider.browser();
+    let (url, fields) = login_page(&provider, &mut browser).await;
+    browser.post(url.clone(), &with(&fields, &RIGHT)).await.unwrap();
+    let otp = url.join("/otp").unwrap();
+    for code in ["000001", "", "0000000", "00000a", "999999"] {
+        let response = browser.post(otp.clone(), &with(&fields, &[("otp", code)])).await.unwrap();
+        assert_eq!(response.status(), 403, "{code}");
+    }
+    let response = browser.post(otp, &with(&fields, &[("otp", "000000")])).await.unwrap();
+    assert!(header(&response, "location").starts_with("/login?"), "the right one comes too late");
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_and_the_person_is_not_locked_out() {
+    let provider = Provider::start().await;
+    let mut guesser = provider.browser();
+    let (url, fields) = login_page(&provider, &mut guesser).await;
+    let guess = with(&fields, &[("username", "alice"), ("password", "wrong-password")]);
+    let mut answers = BTreeMap::<u16, u32>::new();
+    for _ in 0..20 {
+        let response = guesser.post(url.clone(), &guess).await.unwrap();
+        let status = response.status().as_u16();
+        *answers.entry(status).or_default() += 1;
+        assert_eq!(response.headers().contains_key("retry-after"), status == 429);
+    }
+    assert_eq!(answers, BTreeMap::from([(403, 6), (429, 14)]));
+    let right = guesser.post(url.clone(), &with(&fields, &RIGHT)).await.unwrap();
+    assert_eq!(right.status(), 429, "a right guess is not even looked at while it has to wait");
+
+    let elsewhere = client(Some("127.0.0.2".parse().unwrap())).unwrap();
+    provider.script("alice").run(&elsewhere).await.expect("alice elsewhere does not notice");
+    provider.log_in("bob").await;
+    provider.pass(1_000);
+    let right = guesser.post(url, &with(&fields, &RIGHT)).await.unwrap();
+    assert!(header(&right, "location").starts_with("/otp?"), "the wait ends");
+}
+
+#[tokio::test]
+async fn unknown_names_wrong_passwords_and_monsters_look_alike() {
+    let provider = Provider::start().await;
+    let mut pages = Vec::new();
+    let long = "p".repeat(4_000);
+    for (username, password) in [
+        ("alice", "wrong-password"),
+        ("nobody", "gatehouse-demo"),
+        ("alice'--", "x"),
+        ("alice", &long),
+        ("", ""),
+    ] {
+        let mut browser = provider.browser();
+        let (url, fields) = login_page(&provider, &mut browser).await;
+        let entered = with(&fields, &[("username", username), ("password", password)]);
+        let response = browser.post(url, &entered).await.unwrap();
+        assert_eq!(response.status(), 403, "{username}");
+        let page = response.text().await.unwrap();
+        let page = fields.iter().fold(page, |page, (_, value)| page.replace(value, ""));
+        pages.push(page);
+    }
+    assert!(pages.iter().all(|page| page == &pages[0]));
+}

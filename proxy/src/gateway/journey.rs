@@ -1,0 +1,266 @@
+//! One request's way through the gateway, and the record that ends it whatever happens.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::request::Parts;
+use learner::capacity::Class;
+use policies::facts::{Identity, TransferIntent};
+use policies::{Evidence, Facts, Name, Outcome, Reason, Verdict};
+
+use super::core::{Core, Live};
+use crate::config::Route;
+use crate::refusal::Refusal;
+use crate::stages::admission::Permit;
+use crate::stages::transfer::Assessment;
+
+/// Where a request's journey was settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Address limits and capacity.
+    Admission,
+    /// The canonical request and its route.
+    Normalize,
+    /// Who asks.
+    Identity,
+    /// Customer, client and route limits.
+    Limits,
+    /// Body and anomaly.
+    Inspection,
+    /// Transfer and fraud.
+    Transfer,
+    /// The policy.
+    Decision,
+    /// The durable record before money moves.
+    Audit,
+    /// The application behind.
+    Upstream,
+    /// A defect: the journey was dropped before it was settled.
+    Dropped,
+}
+
+impl Stage {
+    /// Name in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Admission => "admission",
+            Self::Normalize => "normalize",
+            Self::Identity => "identity",
+            Self::Limits => "limits",
+            Self::Inspection => "inspection",
+            Self::Transfer => "transfer",
+            Self::Decision => "decision",
+            Self::Audit => "audit",
+            Self::Upstream => "upstream",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+/// What is known of a request so far. Only the hooks of the gateway write it.
+pub struct Journey {
+    core: Arc<Core>,
+    /// The configuration, policy and models that this request sees from start to end.
+    pub live: Arc<Live>,
+    /// The id in `Gatehouse-Decision`.
+    pub id: String,
+    /// When it entered.
+    pub entered: Instant,
+    /// The same on the wall clock, Unix milliseconds.
+    pub at_ms: i64,
+    /// The client's address.
+    pub source: IpAddr,
+    /// Method.
+    pub method: Name,
+    /// Canonical path.
+    pub path: Name,
+    /// Position of the application and of its route.
+    pub place: Option<(usize, usize)>,
+    /// Capacity class.
+    pub class: Class,
+    /// The permit, held to the last byte.
+    pub permit: Option<Permit>,
+    /// Who asks.
+    pub identity: Option<Arc<Identity>>,
+    /// What is to be transferred.
+    pub intent: Option<TransferIntent>,
+    /// What was found out about the transfer.
+    pub assessment: Option<Assessment>,
+    /// Everything found.
+    pub evidence: Evidence,
+    /// The policy's verdict.
+    pub verdict: Option<Verdict>,
+    /// Case opened or spent.
+    pub case: Option<String>,
+    /// The stage that settled it.
+    pub stage: Stage,
+    /// The refusal, where a stage refused.
+    pub refusal: Option<Refusal>,
+    /// Status sent to the client.
+    pub status: u16,
+    /// Status the upstream answered.
+    pub upstream_status: Option<u16>,
+    /// Attempts to reach an upstream peer.
+    pub attempts: u8,
+    /// Whether the request has been sent to a peer.
+    pub sent: bool,
+    /// Request body bytes streamed so far.
+    pub body_bytes: usize,
+    /// The connection became a WebSocket.
+    pub upgraded: bool,
+    ended: bool,
+}
+
+impl Journey {
+    /// A journey that begins now.
+    pub fn begin(core: &Arc<Core>) -> Self {
+        Self {
+            live: core.live(),
+            id: decision_id(core.clock.now_ms()),
+            entered: Instant::now(),
+            at_ms: core.clock.now_ms(),
+            source: IpAddr::from([0, 0, 0, 0]),
+            method: core.names.none.clone(),
+            path: core.names.none.clone(),
+            place: None,
+            class: Class::Anonymous,
+            permit: None,
+            identity: None,
+            intent: None,
+            assessment: None,
+            evidence: Evidence::default(),
+            verdict: None,
+            case: None,
+            stage: Stage::Dropped,
+            refusal: None,
+            status: 0,
+            upstream_status: None,
+            attempts: 0,
+            sent: false,
+            body_bytes: 0,
+            upgraded: false,
+            core: Arc::clone(core),
+            ended: false,
+        }
+    }
+
+    /// The facts as far as they are known.
+    pub fn facts(&self) -> Facts {
+        let (app, route) = self.names();
+        Facts {
+            at_ms: self.at_ms,
+            hour: self.live.local_hour(self.at_ms),
+            app,
+            route,
+            method: self.method.clone(),
+            path: self.path.clone(),
+            source: self.source,
+            identity: self.identity.clone(),
+            transfer: self.intent.clone(),
+        }
+    }
+
+    /// Names of application and route; `-` before they are known.
+    pub fn names(&self) -> (Name, Name) {
+        let none = || (self.core.names.none.clone(), self.core.names.none.clone());
+        self.place.and_then(|(app, route)| self.live.names(app, route)).unwrap_or_else(none)
+    }
+
+    /// The route, once it is known.
+    pub fn route(&self) -> Option<&Route> {
+        let (app, route) = self.place?;
+        self.live.config.applications.get(app)?.routes.get(route)
+    }
+
+    /// The outcome for records and metrics.
+    pub fn outcome(&self) -> Outcome {
+        match (&self.refusal, &self.verdict) {
+            (Some(refusal), _) => refusal.reason.row().outcome,
+            (None, Some(verdict)) => verdict.outcome,
+            (None, None) => Outcome::Allow,
+        }
+    }
+
+    /// The verdict as it is recorded: the rules' reasons, and before them the stage's own refusal.
+    pub fn recorded_verdict(&self) -> Verdict {
+        let mut verdict = self.verdict.clone().unwrap_or_else(|| Verdict::from_reasons(Vec::new(), Vec::new()));
+        if let Some(refusal) = &self.refusal {
+            let row = refusal.reason.row();
+            verdict.outcome = row.outcome;
+            verdict.reasons.insert(
+                0,
+                Reason {
+                    code: row.code.into(),
+                    source: self.stage.name().into(),
+                    outcome: row.outcome,
+                    precedence: u16::MAX,
+                    message: row.title.into(),
+                },
+            );
+        }
+        verdict
+    }
+
+    /// Ends the journey: gives the permit back, counts, learns, records. Later calls do nothing.
+    pub fn end(&mut self) {
+        if !std::mem::replace(&mut self.ended, true) {
+            let core = Arc::clone(&self.core);
+            core.settle(self);
+        }
+    }
+}
+
+impl Drop for Journey {
+    fn drop(&mut self) {
+        // A panic in a stage, or a connection torn down before `logging`, ends here.
+        self.end();
+    }
+}
+
+/// 48 bits of milliseconds and 80 random bits, hex: sortable by time, unguessable.
+fn decision_id(at_ms: i64) -> String {
+    let random: u128 = rand::random();
+    let time = u128::try_from(at_ms).unwrap_or_default() << 80;
+    format!("{:032x}", time | (random >> 48))
+}
+
+/// What the caller is told to answer instead of going on.
+pub enum Stop {
+    /// A stage refused.
+    Refused(Stage, Refusal),
+    /// The policy did not let it through.
+    Verdict,
+    /// A path of the gateway's own, answered.
+    Own(http::Response<bytes::Bytes>),
+    /// The connection failed.
+    Broken(pingora::BError),
+}
+
+impl From<pingora::BError> for Stop {
+    fn from(error: pingora::BError) -> Self {
+        Self::Broken(error)
+    }
+}
+
+/// Marks a stage's refusal with the stage.
+pub trait At<T> {
+    /// The refusal as a stop at `stage`.
+    fn at(self, stage: Stage) -> Result<T, Stop>;
+}
+
+impl<T> At<T> for Result<T, Refusal> {
+    fn at(self, stage: Stage) -> Result<T, Stop> {
+        self.map_err(|refusal| Stop::Refused(stage, refusal))
+    }
+}
+
+/// The client's head, copied where a later stage needs it beside the mutable session.
+pub fn copy_head(head: &Parts) -> Parts {
+    let mut copy = http::Request::new(()).into_parts().0;
+    copy.method = head.method.clone();
+    copy.uri = head.uri.clone();
+    copy.version = head.version;
+    copy.headers = head.headers.clone();
+    copy
+}

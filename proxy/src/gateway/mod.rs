@@ -1,0 +1,291 @@
+//! The gateway as Pingora sees it: each hook calls stages, in a few lines, and notes the result in the [`Journey`].
+
+mod core;
+mod journey;
+mod pool;
+mod walk;
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType};
+
+pub use self::core::{Core, Live, Parts, Scorers};
+pub use self::journey::{Journey, Stage};
+pub use self::pool::Pool;
+
+use self::journey::Stop;
+use crate::front::HeaderSeen;
+use crate::refusal::{Reason, Refusal};
+use crate::stages::respond::{self, Answer};
+use crate::stages::upstream;
+
+/// Servers tried for one request.
+const ATTEMPTS_MAX: u8 = 2;
+/// A refused request's body is read to its end within these bounds, so that the connection can be used again.
+const DRAIN_BYTES_MAX: usize = 64 * 1024;
+const DRAIN_TIME_MAX: Duration = Duration::from_millis(500);
+
+/// The proxy application.
+pub struct Gateway {
+    core: Arc<Core>,
+}
+
+impl Gateway {
+    /// A gateway over `core`.
+    pub fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    /// Sends an answer of the gateway's own.
+    async fn answer(
+        &self,
+        session: &mut Session,
+        journey: &mut Journey,
+        response: http::Response<Bytes>,
+    ) -> pingora::Result<()> {
+        let (head, body) = response.into_parts();
+        let mut header = ResponseHeader::from(head);
+        header.insert_header("gatehouse-decision", &journey.id)?;
+        respond::security_headers(&mut header, over_tls(session))?;
+        journey.status = header.status.as_u16();
+        drain(session).await;
+        let no_body = body.is_empty();
+        session.write_response_header(Box::new(header), no_body).await?;
+        if !no_body {
+            session.write_response_body(Some(body), true).await?;
+        }
+        Ok(())
+    }
+
+    /// The response to a request that goes no further.
+    async fn stopped(&self, session: &mut Session, journey: &mut Journey, stop: Stop) -> pingora::Result<()> {
+        let response = match stop {
+            Stop::Broken(error) => return Err(error),
+            Stop::Own(response) => response,
+            Stop::Refused(stage, refusal) => {
+                journey.stage = stage;
+                tracing::debug!(decision = %journey.id, stage = stage.name(), inside = %refusal.inside, "refused");
+                let answer = Answer::from(&refusal);
+                journey.refusal = Some(refusal);
+                self.login_or(session, journey, answer)
+            }
+            Stop::Verdict => {
+                journey.stage = Stage::Decision;
+                let answer = self.verdict_answer(session, journey);
+                self.login_or(session, journey, answer)
+            }
+        };
+        self.answer(session, journey, response).await
+    }
+
+    /// A person's browser without a good enough log-in is sent to log in; everybody else reads the answer.
+    fn login_or(&self, session: &Session, journey: &Journey, answer: Answer) -> http::Response<Bytes> {
+        let head: &http::request::Parts = session.req_header();
+        let app = journey.place.map(|(app, _)| app);
+        let step_up_return = journey.route().and_then(|r| r.step_up_return.clone());
+        let reason = journey.refusal.as_ref().map(|r| r.reason);
+        let redirect = app
+            .filter(|_| respond::navigates(head))
+            .and_then(|app| self.core.identity.login_redirect(app, head, reason, answer.outcome, step_up_return.as_deref()));
+        redirect.unwrap_or_else(|| answer.render(head, &journey.id))
+    }
+
+    fn verdict_answer(&self, session: &Session, journey: &Journey) -> Answer {
+        let verdict = journey.recorded_verdict();
+        let challenge = journey.place.filter(|_| verdict.outcome == policies::Outcome::StepUp).map(|(app, _)| {
+            self.core.identity.step_up_challenge(app, session.req_header())
+        });
+        Answer::of_verdict(&verdict, journey.case.as_deref(), challenge)
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Journey;
+
+    fn new_ctx(&self) -> Journey {
+        Journey::begin(&self.core)
+    }
+
+    /// Nothing of Pingora's own modules: responses pass as they are.
+    fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {}
+
+    fn on_connection_reuse(&self, _session: &mut Session, _journey: &mut Journey, seen: Box<dyn Any + Send + Sync>) {
+        if let Ok(seen) = seen.downcast::<HeaderSeen>() {
+            seen.set();
+        }
+    }
+
+    async fn request_filter(&self, session: &mut Session, journey: &mut Journey) -> pingora::Result<bool> {
+        match self.walk(session, journey).await {
+            Ok(()) => Ok(false),
+            Err(stop) => self.stopped(session, journey, stop).await.map(|()| true),
+        }
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        journey: &mut Journey,
+    ) -> pingora::Result<()> {
+        let max = journey.route().map_or(0, |r| r.body_bytes_max);
+        journey.body_bytes = journey.body_bytes.saturating_add(body.as_ref().map_or(0, Bytes::len));
+        if journey.body_bytes > max && !journey.upgraded {
+            journey.refusal = Some(Refusal::new(Reason::BodyTooLarge, "streamed body over the route's bound"));
+            return Err(Error::explain(ErrorType::HTTPStatus(413), "body over the route's bound"));
+        }
+        Ok(())
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, journey: &mut Journey) -> pingora::Result<Box<HttpPeer>> {
+        journey.attempts = journey.attempts.saturating_add(1);
+        let pool = journey.place.and_then(|(app, _)| self.core.pools.get(app));
+        let peer = pool.and_then(Pool::peer);
+        peer.map(Box::new).ok_or_else(|| Error::explain(ErrorType::ConnectNoRoute, "no server is well"))
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        journey: &mut Journey,
+    ) -> pingora::Result<()> {
+        journey.sent = true;
+        if let Some(permit) = journey.permit.as_mut() {
+            permit.forwarded();
+        }
+        let app = journey.place.map(|(app, _)| app);
+        let minted = match (app, &journey.identity) {
+            (Some(app), Some(identity)) => Some(self.core.identity.upstream_identity(app, identity, journey.at_ms)?),
+            _ => None,
+        };
+        let client = upstream::Client { address: journey.source, tls: over_tls(session) };
+        upstream::prepare(request, client, &journey.id, journey.identity.as_deref(), minted)?;
+        if journey.route().is_some_and(|r| r.score_only) {
+            upstream::tell_scores(request, &journey.evidence, journey.verdict.as_ref())?;
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        journey: &mut Journey,
+    ) -> pingora::Result<()> {
+        journey.status = response.status.as_u16();
+        if journey.upstream_status.is_none() {
+            journey.upstream_status = Some(journey.status);
+        }
+        if let Some(permit) = journey.permit.as_mut() {
+            permit.answered();
+        }
+        journey.upgraded = journey.status == 101;
+        upstream::clean_response(response)?;
+        response.insert_header("gatehouse-decision", &journey.id)?;
+        respond::security_headers(response, over_tls(session))
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        journey: &mut Journey,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        // Nothing has been sent: another server may take it, whatever the method.
+        error.set_retry(journey.attempts < ATTEMPTS_MAX);
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        journey: &mut Journey,
+        reused: bool,
+    ) -> Box<Error> {
+        let safe = matches!(session.req_header().method, http::Method::GET | http::Method::HEAD)
+            && journey.upstream_status.is_none()
+            && journey.attempts < ATTEMPTS_MAX
+            && !session.as_ref().retry_buffer_truncated();
+        if safe {
+            error.retry.decide_reuse(reused);
+        } else {
+            error.set_retry(false);
+        }
+        error
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, journey: &mut Journey) -> FailToProxy {
+        if journey.refusal.is_none() {
+            journey.refusal = failure(error);
+        }
+        journey.stage = Stage::Upstream;
+        let Some(refusal) = journey.refusal.clone() else {
+            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        };
+        if session.response_written().is_none() {
+            let response = Answer::from(&refusal).render(session.req_header(), &journey.id);
+            session.set_keepalive(None);
+            if let Err(error) = self.answer(session, journey, response).await {
+                tracing::debug!(decision = %journey.id, %error, "client went away before its refusal");
+            }
+        }
+        FailToProxy { error_code: refusal.reason.row().status, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, _session: &mut Session, _error: Option<&Error>, journey: &mut Journey) {
+        if journey.stage == Stage::Dropped {
+            journey.stage = Stage::Upstream;
+        }
+        journey.end();
+    }
+
+    /// Client disconnects are everyday; the record has them.
+    fn suppress_error_log(&self, _session: &Session, _journey: &Journey, error: &Error) -> bool {
+        error.esource() == &ErrorSource::Downstream
+    }
+}
+
+/// What a failed exchange means to the client; `None` when the client itself went away.
+fn failure(error: &Error) -> Option<Refusal> {
+    let inside = error.to_string();
+    let reason = match (error.etype(), error.esource()) {
+        (_, ErrorSource::Downstream) => return None,
+        (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => Reason::UpstreamTimeout,
+        (ErrorType::ConnectTimedout, _) => Reason::UpstreamTimeout,
+        (ErrorType::ConnectNoRoute, _) | (_, ErrorSource::Upstream) => Reason::UpstreamDown,
+        _ => Reason::Internal,
+    };
+    Some(Refusal::new(reason, inside))
+}
+
+/// Whether the client came over TLS to this process.
+fn over_tls(session: &Session) -> bool {
+    session.digest().is_some_and(|digest| digest.ssl_digest.is_some())
+}
+
+/// Reads what is left of a refused request's body, within bounds; beyond them the connection closes.
+async fn drain(session: &mut Session) {
+    let read = async {
+        let mut left = DRAIN_BYTES_MAX;
+        while let Ok(Some(chunk)) = session.read_request_body().await {
+            left = left.checked_sub(chunk.len())?;
+        }
+        Some(())
+    };
+    if !matches!(pingora::timeout::timeout(DRAIN_TIME_MAX, read).await, Ok(Some(()))) {
+        session.set_keepalive(None);
+    }
+}

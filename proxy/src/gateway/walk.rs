@@ -1,0 +1,358 @@
+//! The stages in the order in which a request meets them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::request::Parts;
+use learner::capacity::Class;
+use pingora::proxy::Session;
+use policies::evidence::AttackKind;
+use policies::facts::Identity;
+use policies::{Evidence, Outcome};
+
+use super::Gateway;
+use super::journey::{At, Journey, Stage, Stop, copy_head};
+use crate::config::{Route, Routed};
+use crate::refusal::{Reason, Refusal};
+use crate::stages::identity::{Authentication, Peer};
+use crate::stages::limits::{Keyed, prefix, take_together};
+use crate::stages::{inspection, normalize, transfer};
+use crate::stores::{CaseOpened, Released};
+
+/// Findings at least this strong make a request suspicious for capacity, before the policy speaks.
+const SUSPICIOUS_FINDING: f64 = 0.8;
+
+impl Gateway {
+    /// Takes a request from its entry to the point where it may be forwarded.
+    ///
+    /// # Errors
+    /// What to answer instead.
+    pub(super) async fn walk(&self, session: &mut Session, journey: &mut Journey) -> Result<(), Stop> {
+        let mut clock = StageClock::start(&self.core.metrics);
+        let peer = peer(session);
+        journey.source = peer.address;
+        journey.method = self.core.names.method(&session.req_header().method);
+
+        // Address limits stand before everything that costs.
+        self.core.addresses.take(peer.address).map_err(limited(Reason::LimitAddress)).at(Stage::Admission)?;
+        clock.passed(0);
+
+        let live = Arc::clone(&journey.live);
+        let canonical = canonical(session, &live.config.limits.head).at(Stage::Normalize)?;
+        journey.path = canonical.path.as_str().into();
+        let (app, own) = self.place(&live, &canonical, session.req_header(), journey).at(Stage::Normalize)?;
+        clock.passed(1);
+        if own {
+            return self.own_path(session, app, &peer, journey).await;
+        }
+        let (_, position) = journey.place.unwrap_or_default();
+        let Some(route) = live.config.applications.get(app).and_then(|a| a.routes.get(position)) else {
+            return Err(Stop::Refused(Stage::Normalize, Refusal::new(Reason::NotFound, "route vanished")));
+        };
+
+        // The class is known before the permit: only what was verified before makes a better one.
+        let known = self.core.identity.recognise(app, session.req_header(), &peer, journey.at_ms);
+        journey.class = class(route, known.is_some());
+        self.permit(app, known.as_ref(), journey).await.at(Stage::Admission)?;
+        clock.passed(0);
+
+        let authentication =
+            self.core.identity.identify(app, &route.requirement, session.req_header(), &peer, journey.at_ms).await;
+        if let Authentication::Known(identity) = authentication.at(Stage::Identity)? {
+            journey.identity = Some(identity);
+            self.promote(route, journey);
+        }
+        clock.passed(2);
+
+        self.limits(app, position, journey).at(Stage::Limits)?;
+        clock.passed(3);
+
+        let head = session.req_header().as_ref().clone();
+        let body = self.inspect(session, &head, route, journey).await.at(Stage::Inspection)?;
+        clock.passed(4);
+
+        self.transfer(&head, &body, route, journey).at(Stage::Transfer)?;
+        clock.passed(5);
+
+        self.decide(route, journey).await?;
+        clock.passed(6);
+        Ok(())
+    }
+
+    /// The application and, unless the path is the gateway's own, the route.
+    fn place(
+        &self,
+        live: &super::Live,
+        canonical: &normalize::Canonical,
+        head: &Parts,
+        journey: &mut Journey,
+    ) -> Result<(usize, bool), Refusal> {
+        let Some((app, routed)) = live.route(&canonical.host, &canonical.path, &head.method) else {
+            return Err(Refusal::new(Reason::UnknownHost, "host belongs to no application"));
+        };
+        if canonical.path == "/.gatehouse" || canonical.path.starts_with("/.gatehouse/") {
+            return Ok((app, true));
+        }
+        match routed {
+            Routed::Found(route, _) => {
+                journey.place = Some((app, route));
+                Ok((app, false))
+            }
+            Routed::OtherMethod => Err(Refusal::new(Reason::MethodNotAllowed, "no route takes this method")),
+            Routed::Nowhere => Err(Refusal::new(Reason::NotFound, "no route matches")),
+        }
+    }
+
+    /// The gateway's own paths: log-in, log-out, session, keys.
+    async fn own_path(
+        &self,
+        session: &mut Session,
+        app: usize,
+        peer: &Peer,
+        journey: &mut Journey,
+    ) -> Result<(), Stop> {
+        journey.stage = Stage::Identity;
+        self.permit(app, None, journey).await.at(Stage::Admission)?;
+        let limits = journey.live.config.limits;
+        let body = inspection::read_body(session, OWN_BODY_BYTES_MAX, limits.body_timeout).await.at(Stage::Inspection)?;
+        let head = copy_head(session.req_header());
+        match self.core.identity.owned(app, &head, body, peer, journey.at_ms).await {
+            Some(response) => Err(Stop::Own(response)),
+            None => Err(Stop::Refused(Stage::Normalize, Refusal::new(Reason::NotFound, "not a path of the gateway"))),
+        }
+    }
+
+    async fn permit(&self, app: usize, known: Option<&Arc<Identity>>, journey: &mut Journey) -> Result<(), Refusal> {
+        let Some(pool) = self.core.pools.get(app) else {
+            return Err(Refusal::new(Reason::Internal, "application without a pool"));
+        };
+        let key = match known {
+            Some(identity) => pool.admission.fair_key((&*identity.issuer, &identity.subject)),
+            None => pool.admission.fair_key(prefix(journey.source)),
+        };
+        match pool.admission.admit(journey.class, key).await {
+            Ok(permit) => {
+                journey.permit = Some(permit);
+                Ok(())
+            }
+            Err(shed) => {
+                self.core.metrics.shed.with_label_values(&[shed.class.name()]).inc();
+                let refusal = Refusal::new(Reason::Shed, shed.to_string());
+                Err(refusal.retry_after(u64::from(shed.retry_after_s)))
+            }
+        }
+    }
+
+    /// A token verified just now earns its class.
+    fn promote(&self, route: &Route, journey: &mut Journey) {
+        journey.class = class(route, true);
+        if let Some(permit) = journey.permit.as_mut() {
+            permit.reclassify(journey.class);
+        }
+    }
+
+    /// Customer, client and route, together or not at all.
+    fn limits(&self, app: usize, route: usize, journey: &Journey) -> Result<(), Refusal> {
+        let Some(live) = journey.live.apps.get(app) else { return Ok(()) };
+        let keys = &self.core.keys;
+        let identity = journey.identity.as_deref();
+        let customer = identity.map(|i| keys.of((&*i.issuer, &i.subject)));
+        let client = identity.map(|i| keys.of((&*i.issuer, &i.client_id)));
+        let route_limit = live.routes.get(route).and_then(|r| r.limit.as_ref());
+        let taken: Vec<(&Keyed, u64)> = [
+            live.customer.as_ref().zip(customer),
+            live.client.as_ref().zip(client),
+            route_limit.map(|limit| (limit, 0)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let now_us = i64::try_from(self.core.started.elapsed().as_micros()).unwrap_or(i64::MAX);
+        take_together(&taken, now_us).map_err(|exceeded| {
+            let reason = match &*exceeded.limit {
+                "customer" => Reason::LimitCustomer,
+                "client" => Reason::LimitClient,
+                _ => Reason::LimitRoute,
+            };
+            Refusal::new(reason, "over its rate").retry_after(exceeded.retry_after_s)
+        })
+    }
+
+    /// Reads the body where the route has it inspected, and inspects.
+    async fn inspect(
+        &self,
+        session: &mut Session,
+        head: &Parts,
+        route: &Route,
+        journey: &mut Journey,
+    ) -> Result<Bytes, Refusal> {
+        if !route.inspect && route.transfer.is_none() {
+            return Ok(Bytes::new());
+        }
+        let body =
+            inspection::read_body(session, route.body_bytes_max, journey.live.config.limits.body_timeout).await?;
+        let models = &journey.live.models;
+        let name = models.anomaly_name.as_ref().unwrap_or(&self.core.names.none);
+        let found = inspection::inspect(head, &body, models.anomaly.as_ref(), name);
+        match found.anomaly.value() {
+            Some(score) => self.core.metrics.anomaly_score.observe(score),
+            None => self.core.metrics.score_unavailable.with_label_values(&["anomaly"]).inc(),
+        }
+        let attack = found.findings.iter().any(|f| f.kind != AttackKind::Probe && f.score >= SUSPICIOUS_FINDING);
+        if attack {
+            journey.class = Class::Suspicious;
+            if let Some(permit) = journey.permit.as_mut() {
+                permit.reclassify(Class::Suspicious);
+            }
+        }
+        journey.evidence = Evidence { anomaly: Some(found.anomaly), inspection: found.findings, ..Evidence::default() };
+        Ok(body)
+    }
+
+    /// Reads what is to be transferred, and how likely it is fraud.
+    fn transfer(&self, head: &Parts, body: &[u8], route: &Route, journey: &mut Journey) -> Result<(), Refusal> {
+        let Some(mapping) = &route.transfer else { return Ok(()) };
+        let Some(identity) = journey.identity.clone() else {
+            return Err(Refusal::new(Reason::TokenMissing, "a transfer without an identity"));
+        };
+        let intent = transfer::intent(mapping, &head.headers, body)?;
+        let event = self.core.customers.event(&identity, &intent, head, journey.at_ms);
+        let models = &journey.live.models;
+        let name = models.fraud_name.as_ref().unwrap_or(&self.core.names.none);
+        let assessment = transfer::assess(event, &self.core.profiles, models.fraud.as_ref(), name);
+        match assessment.fraud.value() {
+            Some(score) => self.core.metrics.fraud_score.observe(score),
+            None => self.core.metrics.score_unavailable.with_label_values(&["fraud"]).inc(),
+        }
+        journey.evidence.fraud = Some(assessment.fraud.clone());
+        journey.evidence.behaviour = Some(assessment.behaviour.clone());
+        journey.intent = Some(intent);
+        journey.assessment = Some(assessment);
+        Ok(())
+    }
+
+    /// The verdict; and before money moves, its durable record.
+    async fn decide(&self, route: &Route, journey: &mut Journey) -> Result<(), Stop> {
+        let facts = journey.facts();
+        let policy = Arc::clone(&journey.live.policy);
+        let mut verdict = policy.decide(&facts, &journey.evidence);
+        let moves_money = route.transfer.is_some() && !route.score_only;
+        if moves_money && matches!(verdict.outcome, Outcome::StepUp | Outcome::Hold) {
+            if let Some(case) = self.released(journey).await.at(Stage::Decision)? {
+                journey.evidence.released_case = Some(case.clone());
+                journey.case = Some(case);
+                verdict = policy.decide(&facts, &journey.evidence);
+            }
+        }
+        let forwards = verdict.outcome.forwards() || route.score_only;
+        let holds = verdict.outcome == Outcome::Hold;
+        journey.verdict = Some(verdict);
+        if !forwards {
+            if holds && moves_money {
+                self.hold(journey).await.at(Stage::Decision)?;
+            }
+            return Err(Stop::Verdict);
+        }
+        if moves_money {
+            journey.stage = Stage::Audit;
+            self.record_intent(journey).await.at(Stage::Audit)?;
+        }
+        journey.stage = Stage::Upstream;
+        Ok(())
+    }
+
+    /// A reviewer's release of this very transfer, spent by asking.
+    async fn released(&self, journey: &Journey) -> Result<Option<String>, Refusal> {
+        let Some(transfer) = self.case_of(journey) else { return Ok(None) };
+        let released = Released {
+            customer: transfer.customer,
+            payee: transfer.payee,
+            amount_minor: transfer.amount_minor,
+            currency: transfer.currency,
+            key: transfer.key,
+        };
+        self.core.cases.spend_release(&released, journey.at_ms).await.map_err(unavailable)
+    }
+
+    /// Opens the case that a held transfer waits in.
+    async fn hold(&self, journey: &mut Journey) -> Result<(), Refusal> {
+        let Some(case) = self.case_of(journey) else { return Ok(()) };
+        journey.case = Some(self.core.cases.open(case).await.map_err(unavailable)?);
+        Ok(())
+    }
+
+    fn case_of(&self, journey: &Journey) -> Option<CaseOpened> {
+        let (identity, intent) = (journey.identity.as_ref()?, journey.intent.as_ref()?);
+        let pseudonyms = &self.core.pseudonyms;
+        Some(CaseOpened {
+            opened_ms: journey.at_ms,
+            decision: journey.id.clone(),
+            customer: pseudonyms.subject(&identity.issuer, &identity.subject),
+            payee: pseudonyms.account(&intent.to),
+            amount_minor: intent.amount_minor,
+            currency: intent.currency_code().to_owned(),
+            key: intent.idempotency_key.as_deref().map(|k| pseudonyms.idempotency_key(k)),
+            reasons: journey.verdict.as_ref().map(|v| v.reasons.clone()).unwrap_or_default(),
+        })
+    }
+
+    /// Money moves only after its decision is on disk.
+    async fn record_intent(&self, journey: &Journey) -> Result<(), Refusal> {
+        let record = self.core.record(journey, &journey.recorded_verdict(), 0);
+        self.core
+            .log
+            .submit_durable(record)
+            .await
+            .map_err(|e| Refusal::new(Reason::AuditUnavailable, e.to_string()).retry_after(5))
+    }
+}
+
+/// Largest body on a path of the gateway's own: a logout token.
+const OWN_BODY_BYTES_MAX: usize = 32 * 1024;
+
+fn unavailable(error: policies::ports::StoreError) -> Refusal {
+    Refusal::new(Reason::StoreUnavailable, error.to_string()).retry_after(5)
+}
+
+fn limited(reason: Reason) -> impl Fn(u64) -> Refusal {
+    move |seconds| Refusal::new(reason, "over its rate").retry_after(seconds)
+}
+
+/// Routes that move money keep their class only for callers that are known.
+fn class(route: &Route, known: bool) -> Class {
+    if known { route.class } else { Class::Anonymous }
+}
+
+fn canonical(session: &Session, limits: &normalize::HeadLimits) -> Result<normalize::Canonical, Refusal> {
+    let raw = session.as_downstream().as_http1().map(|h1| h1.get_headers_raw_bytes());
+    normalize::normalize(raw.as_deref(), session.req_header(), limits)
+}
+
+/// The other end of the client's connection.
+fn peer(session: &Session) -> Peer {
+    let address = session.client_addr().and_then(|a| a.as_inet()).map(|a| a.ip().to_canonical());
+    let certificate = session.digest().and_then(|d| d.ssl_digest.as_ref()).and_then(|tls| {
+        <[u8; 32]>::try_from(tls.cert_digest.as_slice()).ok()
+    });
+    Peer { address: address.unwrap_or(std::net::IpAddr::from([0, 0, 0, 0])), client_cert_sha256: certificate }
+}
+
+/// Measures the time between stages.
+struct StageClock<'a> {
+    metrics: &'a crate::metrics::Metrics,
+    last: Instant,
+}
+
+impl<'a> StageClock<'a> {
+    fn start(metrics: &'a crate::metrics::Metrics) -> Self {
+        Self { metrics, last: Instant::now() }
+    }
+
+    /// The stage at `position` of [`crate::metrics::STAGES`] ended now.
+    fn passed(&mut self, position: usize) {
+        let now = Instant::now();
+        self.metrics.stage(position, now.duration_since(self.last).as_secs_f64());
+        self.last = now;
+    }
+}
