@@ -9,6 +9,7 @@
 //! | [`caller`] | who is calling, on the gateway's signed word |
 //! | [`people`] | who may log in: usernames, passwords, staff roles |
 //! | [`idp`] | the OpenID provider: log-in, second factor, consent, tokens, logout |
+//! | [`traffic`] | customers and attackers, played through the gateway |
 //! | [`web`] | the bank's pages, rendered on the server |
 
 pub mod banking;
@@ -19,6 +20,7 @@ pub mod people;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod testing;
+pub mod traffic;
 pub mod web;
 
 use std::path::Path;
