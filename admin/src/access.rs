@@ -76,3 +76,64 @@ impl Need {
         }
     }
 }
+
+/// One guarded route.
+#[derive(Clone, Copy, Debug)]
+pub struct Access {
+    /// Method, upper case; `GET` covers `HEAD`.
+    pub method: &'static str,
+    /// Path template.
+    pub path: &'static str,
+    /// What it asks of its caller.
+    pub need: Need,
+    /// Query parameters it knows; any other is refused.
+    pub query: &'static [&'static str],
+}
+
+const fn read(path: &'static str, query: &'static [&'static str]) -> Access {
+    Access { method: "GET", path, need: Need::Read, query }
+}
+
+const fn write(path: &'static str, need: Need) -> Access {
+    Access { method: "POST", path, need, query: &[] }
+}
+
+/// Every guarded route. What does not stand here is not served.
+pub const ROUTES: &[Access] = &[
+    read("/openapi.json", &[]),
+    write("/logout", Need::Read),
+    read("/api/v1/me", &[]),
+    read("/api/v1/figures", &[]),
+    read("/api/v1/stream", &[]),
+    read("/api/v1/decisions", &["outcome", "route", "reason", "before", "limit"]),
+    read("/api/v1/decisions/{id}", &[]),
+    read("/api/v1/capacity", &[]),
+    write("/api/v1/capacity", Need::Act(Role::Operator)),
+    read("/api/v1/models", &[]),
+    read("/api/v1/policies", &[]),
+    read("/api/v1/policies/{version}", &[]),
+    read("/api/v1/cases", &["status", "after", "limit"]),
+    read("/api/v1/cases/{id}", &[]),
+    write("/api/v1/cases/{id}/verdict", Need::Act(Role::Analyst)),
+    read("/api/v1/sessions", &["after", "limit"]),
+    read("/api/v1/sessions/revoke", &[]),
+    write("/api/v1/sessions/revoke", Need::Act(Role::Operator)),
+    read("/api/v1/limits", &[]),
+    read("/api/v1/config", &[]),
+    read("/api/v1/audit/checkpoint", &[]),
+    read("/api/v1/audit/verify", &[]),
+];
+
+/// The paths that answer without a credential, with the reason. This list may only shrink.
+pub const EXEMPT: &[(&str, &str)] = &[
+    ("/", "the console's shell, which holds no data"),
+    ("/assets/{file}", "the console's style and scripts, which hold no data"),
+    ("/login", "starts a console login"),
+    ("/callback", "ends a console login"),
+];
+
+/// The entry of a route.
+pub fn route(method: &str, path: &str) -> Option<&'static Access> {
+    let method = if method == "HEAD" { "GET" } else { method };
+    ROUTES.iter().find(|access| access.method == method && access.path == path)
+}

@@ -18,6 +18,7 @@ pub struct Metrics {
     requests: IntCounterVec,
     durations: HistogramVec,
     stages: Vec<Histogram>,
+    unrouted: RouteMetrics,
     refusals: IntCounterVec,
     /// Anomaly scores given.
     pub anomaly_score: Histogram,
@@ -27,8 +28,8 @@ pub struct Metrics {
     pub score_unavailable: IntCounterVec,
     /// Permits held, by pool and class.
     pub capacity_permits: IntGaugeVec,
-    /// Admitted and shed, by pool and class: gauges that mirror the pool's own counters.
-    pub capacity_admitted: IntGaugeVec,
+    /// Threshold in force, by pool and class.
+    pub capacity_limit: IntGaugeVec,
     /// Shed requests by class.
     pub shed: IntCounterVec,
     /// Age of each issuer's keys.
@@ -91,8 +92,10 @@ impl Metrics {
         for reason in Reason::ALL {
             refusals.with_label_values(&[reason.row().code]);
         }
+        let requests = counters(&r, "gatehouse_requests_total", "Requests that ended", &["app", "route", "outcome"])?;
         Ok(Self {
-            requests: counters(&r, "gatehouse_requests_total", "Requests that ended", &["app", "route", "outcome"])?,
+            unrouted: route_metrics(&requests, &durations, "-", "-"),
+            requests,
             durations,
             stages: STAGES.iter().map(|s| by_stage.with_label_values(&[s])).collect(),
             refusals,
@@ -100,7 +103,7 @@ impl Metrics {
             fraud_score: histogram(&r, "gatehouse_fraud_score", "Fraud scores given", SCORE_BUCKETS)?,
             score_unavailable: counters(&r, "gatehouse_score_unavailable_total", "Scores that could not be given", &["model"])?,
             capacity_permits: gauges(&r, "gatehouse_capacity_permits", "Permits held", &["pool", "class"])?,
-            capacity_admitted: gauges(&r, "gatehouse_capacity_limit", "Threshold in force", &["pool", "class"])?,
+            capacity_limit: gauges(&r, "gatehouse_capacity_limit", "Threshold in force", &["pool", "class"])?,
             shed: counters(&r, "gatehouse_shed_total", "Requests without a permit", &["class"])?,
             jwks_age: gauges(&r, "gatehouse_jwks_age_seconds", "Age of an issuer's keys", &["issuer"])?,
             audit_lag: register(&r, prometheus::Gauge::new("gatehouse_audit_lag_seconds", "Age of the oldest record not on disk")?)?,
@@ -118,10 +121,12 @@ impl Metrics {
 
     /// Handles of one route.
     pub fn route(&self, app: &str, route: &str) -> RouteMetrics {
-        RouteMetrics {
-            by_outcome: Outcome::ALL.map(|o| self.requests.with_label_values(&[app, route, o.name()])),
-            duration: self.durations.with_label_values(&[app, route]),
-        }
+        route_metrics(&self.requests, &self.durations, app, route)
+    }
+
+    /// Counts a request that ended before a route was known.
+    pub fn unrouted(&self, outcome: Outcome, seconds: f64) {
+        self.unrouted.count(outcome, seconds);
     }
 
     /// Notes the time a request spent in the stage at `position` of [`STAGES`].
@@ -144,6 +149,13 @@ impl Metrics {
         let mut out = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
         Ok(out)
+    }
+}
+
+fn route_metrics(requests: &IntCounterVec, durations: &HistogramVec, app: &str, route: &str) -> RouteMetrics {
+    RouteMetrics {
+        by_outcome: Outcome::ALL.map(|o| requests.with_label_values(&[app, route, o.name()])),
+        duration: durations.with_label_values(&[app, route]),
     }
 }
 

@@ -2,9 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::aimd::{Aimd, AimdSettings};
 use super::allocation::{Allocation, Rails};
 use super::class::PerClass;
+use super::controller::Controller;
+use super::fixed::Static;
+use super::gradient2::{Gradient2, GradientSettings};
 use super::plane::PlaneConfig;
+use super::q_learning::{Artifact, Learning, QLearning, QSettings};
 
 /// Which controller decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -21,6 +26,9 @@ pub enum ControllerKind {
     QLearning,
 }
 
+/// The names that may stand in the configuration.
+pub const CONTROLLERS: [&str; 4] = ["static", "aimd", "gradient2", "q-learning"];
+
 impl ControllerKind {
     /// Every controller that can be configured.
     pub const ALL: [Self; 4] = [Self::Static, Self::Aimd, Self::Gradient2, Self::QLearning];
@@ -34,6 +42,12 @@ impl ControllerKind {
             Self::Gradient2 => "gradient2",
             Self::QLearning => "q-learning",
         }
+    }
+
+    /// The controller of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -77,5 +91,44 @@ impl CapacityConfig {
     #[must_use]
     pub const fn initial(&self) -> Allocation {
         Allocation::of_limit(self.limit)
+    }
+
+    /// A fresh controller of the configured kind. The learner starts with what `table` knows and goes on
+    /// learning; without a table it is the gradient controller until it has seen enough by itself.
+    #[must_use]
+    pub fn controller(&self, table: Option<Artifact>) -> Box<dyn Controller> {
+        let initial = self.initial();
+        match self.controller {
+            ControllerKind::Static => Box::new(Static(initial)),
+            ControllerKind::Aimd => Box::new(Aimd::new(AimdSettings::default(), initial.limit)),
+            ControllerKind::Gradient2 => Box::new(Gradient2::new(GradientSettings::default(), initial.limit)),
+            ControllerKind::QLearning => {
+                let table = table.unwrap_or_else(Artifact::empty);
+                Box::new(QLearning::new(QSettings::default(), initial, table, Learning::Online, self.seed))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_makes_the_controller_of_that_name() {
+        for name in CONTROLLERS {
+            let controller = ControllerKind::from_name(name).unwrap();
+            let config = CapacityConfig { controller, ..CapacityConfig::default() };
+            assert_eq!(config.controller(None).name(), name);
+        }
+        assert_eq!(CONTROLLERS.len(), ControllerKind::ALL.len());
+        assert_eq!(ControllerKind::from_name("magic"), None);
+    }
+
+    #[test]
+    fn settings_are_read_strictly() {
+        let config: CapacityConfig = toml::from_str("controller = \"gradient2\"\nlimit = 20.0").unwrap();
+        assert_eq!((config.controller, config.limit), (ControllerKind::Gradient2, 20.0));
+        assert!(toml::from_str::<CapacityConfig>("limits = 20.0").is_err(), "a misspelt key");
     }
 }

@@ -6,6 +6,8 @@
 //! * [`control_loop`] joins these for one pool and keeps the record of every decision.
 //! * [`sim`] is the discrete-event simulator in which controllers are compared and trained.
 
+#![deny(clippy::indexing_slicing)]
+
 pub mod aimd;
 pub mod allocation;
 pub mod base;
@@ -23,13 +25,17 @@ pub mod q_learning;
 pub mod record;
 pub mod sim;
 pub mod train;
+pub mod train_report;
 
 pub use allocation::{Allocation, Rails};
 pub use class::{Class, PerClass};
-pub use config::{CapacityConfig, ControllerKind};
+pub use config::{CONTROLLERS, CapacityConfig, ControllerKind};
 pub use control_loop::ControlLoop;
 pub use controller::{ActionValues, Controller, Explanation, Mode};
 pub use meter::{Meter, MeterReader, Outcome};
 pub use observation::{ClassObservation, Observation};
 pub use plane::{FairKey, Offer, Plane, PlaneConfig, ShedReason, Ticket, Wake};
 pub use record::{PoolSnapshot, TickRecord};
+
+#[cfg(test)]
+mod guard_tests;

@@ -73,6 +73,18 @@ impl Bank {
         Ok(self.ledger.accounts_of(customer)?)
     }
 
+    /// Accounts of everybody and of the bank itself with ids after `after`, in order of their ids, at most `limit`: for staff.
+    ///
+    /// # Errors
+    /// [`BankError::Store`].
+    pub fn accounts_after(&self, after: &str, limit: usize) -> Result<Vec<Account>, BankError> {
+        let later = self
+            .ledger
+            .accounts()
+            .skip_while(|account| account.as_ref().is_ok_and(|account| account.id.as_str() <= after));
+        Ok(later.take(limit).collect::<Result<_, _>>()?)
+    }
+
     /// One account of the customer.
     ///
     /// # Errors

@@ -16,6 +16,8 @@ pub enum Failure {
         /// Path and query.
         return_to: String,
     },
+    /// Somebody calls, but not from a browser's session.
+    NoBrowserSession,
     /// No such page, or an account that is not the visitor's: the two look the same.
     NotFound,
     /// A page for the bank's staff.
@@ -57,8 +59,17 @@ impl From<BankError> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
+        let (href, link) = match self {
+            Self::NoBrowserSession => ("/.gatehouse/login?return_to=/accounts", "Log in"),
+            _ => ("/accounts", "Back to your accounts"),
+        };
         let (status, title, text) = match self {
             Self::LogIn { return_to } => return log_in(&return_to),
+            Self::NoBrowserSession => (
+                StatusCode::FORBIDDEN,
+                "This needs a log-in in your browser",
+                "The pages are for customers who have logged in here. Please log in again.",
+            ),
             Self::NotFound => (
                 StatusCode::NOT_FOUND,
                 "We cannot find that",
@@ -97,7 +108,7 @@ impl IntoResponse for Failure {
                  it may have been booked.",
             ),
         };
-        let page = FailurePage { title, text, href: "/accounts", link: "Back to your accounts" };
+        let page = FailurePage { title, text, href, link };
         headers::html(status, page.render())
     }
 }

@@ -27,9 +27,10 @@ pub use consents::{Consent, Consents, ConsentsUnavailable};
 pub use failure::Failure;
 pub use form_token::FormKey;
 pub use state::{WebConfig, WebConfigError, WebState};
-pub use visitor::{Identified, Visitor, Visitors};
 
-use pages::{accounts, advice, cash, connections, credit, fraud_check, history, loans, public, transfer};
+use pages::{
+    accounts, admin, advice, cash, connections, credit, fraud_check, history, loans, public, transfer,
+};
 
 /// All pages, and the assets that they need.
 pub fn router(web: WebState) -> Router {
@@ -49,6 +50,7 @@ pub fn router(web: WebState) -> Router {
         .route("/fraud-check", get(fraud_check::form).post(fraud_check::check))
         .route("/consents", get(connections::list))
         .route("/consents/withdraw", post(connections::withdraw))
+        .route("/admin", get(admin::show))
         .merge(assets::router())
         .fallback(async || Failure::NotFound)
         .layer(middleware::from_fn_with_state(web.clone(), headers::protect))

@@ -11,10 +11,11 @@ use tokio::sync::Semaphore;
 use super::consents::Consents;
 use super::form_token::FormKey;
 use super::page::Page;
-use super::visitor::{Visitor, Visitors};
+use super::visitor::Visitor;
 use super::{Failure, headers};
 use crate::Clock;
 use crate::banking::Bank;
+use crate::caller::CallerVerifier;
 use crate::people::Directory;
 
 /// How many people may have their new password hashed at once; hashing takes 19 MiB and tens of milliseconds each.
@@ -28,8 +29,10 @@ pub struct WebConfig {
     pub people: Directory,
     /// The identity provider's consents.
     pub consents: Arc<dyn Consents>,
-    /// Who sends a request, by the gateway's proven word.
-    pub visitors: Arc<dyn Visitors>,
+    /// Proves the gateway's word about who is calling.
+    pub callers: CallerVerifier,
+    /// The client id that browsers log in with at the gateway, such as `demo-web`. Identities of other clients see no page.
+    pub web_client: String,
     /// The key of form tokens: [`FormKey::open`] keeps one beside the data.
     pub form_key: FormKey,
     /// The origins that browsers reach the bank at through the gateway, such as `http://127.0.0.1:8080` and
@@ -92,9 +95,14 @@ impl WebState {
         self.0.config.consents.as_ref()
     }
 
-    /// Who sends a request.
-    pub(super) fn visitors(&self) -> &dyn Visitors {
-        self.0.config.visitors.as_ref()
+    /// What proves the gateway's word.
+    pub(super) fn callers(&self) -> &CallerVerifier {
+        &self.0.config.callers
+    }
+
+    /// The client that browsers log in with.
+    pub(super) fn web_client(&self) -> &str {
+        &self.0.config.web_client
     }
 
     /// The origins of our own pages.

@@ -1,32 +1,25 @@
 //! Who is looking at a page.
 
-use std::pin::Pin;
-
 use axum::extract::FromRequestParts;
+use http::Method;
 use http::request::Parts;
-use http::{HeaderMap, Method};
 
 use super::{Failure, WebState};
+use crate::caller::{Caller, Unidentified};
 use crate::ledger::CustomerId;
 
-/// Somebody who is logged in, on the gateway's proven word.
+/// A customer in a browser, logged in through the bank's own client, on the gateway's proven word.
+///
+/// Third parties and command-line clients act for a customer with tokens; those are for the API. Were they visitors too, one
+/// that may only read could fetch a form's token and send the form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Visitor {
     /// The customer, which is the immutable username.
     pub id: CustomerId,
-    /// The session of the log-in; forms are tied to it.
+    /// The session at the gateway; forms are tied to it.
     pub session: String,
     /// Staff roles; empty for customers.
     pub roles: Vec<String>,
-}
-
-/// Who sends a request, once that is known.
-pub type Identified<'a> = Pin<Box<dyn Future<Output = Option<Visitor>> + Send + 'a>>;
-
-/// Finds out who sends a request from what the gateway put into its headers.
-pub trait Visitors: Send + Sync {
-    /// The visitor whose identity the headers prove; nobody when they prove none.
-    fn identify<'a>(&'a self, headers: &'a HeaderMap) -> Identified<'a>;
 }
 
 impl Visitor {
@@ -34,18 +27,37 @@ impl Visitor {
     pub fn is_staff(&self) -> bool {
         !self.roles.is_empty()
     }
+
+    /// Takes `caller` as a visitor, if a browser's session of `web_client` stands behind it.
+    fn from_caller(caller: Caller, web_client: &str) -> Option<Self> {
+        let Caller { subject, client_id, session_id, roles, .. } = caller;
+        let is_web = client_id.is_none_or(|client| client == web_client);
+        let session = session_id.filter(|session| is_web && !session.is_empty())?;
+        Some(Self { id: subject, session, roles })
+    }
 }
 
 impl FromRequestParts<WebState> for Visitor {
     type Rejection = Failure;
 
     /// Whoever is not logged in is sent to log in and comes back to the page; a form is not kept, so after one they come
-    /// back to their accounts.
+    /// back to their accounts. Only a missing identity leads to the log-in: after a bad one it would lead there for ever.
     async fn from_request_parts(parts: &mut Parts, web: &WebState) -> Result<Self, Failure> {
-        web.visitors().identify(&parts.headers).await.ok_or_else(|| {
-            let page = parts.uri.path_and_query().filter(|_| parts.method == Method::GET);
-            let return_to = page.map_or("/accounts", |page| page.as_str()).to_owned();
-            Failure::LogIn { return_to }
-        })
+        match web.callers().caller(&parts.headers).await {
+            Ok(caller) => Self::from_caller(caller, web.web_client()).ok_or(Failure::NoBrowserSession),
+            Err(Unidentified::Missing) => {
+                let page = parts.uri.path_and_query().filter(|_| parts.method == Method::GET);
+                let return_to = page.map_or("/accounts", |page| page.as_str()).to_owned();
+                Err(Failure::LogIn { return_to })
+            }
+            Err(cause @ Unidentified::Rejected(_)) => {
+                tracing::warn!(%cause, "an identity was refused");
+                Err(Failure::NoBrowserSession)
+            }
+            Err(cause @ Unidentified::KeysUnavailable) => {
+                tracing::error!(%cause, "a visitor cannot be identified");
+                Err(Failure::Unavailable)
+            }
+        }
     }
 }

@@ -2,14 +2,16 @@
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use learner::capacity::Class;
+use policies::Name;
 
 use super::location::{At, Problem};
 use super::routes::RouteTable;
 use super::{Admin, Application, Config, Limits, Listener, Models, Route, Server, Tls, Upstream, raw};
-use crate::stages::identity::{self, Access, Requirement};
+use crate::stages::identity::config::{Access, AppId, Bounds, ConfigFault, IdentityConfig, RawApplication, Requirement};
 use crate::stages::limits::Rate;
 use crate::stages::normalize::HeadLimits;
 use crate::stages::transfer::{BodyFormat, TransferMapping};
@@ -26,6 +28,10 @@ struct Found(Vec<Problem>);
 impl Found {
     fn add(&mut self, at: At, what: impl Into<String>, hint: impl Into<String>) {
         self.0.push(Problem::new(at, what, hint));
+    }
+
+    fn faults(&mut self, faults: Vec<ConfigFault>) {
+        self.0.extend(faults.into_iter().map(|f| Problem::new(At::parse(&f.field), f.problem, f.hint)));
     }
 
     fn unless(&mut self, fine: bool, at: At, what: impl Into<String>, hint: impl Into<String>) {
@@ -45,14 +51,7 @@ pub fn config(file: raw::File, folder: &Path) -> Result<Config, Vec<Problem>> {
     let threads = file.server.threads;
     found.unless((1..=256).contains(&threads), root.key("server").key("threads"), "threads out of range", "choose 1 to 256, usually the number of cores");
 
-    let mut issuers = Vec::new();
-    for (index, issuer) in file.issuers.into_iter().enumerate() {
-        let at = root.key("issuers").index(index);
-        match identity::config::issuer(issuer) {
-            Ok(issuer) => issuers.push(issuer),
-            Err(wrong) => found.0.extend(wrong.into_iter().map(|w| Problem::new(at.key(&w.field), w.what, w.hint))),
-        }
-    }
+    let mut identities: Vec<(Name, RawApplication)> = Vec::new();
     let mut applications: Vec<Application> = Vec::new();
     for (index, raw) in file.applications.into_iter().enumerate() {
         let at = root.key("applications").index(index);
@@ -61,18 +60,25 @@ pub fn config(file: raw::File, folder: &Path) -> Result<Config, Vec<Problem>> {
                 found.add(at.key("hosts"), format!("host {host} also belongs to {}", other.name), "give each host to one application");
             }
         }
-        applications.extend(application(raw, &at, folder, &issuers, &mut found));
+        applications.extend(application(raw, &at, &mut identities, &mut found));
     }
+    let identity = match IdentityConfig::check(&file.issuers, &identities, Bounds::default(), folder) {
+        Ok(identity) => Some(identity),
+        Err(faults) => {
+            found.faults(faults);
+            None
+        }
+    };
     let address = rate(Some(file.limits.address), &root.key("limits").key("address"), &mut found);
     if let Some(admin) = &file.admin {
         found.unless(
-            issuers.iter().any(|i| i.issuer == admin.issuer),
+            file.issuers.iter().any(|i| i.issuer == admin.issuer),
             root.key("admin").key("issuer"),
             "issuer is not one of [[issuers]]",
             "add it there, exactly as its tokens spell it",
         );
     }
-    let (Some(address), true) = (address, found.0.is_empty()) else { return Err(found.0) };
+    let (Some(address), Some(identity), true) = (address, identity, found.0.is_empty()) else { return Err(found.0) };
     Ok(Config {
         server: Server {
             data_dir: path(file.server.data_dir),
@@ -97,7 +103,7 @@ pub fn config(file: raw::File, folder: &Path) -> Result<Config, Vec<Problem>> {
             capacity: file.models.capacity.map(path),
         },
         policy: path(file.policy.file),
-        issuers,
+        identity: Arc::new(identity),
         applications,
     })
 }
@@ -138,28 +144,23 @@ fn rate(raw: Option<raw::Rate>, at: &At, found: &mut Found) -> Option<Rate> {
 fn application(
     raw: raw::Application,
     at: &At,
-    folder: &Path,
-    issuers: &[identity::IssuerConfig],
+    identities: &mut Vec<(Name, RawApplication)>,
     found: &mut Found,
 ) -> Option<Application> {
     let before = found.0.len();
-    found.unless(is_name(&raw.name), at.key("name"), "not a name", "use letters, digits and hyphens");
+    let name = Name::from(raw.name.as_str());
+    found.unless(is_name(&name), at.key("name"), "not a name", "use letters, digits and hyphens");
     found.unless(!raw.hosts.is_empty(), at.key("hosts"), "no host", "list the host names that clients use, with port where it is not 80 or 443");
-    let external_url = raw.external_url;
-    let identity = match raw.identity.map(|i| identity::config::application(i, &external_url, issuers, folder)) {
-        None => None,
-        Some(Ok(identity)) => Some(identity),
-        Some(Err(wrong)) => {
-            let at = at.key("identity");
-            found.0.extend(wrong.into_iter().map(|w| Problem::new(at.key(&w.field), w.what, w.hint)));
-            None
-        }
-    };
+    let identity = raw.identity.map(|identity| {
+        let position = u16::try_from(identities.len()).unwrap_or(u16::MAX);
+        identities.push((name.clone(), identity));
+        AppId(position)
+    });
     let mut routes = Vec::new();
     for (index, raw) in raw.routes.into_iter().enumerate() {
         let at = at.key("routes").index(index);
-        if identity.is_none() && raw.access != raw::AccessName::Public {
-            found.add(at.key("access"), "the application has no [applications.identity]", "add it, or make the route public");
+        if identity.is_none() && raw.identity.access != Access::Public {
+            found.add(at.key("identity"), "the application has no [applications.identity]", "add it, or write identity = { access = \"public\" }");
         }
         let paths = raw.paths.clone();
         found.unless(paths.iter().all(|p| p.starts_with('/')) && !paths.is_empty(), at.key("paths"), "a path pattern starts with /", "such as /api/accounts/{id} or /static/{*rest}");
@@ -176,10 +177,10 @@ fn application(
         }
     };
     (found.0.len() == before).then(|| Application {
-        name: raw.name.as_str().into(),
+        name,
         hosts: raw.hosts.iter().map(|h| h.to_ascii_lowercase()).collect(),
-        external_url,
         upstream,
+        capacity: raw.capacity,
         identity,
         routes,
         customer,
@@ -191,20 +192,12 @@ fn upstream(raw: raw::Upstream, at: &At, found: &mut Found) -> Upstream {
     found.unless(!raw.peers.is_empty(), at.key("peers"), "no peer", "list at least one address such as \"10.0.0.5:8443\"");
     // An empty SNI makes the TLS library verify nothing.
     found.unless(raw.tls_name.as_deref() != Some(""), at.key("tls_name"), "an empty name would verify nothing", "give the name in the servers' certificate, or leave the field out for plain HTTP");
-    found.unless(
-        learner::capacity::CONTROLLERS.contains(&raw.controller.as_str()),
-        at.key("controller"),
-        format!("no controller is called {}", raw.controller),
-        format!("choose one of {}", learner::capacity::CONTROLLERS.join(", ")),
-    );
     Upstream {
         peers: raw.peers,
         tls_name: raw.tls_name,
         health_path: raw.health_path,
         connect_timeout: Duration::from_millis(raw.connect_timeout_ms),
         read_timeout: Duration::from_millis(raw.read_timeout_ms),
-        capacity_guess: raw.capacity_guess.max(1),
-        controller: raw.controller,
     }
 }
 
@@ -229,23 +222,25 @@ fn route(raw: raw::Route, at: &At, found: &mut Found) -> Option<Route> {
     );
     let money = raw.class == Some(raw::ClassName::MoneyMoving);
     found.unless(
-        raw.transfer.is_none() || raw.access == raw::AccessName::Required,
-        at.key("access"),
+        raw.transfer.is_none() || raw.identity.access == Access::Required,
+        at.key("identity"),
         "a transfer route must require an identity",
-        "set access = \"required\"",
+        "write identity = { access = \"required\" }",
     );
     let class = match raw.class {
         Some(raw::ClassName::MoneyMoving) => Class::MoneyMoving,
         Some(raw::ClassName::AuthenticatedRead) => Class::AuthenticatedRead,
         Some(raw::ClassName::Anonymous) => Class::Anonymous,
-        None if raw.access == raw::AccessName::Required => Class::AuthenticatedRead,
+        None if raw.identity.access == Access::Required => Class::AuthenticatedRead,
         None => Class::Anonymous,
     };
-    found.unless(!money || raw.access == raw::AccessName::Required, at.key("class"), "money-moving needs an identity", "set access = \"required\"");
-    let access = match raw.access {
-        raw::AccessName::Public => Access::Public,
-        raw::AccessName::Optional => Access::Optional,
-        raw::AccessName::Required => Access::Required,
+    found.unless(!money || raw.identity.access == Access::Required, at.key("class"), "money-moving needs an identity", "write identity = { access = \"required\" }");
+    let requirement = match Requirement::check(&raw.identity, &at.key("identity").to_string()) {
+        Ok(requirement) => requirement,
+        Err(faults) => {
+            found.faults(faults);
+            Requirement::default()
+        }
     };
     let transfer = raw.transfer.map(|t| mapping(t, &at.key("transfer"), found));
     let rate = rate(raw.rate, &at.key("rate"), found);
@@ -253,12 +248,7 @@ fn route(raw: raw::Route, at: &At, found: &mut Found) -> Option<Route> {
         name: raw.name.as_str().into(),
         methods,
         class,
-        requirement: Requirement {
-            access,
-            scopes: raw.scopes,
-            acr_values: raw.acr_values,
-            max_auth_age_s: raw.max_auth_age_s,
-        },
+        requirement,
         rate,
         body_bytes_max,
         inspect: raw.inspect,

@@ -22,6 +22,19 @@ impl At {
         Self::default()
     }
 
+    /// A place written as `issuers[1].algorithms`.
+    pub fn parse(text: &str) -> Self {
+        let mut at = Self::root();
+        for part in text.split('.') {
+            let (key, indexes) = part.split_once('[').unwrap_or((part, ""));
+            at = at.key(key);
+            for index in indexes.split(['[', ']']).filter_map(|i| i.parse().ok()) {
+                at = at.index(index);
+            }
+        }
+        at
+    }
+
     /// A member of this table.
     pub fn key(&self, key: &str) -> Self {
         let mut steps = self.0.clone();
@@ -34,6 +47,19 @@ impl At {
         let mut steps = self.0.clone();
         steps.push(Step::Index(index));
         Self(steps)
+    }
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Key(key) if position == 0 => write!(f, "{key}")?,
+                Step::Key(key) => write!(f, ".{key}")?,
+                Step::Index(index) => write!(f, "[{index}]")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -138,4 +164,24 @@ fn line_column(text: &str, offset: usize) -> (usize, usize) {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     (line, column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_reads_back() {
+        let at = At::root().key("applications").index(1).key("routes").index(0).key("paths");
+        assert_eq!(at.to_string(), "applications[1].routes[0].paths");
+        assert_eq!(At::parse(&at.to_string()), at);
+    }
+
+    #[test]
+    fn a_problem_is_found_in_the_text() {
+        let text = "a = 1\n[[issuers]]\nissuer = \"x\"\nalgorithms = [\"HS256\"]\n";
+        let at = At::parse("issuers[0].algorithms");
+        let found = Problems::locate(Path::new("g.toml"), text, vec![Problem::new(at, "bad", "do this")]);
+        assert_eq!(found.to_string(), "g.toml:4:14: bad\n    hint: do this");
+    }
 }

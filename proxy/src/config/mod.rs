@@ -9,15 +9,16 @@ mod routes;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use learner::capacity::Class;
+use learner::capacity::{CapacityConfig, Class};
 use policies::Name;
 
 pub use location::{At, Problem, Problems};
 pub use routes::{RouteTable, Routed};
 
-use crate::stages::identity::{ApplicationIdentity, IssuerConfig, Requirement};
+use crate::stages::identity::config::{AppId, IdentityConfig, Requirement};
 use crate::stages::limits::Rate;
 use crate::stages::normalize::HeadLimits;
 use crate::stages::transfer::TransferMapping;
@@ -41,8 +42,8 @@ pub struct Config {
     pub backfill: Option<PathBuf>,
     /// The policy document.
     pub policy: PathBuf,
-    /// Trusted issuers of identities.
-    pub issuers: Vec<IssuerConfig>,
+    /// Trusted issuers, and what each application takes from them.
+    pub identity: Arc<IdentityConfig>,
     /// What stands behind the gateway.
     pub applications: Vec<Application>,
 }
@@ -130,12 +131,12 @@ pub struct Application {
     pub name: Name,
     /// Host names, lower case, with port where it is not the scheme's own.
     pub hosts: Vec<String>,
-    /// URL under which clients reach it.
-    pub external_url: url::Url,
     /// Where it is.
     pub upstream: Upstream,
-    /// Who may log in, and how.
-    pub identity: Option<ApplicationIdentity>,
+    /// How much it bears, and who decides.
+    pub capacity: CapacityConfig,
+    /// Its place in [`Config::identity`]; `None` where nobody needs to be known.
+    pub identity: Option<AppId>,
     /// Its routes.
     pub routes: RouteTable,
     /// Requests that one customer and one client may make.
@@ -157,10 +158,6 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// Time between two reads of an answer.
     pub read_timeout: Duration,
-    /// Permits in flight that the operator believes the servers bear, a start for the controller.
-    pub capacity_guess: u16,
-    /// Controller of the pool's capacity.
-    pub controller: String,
 }
 
 /// One route of an application.

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::stages::identity::config::{RawApplicationIdentity, RawIssuer};
+use learner::capacity::CapacityConfig;
+
+use crate::stages::identity::config::{RawApplication as RawIdentity, RawIssuer, RawRequirement};
 use crate::stages::transfer::{AmountUnit, BodyFormat};
 
 #[derive(Debug, Deserialize)]
@@ -130,9 +132,10 @@ pub struct PolicyFile {
 pub struct Application {
     pub name: String,
     pub hosts: Vec<String>,
-    pub external_url: url::Url,
     pub upstream: Upstream,
-    pub identity: Option<RawApplicationIdentity>,
+    #[serde(default)]
+    pub capacity: CapacityConfig,
+    pub identity: Option<RawIdentity>,
     pub customer: Option<Rate>,
     pub client: Option<Rate>,
     pub routes: Vec<Route>,
@@ -148,10 +151,6 @@ pub struct Upstream {
     pub connect_timeout_ms: u64,
     #[serde(default = "Upstream::read_timeout_ms")]
     pub read_timeout_ms: u64,
-    #[serde(default = "Upstream::capacity_guess")]
-    pub capacity_guess: u16,
-    #[serde(default = "Upstream::controller")]
-    pub controller: String,
 }
 
 impl Upstream {
@@ -160,12 +159,6 @@ impl Upstream {
     }
     fn read_timeout_ms() -> u64 {
         30_000
-    }
-    fn capacity_guess() -> u16 {
-        64
-    }
-    fn controller() -> String {
-        "q-learning".to_owned()
     }
 }
 
@@ -177,14 +170,6 @@ pub enum ClassName {
     Anonymous,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AccessName {
-    Public,
-    Optional,
-    Required,
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
@@ -192,12 +177,8 @@ pub struct Route {
     pub paths: Vec<String>,
     #[serde(default)]
     pub methods: Vec<String>,
-    pub access: AccessName,
     #[serde(default)]
-    pub scopes: Vec<String>,
-    #[serde(default)]
-    pub acr_values: Vec<String>,
-    pub max_auth_age_s: Option<i64>,
+    pub identity: RawRequirement,
     pub class: Option<ClassName>,
     pub rate: Option<Rate>,
     pub body_bytes_max: Option<usize>,

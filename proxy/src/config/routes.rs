@@ -64,6 +64,11 @@ impl RouteTable {
         }
     }
 
+    /// The route at a position.
+    pub fn get(&self, position: usize) -> Option<&Route> {
+        self.routes.get(position)
+    }
+
     /// Every route.
     pub fn iter(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter()

@@ -1,12 +1,14 @@
 //! What every request shares: the configuration in force, and the stateful parts behind the stages.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use learner::anomaly::AnomalyScorer;
 use learner::fraud::FraudScorer;
 use learner::profiles::Profiles;
 use parking_lot::RwLock;
 use policies::ports::Clock;
+use policies::evidence::Scored;
 use policies::record::Course;
 use policies::{DecisionRecord, Name, Outcome, Policy, Pseudonymizer};
 
@@ -14,8 +16,10 @@ use super::journey::Journey;
 use super::pool::Pool;
 use crate::audit::DecisionLog;
 use crate::config::{Config, Routed};
-use crate::figures::LiveWindow;
+use crate::figures::{Finished, LiveWindow};
 use crate::metrics::{Metrics, RouteMetrics};
+use crate::refusal::Reason;
+use crate::rule_hits::RuleHits;
 use crate::stages::identity::IdentityStage;
 use crate::stages::limits::{AddressLimit, KeyHash, Keyed};
 use crate::stages::transfer::Customers;
@@ -50,6 +54,8 @@ pub struct Core {
     pub window: LiveWindow,
     /// Names that every request needs.
     pub names: Names,
+    /// When the process started: the steady clock of the limits.
+    pub started: Instant,
 }
 
 /// Names shared by all requests.
@@ -92,6 +98,8 @@ pub struct Live {
     pub models: Arc<Scorers>,
     /// Handles and limits, by position of application and route.
     pub apps: Vec<LiveApplication>,
+    /// How often each rule matched since this came into force.
+    pub hits: RuleHits,
 }
 
 /// The models in force.
@@ -152,7 +160,7 @@ impl Live {
                     .collect(),
             })
             .collect();
-        Self { config, policy, models, apps }
+        Self { config, policy, models, apps, hits: RuleHits::default() }
     }
 
     /// The application of a host and the route of a path in it.
@@ -224,6 +232,7 @@ impl Core {
             metrics: parts.metrics,
             window: LiveWindow::default(),
             names: Names::default(),
+            started: Instant::now(),
         })
     }
 
@@ -261,7 +270,16 @@ impl Core {
             }
         }
         let duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        self.window.count(journey.at_ms, outcome, duration_us, verdict.leading().map(|r| r.code.clone()));
+        self.window.count(Finished {
+            at_ms: journey.at_ms,
+            outcome: Some(outcome),
+            duration_us,
+            reason: verdict.leading().filter(|_| outcome != Outcome::Allow).map(|r| r.code.clone()),
+            shed: journey.refusal.as_ref().is_some_and(|r| r.reason == Reason::Shed),
+            anomaly: journey.evidence.anomaly.as_ref().and_then(Scored::value),
+            fraud: journey.evidence.fraud.as_ref().and_then(Scored::value),
+        });
+        journey.live.hits.count(&verdict, journey.at_ms);
         self.log.submit(self.record(journey, &verdict, duration_us));
     }
 

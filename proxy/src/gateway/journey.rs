@@ -10,6 +10,7 @@ use policies::facts::{Identity, TransferIntent};
 use policies::{Evidence, Facts, Name, Outcome, Reason, Verdict};
 
 use super::core::{Core, Live};
+use crate::config::Route;
 use crate::refusal::Refusal;
 use crate::stages::admission::Permit;
 use crate::stages::transfer::Assessment;
@@ -106,6 +107,8 @@ pub struct Journey {
     pub sent: bool,
     /// Request body bytes streamed so far.
     pub body_bytes: usize,
+    /// The connection became a WebSocket.
+    pub upgraded: bool,
     ended: bool,
 }
 
@@ -136,6 +139,7 @@ impl Journey {
             attempts: 0,
             sent: false,
             body_bytes: 0,
+            upgraded: false,
             core: Arc::clone(core),
             ended: false,
         }
@@ -161,6 +165,12 @@ impl Journey {
     pub fn names(&self) -> (Name, Name) {
         let none = || (self.core.names.none.clone(), self.core.names.none.clone());
         self.place.and_then(|(app, route)| self.live.names(app, route)).unwrap_or_else(none)
+    }
+
+    /// The route, once it is known.
+    pub fn route(&self) -> Option<&Route> {
+        let (app, route) = self.place?;
+        self.live.config.applications.get(app)?.routes.get(route)
     }
 
     /// The outcome for records and metrics.

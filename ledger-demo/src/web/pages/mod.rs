@@ -1,6 +1,7 @@
 //! The pages, a file for each part of the menu.
 
 pub mod accounts;
+pub mod admin;
 pub mod advice;
 pub mod cash;
 pub mod connections;

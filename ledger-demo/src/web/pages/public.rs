@@ -8,8 +8,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::after;
-use crate::banking::OpenAccount;
-use crate::ledger::{AccountKind, Currency, CustomerId};
+use crate::ledger::CustomerId;
 use crate::people::{
     FULL_NAME_BYTES_MAX, NewPerson, PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, PersonId, RegisterError,
 };
@@ -85,12 +84,7 @@ async fn enter(web: &WebState, new: NewPerson) -> Result<Result<PersonId, Regist
 
 async fn open_first_account(web: &WebState, person: &PersonId) -> Result<(), Failure> {
     let customer = CustomerId::new(person.to_string()).map_err(|_| Failure::Unavailable)?;
-    let request = OpenAccount {
-        kind: AccountKind::Current,
-        name: "Current account".to_owned(),
-        currency: Currency::EUR,
-    };
-    web.bank().open_account(&customer, request, web.now_ms()).await?;
+    web.bank().open_first_account(&customer, web.now_ms()).await?;
     Ok(())
 }
 

@@ -1,0 +1,97 @@
+//! The observe listener: is it alive, is it ready, what does it measure. No login, read only, meant for scrapers.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use learner::capacity::Class;
+
+use crate::gateway::Core;
+
+/// `/livez`, `/readyz`, `/metrics`.
+pub fn router(core: Arc<Core>) -> Router {
+    Router::new()
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(core)
+}
+
+/// What keeps the gateway from doing all of its work, in sentences; empty when ready.
+pub fn degraded(core: &Core) -> Vec<String> {
+    let now_ms = core.clock.now_ms();
+    let mut found = core.identity.unready(now_ms);
+    for pool in &core.pools {
+        let (all, well) = pool.health();
+        if well < all {
+            found.push(format!("application {}: {well} of {all} servers are well", pool.name));
+        }
+    }
+    if let Some(why) = core.log.failing() {
+        found.push(format!("decision log: {why}"));
+    }
+    let live = core.live();
+    if live.models.fraud.is_none() {
+        found.push("no fraud model is loaded: transfers are judged by rules alone".to_owned());
+    }
+    if live.models.anomaly.is_none() {
+        found.push("no anomaly model is loaded: requests are judged by rules and lexical checks alone".to_owned());
+    }
+    found
+}
+
+/// 200 when requests can be served; what is degraded is said in either case.
+async fn readyz(State(core): State<Arc<Core>>) -> Response {
+    let found = degraded(&core);
+    let issuers_down = !core.identity.unready(core.clock.now_ms()).is_empty();
+    let log_down = core.log.failing().is_some();
+    let all_down = !core.pools.is_empty() && core.pools.iter().all(|p| p.health().1 == 0);
+    let ready = !(issuers_down || log_down || all_down);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let mut text = if ready { "ready\n".to_owned() } else { "not ready\n".to_owned() };
+    for line in found {
+        text.push_str(&line);
+        text.push('\n');
+    }
+    (status, text).into_response()
+}
+
+async fn metrics(State(core): State<Arc<Core>>) -> Response {
+    refresh(&core);
+    match core.metrics.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "metrics cannot be encoded");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// Gauges that mirror what other parts count themselves.
+fn refresh(core: &Core) {
+    let metrics = &core.metrics;
+    for pool in &core.pools {
+        let figures = pool.admission.figures();
+        for class in Class::ALL {
+            let figure = figures.get(class);
+            let labels = [pool.name.as_str(), class.name()];
+            metrics.capacity_permits.with_label_values(&labels).set(i64::from(figure.in_flight));
+            metrics.capacity_limit.with_label_values(&labels).set(i64::from(figure.threshold));
+        }
+        let well = i64::try_from(pool.health().1).unwrap_or(i64::MAX);
+        metrics.upstream_healthy.with_label_values(&[&pool.name]).set(well);
+    }
+    let now_ms = core.clock.now_ms();
+    for (issuer, age_s) in core.identity.key_ages(now_ms) {
+        metrics.jwks_age.with_label_values(&[&issuer]).set(age_s);
+    }
+    let remembered = core.identity.remembered_figures();
+    for (what, count) in remembered {
+        metrics.remembered_tokens.with_label_values(&[what]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+    metrics.audit_lag.set(core.log.lag_ms(now_ms) as f64 / 1000.0);
+    metrics.audit_failures.set(i64::try_from(core.log.failures()).unwrap_or(i64::MAX));
+}
