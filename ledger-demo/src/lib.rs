@@ -8,6 +8,8 @@
 //! | [`banking`] | what a customer can do: accounts, cash, payments, history, loans, credit score, advice |
 //! | [`api`] | the REST API |
 //! | [`caller`] | who is calling, on the gateway's signed word |
+//! | [`seed`] | the demo's customers and their past |
+//! | [`server`] | all of it on a port |
 //! | [`people`] | who may log in: usernames, passwords, staff roles |
 //! | [`idp`] | the OpenID provider: log-in, second factor, consent, tokens, logout |
 //! | [`web`] | the bank's pages, rendered on the server |
@@ -18,6 +20,8 @@ pub mod caller;
 pub mod idp;
 pub mod ledger;
 pub mod people;
+pub mod seed;
+pub mod server;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod testing;

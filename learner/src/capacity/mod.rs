@@ -25,6 +25,7 @@ pub mod q_learning;
 pub mod record;
 pub mod sim;
 pub mod train;
+pub mod train_report;
 
 pub use allocation::{Allocation, Rails};
 pub use class::{Class, PerClass};
@@ -35,3 +36,6 @@ pub use meter::{Meter, MeterReader, Outcome};
 pub use observation::{ClassObservation, Observation};
 pub use plane::{FairKey, Offer, Plane, PlaneConfig, ShedReason, Ticket, Wake};
 pub use record::{PoolSnapshot, TickRecord};
+
+#[cfg(test)]
+mod guard_tests;

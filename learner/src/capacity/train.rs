@@ -118,3 +118,46 @@ pub fn unseen_seeds(settings: &TrainSettings, count: u64) -> Range<u64> {
     let first = settings.seed.saturating_add(1_000_000);
     first..first.saturating_add(count)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capacity::sim::load_scenarios;
+
+    fn scenarios() -> Vec<Scenario> {
+        load_scenarios(concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/scenarios").as_ref()).unwrap()
+    }
+
+    #[test]
+    fn the_same_seed_trains_the_same_table() {
+        let settings =
+            |seed| TrainSettings { episodes: 9, seed, knee: [8.0, 9.0], ..TrainSettings::default() };
+        let table = |seed| train(&scenarios(), &settings(seed), |_| {}).0.to_text();
+        assert_eq!(table(1), table(1));
+        assert_ne!(table(1), table(2));
+    }
+
+    #[test]
+    fn what_is_only_for_testing_is_not_trained_on() {
+        let settings = TrainSettings { episodes: 18, knee: [8.0, 9.0], ..TrainSettings::default() };
+        let (artifact, lessons) = train(&scenarios(), &settings, |_| {});
+        let unseen: Vec<String> =
+            scenarios().into_iter().filter(|s| s.family == Family::Unseen).map(|s| s.name).collect();
+        assert_eq!(lessons.len(), 18);
+        assert!(lessons.iter().all(|lesson| !unseen.contains(&lesson.scenario)));
+        assert!(artifact.limit.rows().any(|row| row.visits() > 0));
+    }
+
+    /// `cargo test --release -p learner -- --ignored the_shipped_table_is_what_training_makes`
+    #[test]
+    #[ignore = "needs a minute or two; remakes the shipped table"]
+    fn the_shipped_table_is_what_training_makes() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/models/capacity");
+        let path = std::path::Path::new(folder).join(super::super::train_report::TABLE_FILE);
+        let (artifact, _) = train(&scenarios(), &TrainSettings::default(), |_| {});
+        assert!(
+            std::fs::read_to_string(path).unwrap() == artifact.to_text(),
+            "train again and ship the result"
+        );
+    }
+}

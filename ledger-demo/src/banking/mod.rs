@@ -124,6 +124,10 @@ impl Bank {
         Ok(self.ledger.sweep(now_ms).await?)
     }
 
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     async fn book(&self, operations: Vec<Operation>, at_ms: i64) -> Result<crate::ledger::Booked, BankError> {
         Ok(self.ledger.submit(Command { operations, receipt: None, at_ms }).await?)
     }

@@ -190,6 +190,25 @@ impl Ledger {
         answer.await.map_err(|_| LedgerError::Unavailable)?
     }
 
+    /// Books commands in this order, many to a flush; each gets its own answer, as from [`Ledger::submit`].
+    pub async fn submit_in_order(
+        &self,
+        commands: impl IntoIterator<Item = Command>,
+    ) -> Vec<Result<Booked, LedgerError>> {
+        let mut answers = Vec::new();
+        for command in commands {
+            let (reply, answer) = oneshot::channel();
+            // Where sending fails, the reply is dropped with the job, and the answer below says so.
+            let _ = self.send(Job::Book { command, reply }).await;
+            answers.push(answer);
+        }
+        let mut results = Vec::with_capacity(answers.len());
+        for answer in answers {
+            results.push(answer.await.unwrap_or(Err(LedgerError::Unavailable)));
+        }
+        results
+    }
+
     /// Gives back pending transfers that have timed out and forgets old receipts, a bounded number at a time.
     ///
     /// # Errors

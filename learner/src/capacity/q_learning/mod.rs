@@ -16,3 +16,6 @@ pub use super::observation::ClassObservation;
 pub use agent::{Learning, QLearning, QSettings};
 pub use artifact::{Artifact, ArtifactError, Origin};
 pub use table::{Rate, Row, Table};
+
+#[cfg(test)]
+mod tests;

@@ -9,13 +9,15 @@
 
 mod clients;
 mod compare;
+mod contenders;
 mod engine;
 mod figures;
 mod random;
 mod scenario;
 mod upstream;
 
-pub use compare::{Contender, Row, compare};
+pub use compare::{Contender, Row, compare, mean_and_ci95};
+pub use contenders::{REFERENCES, contender, contender_names};
 pub use engine::{Control, PlaneMode, Run, run};
 pub use figures::{Figures, KindFigures};
 pub use scenario::{Episode, Family, Kind, Scenario, ScenarioError, load_scenarios};

@@ -1,0 +1,149 @@
+//! The bank on a port: the REST API and the pages, for the gateway in front of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use url::Url;
+
+use crate::Clock;
+use crate::api::{self, ApiState};
+use crate::banking::Bank;
+use crate::caller::{CallerVerifier, Unidentified, VerifierError};
+use crate::people::Directory;
+use crate::web::{
+    self, Consents, FormKey, Identified, Visitor, Visitors, WebConfig, WebConfigError, WebState,
+};
+
+/// How often pending transfers that have timed out are given back.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// What the bank is served with.
+pub struct BankConfig {
+    /// The gateway whose word counts; its keys are at `/.gatehouse/jwks.json` under it, and it is the issuer.
+    pub gateway_url: Url,
+    /// The audience that the gateway makes identities out to, such as `urn:gatehouse:demo-bank`.
+    pub audience: String,
+    /// The client that people log in to the pages with, such as `demo-web`. Other clients' tokens reach the API alone, where
+    /// their scopes count: the pages ask for none.
+    pub web_client_id: String,
+    /// Who the customers are.
+    pub people: Directory,
+    /// The identity provider's consents.
+    pub consents: Arc<dyn Consents>,
+    /// The key of form tokens.
+    pub form_key: FormKey,
+    /// The origins that browsers reach the bank at; see [`WebConfig::origins`].
+    pub origins: Vec<String>,
+    /// The identity provider's origins; see [`WebConfig::login_origins`].
+    pub login_origins: Vec<String>,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+/// Why the bank cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The gateway's keys cannot be fetched from such an address.
+    #[error(transparent)]
+    Verifier(#[from] VerifierError),
+    /// The pages' configuration does not hold.
+    #[error(transparent)]
+    Web(#[from] WebConfigError),
+    /// The socket failed.
+    #[error("the bank's socket failed")]
+    Socket(#[from] std::io::Error),
+}
+
+/// Serves pages and API on `listener` until `shutdown`, then ends its streams and lets running requests finish.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn serve(
+    listener: TcpListener,
+    bank: Arc<Bank>,
+    config: BankConfig,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    let callers =
+        CallerVerifier::fetching(&config.gateway_url, config.audience.clone(), config.clock.clone())?;
+    let (close, closing) = watch::channel(false);
+    let clock = config.clock.clone();
+    let routes = routes(bank.clone(), callers, config, closing.clone())?;
+    let sweeper = tokio::spawn(sweep(bank, clock, closing));
+    let shutdown = async move {
+        shutdown.await;
+        let _ = close.send(true);
+    };
+    let served = axum::serve(listener, routes).with_graceful_shutdown(shutdown).await;
+    sweeper.abort();
+    Ok(served?)
+}
+
+/// Everything that the bank serves, for a caller who is whoever `callers` says.
+fn routes(
+    bank: Arc<Bank>,
+    callers: CallerVerifier,
+    config: BankConfig,
+    closing: watch::Receiver<bool>,
+) -> Result<axum::Router, WebConfigError> {
+    let clock = config.clock;
+    let visitors = GatewayVisitors { callers: callers.clone(), web_client_id: config.web_client_id };
+    let web = WebState::new(WebConfig {
+        bank: bank.clone(),
+        people: config.people.clone(),
+        consents: config.consents,
+        visitors: Arc::new(visitors),
+        form_key: config.form_key,
+        origins: config.origins,
+        login_origins: config.login_origins,
+        clock: clock.clone(),
+    })?;
+    let api = ApiState::new(bank, config.people, callers, clock, closing);
+    Ok(api::router(api).merge(web::router(web)))
+}
+
+/// The pages' visitors: whoever the gateway says is logged in with the pages' own client.
+struct GatewayVisitors {
+    callers: CallerVerifier,
+    web_client_id: String,
+}
+
+impl Visitors for GatewayVisitors {
+    fn identify<'a>(&'a self, headers: &'a HeaderMap) -> Identified<'a> {
+        Box::pin(async move {
+            match self.callers.caller(headers).await {
+                // A token with few scopes must not reach through the pages what the API would refuse it.
+                Ok(caller) if caller.client_id.as_deref() == Some(&self.web_client_id) => Some(Visitor {
+                    id: caller.subject,
+                    session: caller.session_id.unwrap_or_default(),
+                    roles: caller.roles,
+                }),
+                Ok(_) | Err(Unidentified::Missing) => None,
+                Err(error) => {
+                    tracing::warn!(%error, "a page was asked for without a provable identity");
+                    None
+                }
+            }
+        })
+    }
+}
+
+async fn sweep(bank: Arc<Bank>, clock: Clock, mut closing: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        let closed = tokio::select! {
+            _ = ticks.tick() => false,
+            _ = closing.wait_for(|closing| *closing) => true,
+        };
+        if closed {
+            return;
+        }
+        if let Err(error) = bank.sweep(clock()).await {
+            tracing::error!(%error, "timed-out transfers cannot be given back");
+            return;
+        }
+    }
+}
