@@ -2,5 +2,7 @@
 //! the composition root.
 #![deny(clippy::indexing_slicing)]
 
+pub mod audit;
 pub mod refusal;
 pub mod stages;
+pub mod stores;
