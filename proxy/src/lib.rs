@@ -2,5 +2,7 @@
 //! the composition root.
 #![deny(clippy::indexing_slicing)]
 
+pub mod outbound;
 pub mod refusal;
 pub mod stages;
+pub mod strict_json;
