@@ -2,6 +2,8 @@
 //!
 //! `cargo run -p ledger-demo --example pages -- 127.0.0.1:7101 alice`
 //!
+//! `alice` may be any demo login, `newcomer` for an empty bank, or `nobody` for the public pages.
+//!
 //! `/preview/transfer?to=bob-current&amount=12,50` shows what the page answers when that form is sent.
 
 use std::collections::BTreeMap;
@@ -136,7 +138,7 @@ async fn main() -> Result<(), Error> {
         clock: Arc::new(now_ms),
     })?;
     let identified = axum::middleware::from_fn_with_state(Arc::new(gateway), identify);
-    let pages = router(web).layer(identified);
+    let pages = if name == "nobody" { router(web) } else { router(web).layer(identified) };
     let app = Router::new().route("/preview/{*page}", get(preview)).with_state(pages.clone()).merge(pages);
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("http://{}/accounts", listener.local_addr()?);

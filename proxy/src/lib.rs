@@ -2,7 +2,9 @@
 //! the composition root.
 #![deny(clippy::indexing_slicing)]
 
+pub mod audit;
 pub mod outbound;
 pub mod refusal;
 pub mod stages;
+pub mod stores;
 pub mod strict_json;

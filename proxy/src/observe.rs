@@ -30,8 +30,8 @@ pub fn degraded(core: &Core) -> Vec<String> {
             found.push(format!("application {}: {well} of {all} servers are well", pool.name));
         }
     }
-    if let Some(why) = core.log.failing() {
-        found.push(format!("decision log: {why}"));
+    if log_fails(core) {
+        found.push("the decision log cannot be written: money-moving requests are refused".to_owned());
     }
     let live = core.live();
     if live.models.fraud.is_none() {
@@ -43,11 +43,15 @@ pub fn degraded(core: &Core) -> Vec<String> {
     found
 }
 
+fn log_fails(core: &Core) -> bool {
+    core.log.counters().failing.get() != 0
+}
+
 /// 200 when requests can be served; what is degraded is said in either case.
 async fn readyz(State(core): State<Arc<Core>>) -> Response {
     let found = degraded(&core);
     let issuers_down = !core.identity.unready(core.clock.now_ms()).is_empty();
-    let log_down = core.log.failing().is_some();
+    let log_down = log_fails(&core);
     let all_down = !core.pools.is_empty() && core.pools.iter().all(|p| p.health().1 == 0);
     let ready = !(issuers_down || log_down || all_down);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -92,6 +96,11 @@ fn refresh(core: &Core) {
     for (what, count) in remembered {
         metrics.remembered_tokens.with_label_values(&[what]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
-    metrics.audit_lag.set(core.log.lag_ms(now_ms) as f64 / 1000.0);
-    metrics.audit_failures.set(i64::try_from(core.log.failures()).unwrap_or(i64::MAX));
+    let log = core.log.counters();
+    metrics.audit_lag.set(log.lag_ms(now_ms) as f64 / 1000.0);
+    for (what, figure) in
+        [("failed", &log.failed), ("dropped", &log.dropped), ("refused", &log.refused), ("entries", &log.entries)]
+    {
+        metrics.audit_log.with_label_values(&[what]).set(i64::try_from(figure.get()).unwrap_or(i64::MAX));
+    }
 }

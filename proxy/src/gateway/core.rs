@@ -14,7 +14,7 @@ use policies::{DecisionRecord, Name, Outcome, Policy, Pseudonymizer};
 
 use super::journey::Journey;
 use super::pool::Pool;
-use crate::audit::DecisionLog;
+use crate::audit::AuditLog;
 use crate::config::{Config, Routed};
 use crate::figures::{Finished, LiveWindow};
 use crate::metrics::{Metrics, RouteMetrics};
@@ -33,7 +33,7 @@ pub struct Core {
     /// Identities.
     pub identity: Arc<IdentityStage>,
     /// The decision log.
-    pub log: Arc<DecisionLog>,
+    pub log: AuditLog,
     /// Review cases.
     pub cases: Arc<Cases>,
     /// Behaviour profiles.
@@ -200,11 +200,13 @@ pub struct Parts {
     /// Identities.
     pub identity: Arc<IdentityStage>,
     /// The decision log.
-    pub log: Arc<DecisionLog>,
+    pub log: AuditLog,
     /// Review cases.
     pub cases: Arc<Cases>,
     /// Behaviour profiles.
     pub profiles: Arc<Profiles>,
+    /// Makes the profiles' keys.
+    pub customers: Customers,
     /// Makes pseudonyms.
     pub pseudonyms: Pseudonymizer,
     /// Upstream pools.
@@ -218,7 +220,7 @@ impl Core {
     pub fn new(parts: Parts) -> Arc<Self> {
         let limits = parts.live.config.limits;
         Arc::new(Self {
-            customers: Customers::new(parts.pseudonyms.clone(), parts.live.config.server.utc_offset_hours),
+            customers: parts.customers,
             addresses: AddressLimit::new(limits.address, limits.addresses_max),
             live: RwLock::new(Arc::new(parts.live)),
             clock: parts.clock,
