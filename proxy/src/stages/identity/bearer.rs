@@ -102,7 +102,7 @@ pub fn issuer_of(compact: &Compact<'_>, issuers: &[Arc<IssuerKeys>]) -> Result<A
         Some(Value::String(text)) => text,
         _ => return Err(ClaimFault::Missing("iss".into()).into()),
     };
-    let known = issuers.iter().find(|i| *i.config.issuer == **claimed).cloned();
+    let known = issuers.iter().find(|i| i.config.issuer == *claimed).cloned();
     known.ok_or_else(|| TokenFault::new(Reason::TokenIssuer, "iss is not an issuer of this application"))
 }
 

@@ -35,7 +35,6 @@ mod pace;
 mod tests;
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,9 +45,8 @@ use policies::facts::Identity;
 use policies::ports::{Clock, HotStore, RecordStore, StoreError};
 use policies::{Name, Outcome};
 use tokio::sync::watch;
-use url::Url;
 
-pub use config::{Access, AppId, Bounds, IdentityConfig, Requirement};
+pub use config::{Access, ApplicationIdentity, Bounds, IssuerConfig, Requirement};
 pub use credentials::{LOGIN_COOKIE, SESSION_COOKIE};
 pub use keys::IssuerStatus;
 pub use remembered::MemoryStatus;
@@ -56,7 +54,6 @@ pub use revocation::{Revocation, Revocations, Target};
 pub use upstream_identity::GatewayKeys;
 
 use self::bearer::{Expected, RETRY_AFTER_S, TokenFault};
-use self::config::AppConfig;
 use self::credentials::{CredentialFault, Presented, presented};
 use self::keys::IssuerKeys;
 use self::pace::Pace;
@@ -65,19 +62,16 @@ use self::session::{
     Cached, LocalPath, LoginClient, Origin, Sessions, Turns, is_unsafe, login_url, same_origin,
 };
 use self::session::{see_other, session_key};
-use self::signing::{KeyFault, SigningKey};
 use self::upstream_identity::Mint;
-use crate::outbound::{self, Outbound, OutboundError};
+use crate::outbound::Outbound;
 use crate::refusal::{Reason, Refusal};
 
 /// Log-ins are counted over this time, milliseconds: as long as one may take.
 const LOGINS_PER_MS: i64 = 600_000;
 /// How often the background looks whether an issuer's keys are due.
 const TICK: Duration = Duration::from_secs(1);
-/// The gateway's own keys in its key folder; the others are published too where they exist, for rotation.
-const CURRENT_KEY: &str = "gateway.pem";
-const NEXT_KEY: &str = "gateway-next.pem";
-const LAST_KEY: &str = "gateway-last.pem";
+/// How often tables are swept, in ticks.
+const SWEEP_TICKS: u32 = 30;
 
 /// The other end of the connection, as far as it matters for identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,8 +93,12 @@ pub enum Authentication {
 
 /// What the stage is made of.
 pub struct Setup {
-    /// Issuers, applications, bounds.
-    pub config: Arc<IdentityConfig>,
+    /// Trusted issuers.
+    pub issuers: Vec<IssuerConfig>,
+    /// Applications by position, with what each accepts; `None`: it has no identities.
+    pub apps: Vec<(Name, Option<ApplicationIdentity>)>,
+    /// Bounds of the tables.
+    pub bounds: Bounds,
     /// Sessions, log-ins under way, replay memory.
     pub hot: Arc<dyn HotStore>,
     /// Revocations.
@@ -109,28 +107,14 @@ pub struct Setup {
     pub outbound: Outbound,
     /// Keys that sign the identity token for upstreams.
     pub gateway_keys: GatewayKeys,
-}
-
-/// Why the stage cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// A key of the gateway's own.
-    #[error("{0}: {1}")]
-    Key(PathBuf, KeyFault),
-    /// The client for requests to issuers.
-    #[error(transparent)]
-    Outbound(#[from] OutboundError),
-    /// The revocations could not be read; without them nothing may be let through.
-    #[error("revocations: {0}")]
-    Store(#[from] StoreError),
+    /// `iss` of that token.
+    pub gateway_issuer: String,
 }
 
 /// One application, as the stage needs it.
 pub(crate) struct App {
     name: Name,
-    audience: String,
-    upstream_audience: String,
-    external_url: Url,
+    config: ApplicationIdentity,
     origin: Origin,
     issuers: Vec<Arc<IssuerKeys>>,
     login: Option<Arc<LoginClient>>,
@@ -138,7 +122,7 @@ pub(crate) struct App {
 
 /// The identity stage.
 pub struct IdentityStage {
-    apps: Vec<App>,
+    apps: Vec<Option<App>>,
     issuers: Vec<Arc<IssuerKeys>>,
     remembered: Remembered,
     revocations: Arc<Revocations>,
@@ -149,57 +133,41 @@ pub struct IdentityStage {
 }
 
 impl IdentityStage {
-    /// The stage with its keys in `keys` (made there at the first start) and its revocations loaded. Issuers are not
-    /// asked yet: one that is down must not keep the gateway down. Spawn [`Self::run`] next.
-    ///
-    /// # Errors
-    /// See [`OpenError`].
-    pub async fn open(
-        config: Arc<IdentityConfig>,
-        keys: &Path,
-        hot: Arc<dyn HotStore>,
-        records: Arc<dyn RecordStore>,
-        now_ms: i64,
-    ) -> Result<Arc<Self>, OpenError> {
-        let key = |name: &str| {
-            let path = keys.join(name);
-            SigningKey::open(&path).map_err(|fault| OpenError::Key(path, fault))
-        };
-        let mut others = Vec::new();
-        for name in [NEXT_KEY, LAST_KEY] {
-            if keys.join(name).exists() {
-                others.push(key(name)?);
-            }
-        }
-        let gateway_keys = GatewayKeys::new(key(CURRENT_KEY)?, &others);
-        let outbound = Outbound::new(outbound::Bounds::default())?;
-        let stage = Self::new(Setup { config, hot, records, outbound, gateway_keys });
-        stage.revocations.load(now_ms).await?;
-        Ok(Arc::new(stage))
-    }
-
-    /// The stage without anything loaded or fetched.
+    /// The stage, before anything was fetched or loaded. Follow it with [`Self::load`] and spawn [`Self::maintain`].
     pub fn new(setup: Setup) -> Self {
-        let config = &setup.config;
-        let logs_in =
-            |at: usize| config.apps.iter().any(|app| app.session.as_ref().is_some_and(|s| s.issuer == at));
-        let issuers: Vec<Arc<IssuerKeys>> = config
+        let logs_in = |issuer: &IssuerConfig| {
+            let sessions = setup.apps.iter().filter_map(|(_, app)| app.as_ref()?.session.as_ref());
+            sessions.into_iter().any(|session| session.issuer == issuer.issuer)
+        };
+        let issuers: Vec<Arc<IssuerKeys>> = setup
             .issuers
             .iter()
-            .enumerate()
-            .map(|(at, i)| Arc::new(IssuerKeys::new(Arc::clone(i), logs_in(at), setup.outbound.clone())))
+            .map(|i| Arc::new(IssuerKeys::new(i.clone(), logs_in(i), setup.outbound.clone())))
             .collect();
-        let bounds = config.bounds;
+        let apps = setup
+            .apps
+            .into_iter()
+            .map(|(name, config)| Some(App::new(name, config?, &issuers, &setup.outbound)))
+            .collect();
+        let bounds = setup.bounds;
         Self {
-            apps: config.apps.iter().map(|app| App::new(app, &issuers, &setup.outbound)).collect(),
+            apps,
             issuers,
             remembered: Remembered::new(bounds.remembered_tokens),
             revocations: Arc::new(Revocations::new(setup.records, bounds.revocations)),
             sessions: Arc::new(Sessions::new(setup.hot, bounds.cached_sessions)),
             turns: Turns::default(),
             logins: Pace::new(bounds.logins, LOGINS_PER_MS),
-            mint: Mint::new(setup.gateway_keys, bounds.minted_tokens),
+            mint: Mint::new(setup.gateway_keys, setup.gateway_issuer, bounds.minted_tokens),
         }
+    }
+
+    /// Loads revocations; before this, nothing may be served.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn load(&self, now_ms: i64) -> Result<(), StoreError> {
+        self.revocations.load(now_ms).await.map(|_| ())
     }
 
     /// Fetches every issuer's keys once, all at the same time. Failure is no error: the issuer's status tells.
@@ -212,52 +180,40 @@ impl IdentityStage {
         fetches.join_all().await;
     }
 
-    /// Keeps keys fresh until `shutdown` says true.
-    pub async fn run(self: Arc<Self>, clock: Arc<dyn Clock>, mut shutdown: watch::Receiver<bool>) {
+    /// Keeps keys fresh and tables small, for as long as it is polled.
+    pub async fn maintain(self: Arc<Self>, clock: Arc<dyn Clock>) {
+        let mut ticks = 0_u32;
         loop {
             let now_ms = clock.now_ms();
             for issuer in self.issuers.iter().filter(|i| i.due(now_ms)) {
                 let issuer = Arc::clone(issuer);
                 tokio::spawn(async move { issuer.refresh(now_ms).await });
             }
-            tokio::select! {
-                () = tokio::time::sleep(TICK) => {}
-                _ = shutdown.wait_for(|&down| down) => return,
+            if ticks.is_multiple_of(SWEEP_TICKS) {
+                self.sweep(now_ms).await;
             }
+            ticks = ticks.wrapping_add(1);
+            tokio::time::sleep(TICK).await;
         }
     }
 
-    /// Drops from every table what is over; called now and then.
-    pub async fn sweep(&self, now_ms: i64) {
+    async fn sweep(&self, now_ms: i64) {
         self.remembered.sweep(now_ms);
         self.sessions.sweep(now_ms);
         self.mint.sweep(now_ms);
         if let Err(error) = self.revocations.sweep(now_ms).await {
             tracing::warn!(%error, "expired revocations could not be removed");
         }
-        if let Err(error) = self.sessions.sweep_store(now_ms).await {
-            tracing::warn!(%error, "expired sessions could not be removed");
-        }
-    }
-
-    fn app(&self, app: Option<AppId>) -> Option<&App> {
-        self.apps.get(usize::from(app?.0))
     }
 
     /// Who a request is from, if that is known without waiting: a token verified before, a session in the process. No
     /// allocation, no await. `None` says nothing; [`Self::identify`] decides.
-    pub fn recognise(
-        &self,
-        app: Option<AppId>,
-        parts: &Parts,
-        _peer: &Peer,
-        now_ms: i64,
-    ) -> Option<Arc<Identity>> {
-        let config = self.app(app)?;
+    pub fn recognise(&self, app: usize, parts: &Parts, _peer: &Peer, now_ms: i64) -> Option<Arc<Identity>> {
+        let app_config = self.apps.get(app)?.as_ref()?;
         match presented(parts).ok()? {
-            Presented::Bearer(token) => self.remembered.find(app?, token, &self.revocations, now_ms),
+            Presented::Bearer(token) => self.remembered.find(app, token, &self.revocations, now_ms),
             Presented::Session(value) => {
-                let key = session_key(&config.name, value)?;
+                let key = session_key(&app_config.name, value)?;
                 match self.sessions.cached(&key, &self.revocations, now_ms) {
                     Cached::Ready(session) | Cached::Due(session) => Some(Arc::clone(session.identity())),
                     Cached::Over | Cached::Unknown => None,
@@ -273,7 +229,7 @@ impl IdentityStage {
     /// The refusal, with its challenge.
     pub async fn identify(
         &self,
-        app: Option<AppId>,
+        app: usize,
         requirement: &Requirement,
         parts: &Parts,
         peer: &Peer,
@@ -282,9 +238,9 @@ impl IdentityStage {
         if requirement.access == Access::Public {
             return Ok(Authentication::Anonymous);
         }
-        let found = match (app, self.app(app)) {
-            (Some(app), Some(config)) => self.find(app, config, parts, peer, now_ms).await?,
-            _ => Found::Nothing,
+        let found = match self.apps.get(app).and_then(Option::as_ref) {
+            Some(config) => self.find(app, config, parts, peer, now_ms).await?,
+            None => Found::Nothing,
         };
         match (found, requirement.access) {
             (Found::Identity(identity), _) => {
@@ -301,7 +257,7 @@ impl IdentityStage {
 
     async fn find(
         &self,
-        app: AppId,
+        app: usize,
         config: &App,
         parts: &Parts,
         _peer: &Peer,
@@ -337,12 +293,12 @@ impl IdentityStage {
 
     async fn verify(
         &self,
-        app: AppId,
+        app: usize,
         config: &App,
         token: &str,
         now_ms: i64,
     ) -> Result<Arc<Identity>, Refusal> {
-        let expected = Expected { issuers: &config.issuers, audience: &config.audience };
+        let expected = Expected { issuers: &config.issuers, audience: &config.config.audience };
         let (identity, key) = bearer::verify(token, expected, now_ms).await.map_err(token_refused)?;
         let identity = Arc::new(identity);
         if self.revocations.is_revoked(&identity) {
@@ -356,13 +312,13 @@ impl IdentityStage {
     /// `step_up_return` is where to go on after a step-up, where the request itself cannot be repeated.
     pub fn login_redirect(
         &self,
-        app: Option<AppId>,
+        app: usize,
         parts: &Parts,
         reason: Option<Reason>,
         outcome: Outcome,
         step_up_return: Option<&str>,
     ) -> Option<Response<Bytes>> {
-        let app = self.app(app)?;
+        let app = self.apps.get(app)?.as_ref()?;
         app.login.as_ref()?;
         let action = match (reason, outcome) {
             (Some(Reason::TokenMissing | Reason::SessionEnded), _) => "login",
@@ -381,13 +337,13 @@ impl IdentityStage {
             _ => "/",
         };
         let return_to = LocalPath::parse(return_to).unwrap_or_else(LocalPath::root);
-        Some(see_other(&login_url(&app.external_url, action, return_to.as_str(), false)))
+        Some(see_other(&login_url(&app.config.external_url, action, return_to.as_str(), false)))
     }
 
     /// The challenge (RFC 9470) for a step-up that a policy asks for.
-    pub fn step_up_challenge(&self, app: Option<AppId>) -> Refusal {
-        let login = self.app(app).and_then(|app| app.login.as_ref());
-        challenge::step_up(login.map_or(&[], |l| &l.config.step_up_acr_values), Some(0))
+    pub fn step_up_challenge(&self, app: usize, _parts: &Parts) -> Refusal {
+        let session = self.apps.get(app).and_then(Option::as_ref).and_then(|a| a.config.session.as_ref());
+        challenge::step_up(session.map_or(&[], |s| &s.step_up_acr_values), Some(0))
     }
 
     /// The signed identity for an upstream.
@@ -396,12 +352,13 @@ impl IdentityStage {
     /// [`Reason::Internal`] when nothing can be signed.
     pub fn upstream_identity(
         &self,
-        app: Option<AppId>,
+        app: usize,
         identity: &Arc<Identity>,
         now_ms: i64,
     ) -> Result<HeaderValue, Refusal> {
-        let token = app.zip(self.app(app)).and_then(|(id, app)| self.mint.token(id, app, identity, now_ms));
-        token.ok_or_else(|| {
+        let audience =
+            self.apps.get(app).and_then(Option::as_ref).map(|a| a.config.upstream_audience.as_str());
+        audience.and_then(|audience| self.mint.token(app, audience, identity, now_ms)).ok_or_else(|| {
             Refusal::new(Reason::Internal, "the identity for the upstream could not be signed")
         })
     }
@@ -420,26 +377,9 @@ impl IdentityStage {
         self.issuers.iter().map(|i| i.status(now_ms)).collect()
     }
 
-    /// Issuers whose tokens cannot be verified now, each as a sentence for whoever watches.
-    pub fn unready(&self, now_ms: i64) -> Vec<String> {
-        let down = self.issuers(now_ms).into_iter().filter(|issuer| !issuer.usable);
-        down.map(|issuer| {
-            let problem = issuer.last_error.unwrap_or_else(|| "keys not fetched yet".to_owned());
-            format!("issuer {}: {problem}", issuer.issuer)
-        })
-        .collect()
-    }
-
-    /// Age of each issuer's keys in seconds, for metrics; an issuer without keys is left out.
-    pub fn key_ages(&self, now_ms: i64) -> Vec<(String, i64)> {
-        let known = self.issuers(now_ms).into_iter();
-        known.filter_map(|i| Some((i.issuer.to_string(), i.keys_age_s?))).collect()
-    }
-
-    /// Counts of the memory of verified tokens, by name.
-    pub fn remembered_figures(&self) -> [(&'static str, u64); 3] {
-        let status = self.remembered.status();
-        [("entries", status.entries as u64), ("hits", status.hits), ("misses", status.misses)]
+    /// How the memory of verified tokens does.
+    pub fn memory(&self) -> MemoryStatus {
+        self.remembered.status()
     }
 
     /// Sessions held in the process.
@@ -459,19 +399,23 @@ impl IdentityStage {
 }
 
 impl App {
-    fn new(config: &AppConfig, issuers: &[Arc<IssuerKeys>], outbound: &Outbound) -> Self {
+    fn new(
+        name: Name,
+        config: ApplicationIdentity,
+        issuers: &[Arc<IssuerKeys>],
+        outbound: &Outbound,
+    ) -> Self {
+        let find = |wanted: &str| issuers.iter().find(|i| i.config.issuer == wanted).cloned();
         let login = config.session.clone().and_then(|session| {
-            let issuer = issuers.get(session.issuer).cloned()?;
+            let issuer = find(&session.issuer)?;
             Some(Arc::new(LoginClient::new(session, issuer, &config.external_url, outbound.clone())))
         });
         Self {
-            name: config.name.clone(),
-            audience: config.audience.clone(),
-            upstream_audience: config.upstream_audience.clone(),
-            external_url: config.external_url.clone(),
+            name,
             origin: Origin::of(&config.external_url),
-            issuers: config.issuers.iter().filter_map(|at| issuers.get(*at).cloned()).collect(),
+            issuers: config.issuers.iter().filter_map(|i| find(i)).collect(),
             login,
+            config,
         }
     }
 }

@@ -10,7 +10,6 @@ use aws_lc_rs::digest::{Context, SHA256};
 use policies::facts::Identity;
 
 use super::bounded::BoundedMap;
-use super::config::AppId;
 use super::keys::VerifyingKey;
 use super::revocation::{Checked, Revocations};
 
@@ -52,7 +51,7 @@ impl Remembered {
     /// The identity of a token verified before, if nothing has ended it since.
     pub fn find(
         &self,
-        app: AppId,
+        app: usize,
         token: &str,
         revocations: &Revocations,
         now_ms: i64,
@@ -73,7 +72,7 @@ impl Remembered {
     }
 
     /// Remembers what was just verified with `key`.
-    pub fn keep(&self, app: AppId, token: &str, identity: Arc<Identity>, verified_with: Arc<VerifyingKey>) {
+    pub fn keep(&self, app: usize, token: &str, identity: Arc<Identity>, verified_with: Arc<VerifyingKey>) {
         let entry = Entry { identity, key: verified_with, checked: Checked::default() };
         self.entries.insert(key(app, token), Arc::new(entry));
     }
@@ -94,9 +93,9 @@ impl Remembered {
     }
 }
 
-fn key(app: AppId, token: &str) -> Key {
+fn key(app: usize, token: &str) -> Key {
     let mut context = Context::new(&SHA256);
-    context.update(&app.0.to_le_bytes());
+    context.update(&app.to_le_bytes());
     context.update(token.as_bytes());
     let mut key = [0; 32];
     key.copy_from_slice(context.finish().as_ref());

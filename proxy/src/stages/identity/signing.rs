@@ -63,28 +63,6 @@ impl SigningKey {
         Self::from_text(&text)
     }
 
-    /// Reads the key in `path`, or makes one there, readable by its owner alone.
-    ///
-    /// # Errors
-    /// See [`KeyFault`].
-    pub fn open(path: &Path) -> Result<Self, KeyFault> {
-        use std::io::Write as _;
-        use std::os::unix::fs::OpenOptionsExt as _;
-        if path.exists() {
-            return Self::from_file(path);
-        }
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
-            .map_err(|_| KeyFault::Key)?;
-        let pem = pem(document.as_ref());
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(pem.as_bytes())?;
-        file.sync_all()?;
-        Self::from_text(&pem)
-    }
-
     /// The same from the file's text.
     ///
     /// # Errors
@@ -179,25 +157,6 @@ impl SigningKey {
     }
 }
 
-/// RFC 7468.
-fn pem(der: &[u8]) -> String {
-    let body = STANDARD.encode(der);
-    let mut text = "-----BEGIN PRIVATE KEY-----\n".to_owned();
-    let mut rest = body.as_str();
-    while let Some((line, more)) = rest.split_at_checked(64) {
-        text.push_str(line);
-        text.push('\n');
-        rest = more;
-    }
-    text.push_str(rest);
-    text.push_str(if rest.is_empty() {
-        "-----END PRIVATE KEY-----\n"
-    } else {
-        "\n-----END PRIVATE KEY-----\n"
-    });
-    text
-}
-
 /// The public point's coordinates in base64url: the uncompressed form is 0x04, x, y (SEC 1, 2.3.3).
 fn coordinates(pair: &EcdsaKeyPair) -> (String, String) {
     let point = pair.public_key().as_ref();
@@ -221,18 +180,6 @@ mod tests {
         let read = jsonwebtoken::decode::<Value>(&token, &decoding, &validation).unwrap();
         assert_eq!(read.claims["sub"], "a");
         assert_eq!(read.header.kid.as_deref(), Some(key.kid()));
-    }
-
-    #[test]
-    fn a_key_is_made_once_and_read_again() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keys").join("gateway.pem");
-        let made = SigningKey::open(&path).unwrap();
-        assert_eq!(SigningKey::open(&path).unwrap().public_jwk(), made.public_jwk());
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        std::fs::write(&path, "broken").unwrap();
-        assert!(SigningKey::open(&path).is_err(), "a broken key is never replaced silently");
     }
 
     #[test]

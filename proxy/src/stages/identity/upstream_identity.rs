@@ -11,9 +11,7 @@ use policies::facts::Identity;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::App;
 use super::bounded::BoundedMap;
-use super::config::AppId;
 use super::signing::SigningKey;
 
 /// A token lives this long, seconds.
@@ -46,7 +44,8 @@ impl GatewayKeys {
 #[derive(Debug)]
 pub struct Mint {
     keys: GatewayKeys,
-    minted: BoundedMap<(AppId, usize), Arc<Minted>>,
+    issuer: String,
+    minted: BoundedMap<(usize, usize), Arc<Minted>>,
 }
 
 #[derive(Debug)]
@@ -80,9 +79,9 @@ struct Claims<'a> {
 }
 
 impl Mint {
-    /// A mint with room for `capacity` tokens.
-    pub fn new(keys: GatewayKeys, capacity: usize) -> Self {
-        Self { keys, minted: BoundedMap::new(capacity) }
+    /// A mint that calls itself `issuer`, with room for `capacity` tokens.
+    pub fn new(keys: GatewayKeys, issuer: String, capacity: usize) -> Self {
+        Self { keys, issuer, minted: BoundedMap::new(capacity) }
     }
 
     /// The key set that upstreams fetch.
@@ -90,22 +89,22 @@ impl Mint {
         self.keys.jwks()
     }
 
-    /// The token of an identity for an application; `None` only when the system has no randomness.
-    pub(super) fn token(
+    /// The token of an identity for an application with this audience; `None` only when the system has no randomness.
+    pub fn token(
         &self,
-        id: AppId,
-        app: &App,
+        app: usize,
+        audience: &str,
         identity: &Arc<Identity>,
         now_ms: i64,
     ) -> Option<HeaderValue> {
-        let key = (id, Arc::as_ptr(identity).addr());
+        let key = (app, Arc::as_ptr(identity).addr());
         if let Some(minted) = self.minted.get(&key) {
             let young = (0..REUSE_MS).contains(&now_ms.saturating_sub(minted.at_ms));
             if young && Arc::ptr_eq(&minted.identity, identity) {
                 return Some(minted.value.clone());
             }
         }
-        let value = self.sign(app, identity, now_ms)?;
+        let value = self.sign(audience, identity, now_ms)?;
         let minted = Minted { identity: Arc::clone(identity), at_ms: now_ms, value: value.clone() };
         self.minted.insert(key, Arc::new(minted));
         Some(value)
@@ -116,14 +115,14 @@ impl Mint {
         self.minted.retain(|_, minted| now_ms.saturating_sub(minted.at_ms) < REUSE_MS);
     }
 
-    fn sign(&self, app: &App, identity: &Identity, now_ms: i64) -> Option<HeaderValue> {
+    fn sign(&self, audience: &str, identity: &Identity, now_ms: i64) -> Option<HeaderValue> {
         let now_s = now_ms.div_euclid(1000);
         let mut jti = [0; 12];
         rand::fill(&mut jti).ok()?;
         let claims = Claims {
-            iss: app.external_url.as_str().trim_end_matches('/'),
+            iss: &self.issuer,
             sub: &identity.subject,
-            aud: &app.upstream_audience,
+            aud: audience,
             iat: now_s,
             exp: now_s.saturating_add(LIFETIME_S),
             jti: URL_SAFE_NO_PAD.encode(jti),

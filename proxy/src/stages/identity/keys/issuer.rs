@@ -114,7 +114,7 @@ struct Asked {
 /// One issuer's keys.
 pub struct IssuerKeys {
     /// Its section of the configuration.
-    pub config: Arc<IssuerConfig>,
+    pub config: IssuerConfig,
     /// Its name, shared by every identity that it vouches for.
     pub name: Name,
     discovers: bool,
@@ -134,9 +134,9 @@ impl fmt::Debug for IssuerKeys {
 impl IssuerKeys {
     /// An issuer about which nothing is known yet. `logs_in`: some application logs people in there, so that its
     /// discovery document is needed even where `jwks_uri` is configured.
-    pub fn new(config: Arc<IssuerConfig>, logs_in: bool, outbound: Outbound) -> Self {
+    pub fn new(config: IssuerConfig, logs_in: bool, outbound: Outbound) -> Self {
         Self {
-            name: config.issuer.clone(),
+            name: config.issuer.as_str().into(),
             discovers: logs_in || config.jwks_uri.is_none(),
             config,
             outbound,
@@ -321,7 +321,7 @@ impl IssuerKeys {
     fn read_metadata(&self, body: &[u8]) -> Result<Metadata, String> {
         let raw: RawMetadata =
             serde_json::from_slice(body).map_err(|e| format!("is no discovery document: {e}"))?;
-        if raw.issuer != *self.config.issuer {
+        if raw.issuer != self.config.issuer {
             return Err(format!(
                 "speaks for another issuer, {:?}",
                 raw.issuer.chars().take(200).collect::<String>()

@@ -99,7 +99,7 @@ impl Own<'_> {
         };
         let login = Login {
             app: app.name.to_string(),
-            issuer: client.issuer.config.issuer.to_string(),
+            issuer: client.issuer.config.issuer.clone(),
             browser: browser.key(LOGIN_COOKIE),
             nonce: nonce.expose().to_owned(),
             verifier,
@@ -171,7 +171,7 @@ impl Own<'_> {
             .and_then(|plain| serde_json::from_slice(&plain).ok());
         Ok(login.filter(|login| {
             login.app == *self.app.name
-                && login.issuer == *self.client.issuer.config.issuer
+                && login.issuer == self.client.issuer.config.issuer
                 && now_ms.saturating_sub(login.began_ms) < LOGIN_MS
         }))
     }
@@ -181,7 +181,7 @@ impl Own<'_> {
         let client = self.client;
         let metadata = client.issuer.metadata(self.now_ms).await.map_err(|e| client_failed(e.into()))?;
         match iss {
-            Some(iss) if iss != &*client.issuer.config.issuer => Err(failed("another issuer answered")),
+            Some(iss) if iss != client.issuer.config.issuer => Err(failed("another issuer answered")),
             None if metadata.sends_iss => Err(failed("the issuer did not name itself")),
             _ => Ok(()),
         }
@@ -224,7 +224,7 @@ impl Own<'_> {
         let config = &client.config;
         let kept = Kept {
             app: app.name.to_string(),
-            issuer: client.issuer.config.issuer.to_string(),
+            issuer: client.issuer.config.issuer.clone(),
             subject: person.subject,
             client_id: config.client_id.clone(),
             scopes: granted.scopes.unwrap_or_else(|| config.scopes.clone()),
@@ -246,7 +246,7 @@ impl Own<'_> {
             self.end_session(old).await?;
         }
         let return_to = LocalPath::parse(&login.return_to).unwrap_or_else(LocalPath::root);
-        let mut response = see_other(&return_to.on(&app.external_url));
+        let mut response = see_other(&return_to.on(&app.config.external_url));
         if let Some(value) = set_cookie(SESSION_COOKIE, secret.expose(), None) {
             response.headers_mut().append(header::SET_COOKIE, value);
         }
@@ -260,7 +260,7 @@ fn pkce_verifier() -> Option<String> {
 }
 
 fn restart(app: &App, login: &Login) -> Response<bytes::Bytes> {
-    see_other(&login_url(&app.external_url, "login", &login.return_to, true))
+    see_other(&login_url(&app.config.external_url, "login", &login.return_to, true))
 }
 
 /// The gateway's own address for a log-in that returns to a path.

@@ -31,7 +31,7 @@ impl Own<'_> {
             self.end_session(value).await?;
         }
         let path = LocalPath::parse(&self.client.config.post_logout_path).unwrap_or_else(LocalPath::root);
-        let home = path.on(&self.app.external_url);
+        let home = path.on(&self.app.config.external_url);
         let metadata = self.client.issuer.metadata(self.now_ms).await.ok();
         let next = match metadata.and_then(|m| m.end_session_endpoint.clone()) {
             Some(mut url) => {
@@ -101,7 +101,7 @@ impl Own<'_> {
         };
         let lives_ms = self.client.config.absolute_s.saturating_mul(1000).max(TOKENS_LIVE_MS);
         Revocation {
-            issuer: self.client.issuer.config.issuer.to_string(),
+            issuer: self.client.issuer.config.issuer.clone(),
             target,
             issued_before_s,
             expires_ms: self.now_ms.saturating_add(lives_ms),

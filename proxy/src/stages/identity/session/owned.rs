@@ -10,7 +10,7 @@ use serde_json::json;
 use url::{Url, form_urlencoded};
 
 use super::super::challenge;
-use super::super::{App, AppId, IdentityStage};
+use super::super::{App, IdentityStage};
 use super::client::LoginClient;
 use super::login::{Wish, failed};
 use super::return_to::LocalPath;
@@ -38,14 +38,14 @@ impl IdentityStage {
     /// A refusal to be rendered like every other.
     pub async fn owned(
         &self,
-        app: Option<AppId>,
+        app: usize,
         parts: &Parts,
         body: Bytes,
         _peer: &super::super::Peer,
         now_ms: i64,
     ) -> Result<Option<Response<Bytes>>, Refusal> {
         let Some(action) = parts.uri.path().strip_prefix("/.gatehouse/") else { return Ok(None) };
-        let Some(app) = self.app(app) else { return Ok(None) };
+        let Some(app) = self.apps.get(app).and_then(Option::as_ref) else { return Ok(None) };
         if action == "jwks.json" {
             return only(parts, &[Method::GET, Method::HEAD], async || Ok(self.published_keys()))
                 .await

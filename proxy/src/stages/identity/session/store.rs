@@ -262,15 +262,7 @@ impl Sessions {
         self.store.remove(Space::Sessions, key).await
     }
 
-    /// Drops from the store what has expired.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn sweep_store(&self, now_ms: i64) -> Result<u64, StoreError> {
-        self.store.sweep(now_ms).await
-    }
-
-    /// Drops from the process what is over.
+    /// Drops from the process what is over; the store sweeps itself.
     pub fn sweep(&self, now_ms: i64) {
         self.cache.retain(|_, session| now_ms < session.idle_until_ms());
     }
