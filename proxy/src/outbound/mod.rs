@@ -113,7 +113,8 @@ impl Outbound {
 
     async fn read(&self, request: reqwest::RequestBuilder) -> Result<Fetched, OutboundError> {
         let transport = |e: reqwest::Error| OutboundError::Transport(cause(&e));
-        let mut response = request.header(http::header::ACCEPT, "application/json").send().await.map_err(transport)?;
+        let mut response =
+            request.header(http::header::ACCEPT, "application/json").send().await.map_err(transport)?;
         let status = response.status();
         if status.is_redirection() {
             return Err(OutboundError::Redirect(status.as_u16()));
@@ -122,11 +123,16 @@ impl Outbound {
         if response.content_length().is_some_and(|length| length > max as u64) {
             return Err(OutboundError::TooLarge(max));
         }
-        let media = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        let media =
+            response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         if !is_json(&media) {
             let unexplained = !status.is_success();
             let status = OutboundError::Status(status.as_u16());
-            return Err(if unexplained { status } else { OutboundError::ContentType(media.chars().take(80).collect()) });
+            return Err(if unexplained {
+                status
+            } else {
+                OutboundError::ContentType(media.chars().take(80).collect())
+            });
         }
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(transport)? {

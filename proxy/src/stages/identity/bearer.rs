@@ -120,16 +120,15 @@ pub async fn check_signature(
     }
     let kid = compact.header.kid.as_deref();
     let set = issuer.find(kid, now_ms).await?;
-    let mut tried = false;
-    for key in set.candidates(kid, compact.header.algorithm) {
-        tried = true;
-        if key.verifies(compact.signed, &compact.signature) {
-            let key = Arc::clone(key);
-            return Ok(Signed { compact, issuer, key });
-        }
-    }
-    let inside = if tried { "signature does not verify" } else { "no key fits kid and alg" };
-    Err(TokenFault::new(Reason::TokenSignature, inside))
+    let mut tried = 0;
+    let key = set
+        .candidates(kid, compact.header.algorithm)
+        .inspect(|_| tried += 1)
+        .find(|key| key.verifies(compact.signed, &compact.signature))
+        .cloned();
+    let inside = if tried == 0 { "no key fits kid and alg" } else { "signature does not verify" };
+    let key = key.ok_or_else(|| TokenFault::new(Reason::TokenSignature, inside))?;
+    Ok(Signed { compact, issuer, key })
 }
 
 /// RFC 9068 2.1. An ID token, a logout token or a DPoP proof is no access token, whoever signed it.
@@ -197,8 +196,8 @@ fn check_claims(signed: &Signed<'_>, audience: &str, now_ms: i64) -> Result<Iden
     let token_id = claims.identifier("jti")?;
     if config.token_type == TokenType::Strict {
         required(token_id, "jti")?;
-        required(dates.iat, "iat")?;
     }
+    let issued_at = required(dates.iat, "iat")?;
     if map.contains_key("cnf") {
         return Err(TokenFault::new(Reason::TokenBinding, "a bound token was sent as a bearer token"));
     }
@@ -210,7 +209,7 @@ fn check_claims(signed: &Signed<'_>, audience: &str, now_ms: i64) -> Result<Iden
         roles: claims.list("roles")?,
         acr: claims.identifier("acr")?.map(str::to_owned),
         auth_time: claims.date("auth_time")?,
-        issued_at: dates.iat.unwrap_or_else(|| now_ms.div_euclid(1000)),
+        issued_at,
         expires_at: dates.exp,
         token_id: token_id.map(str::to_owned),
         session_id: claims.identifier("sid")?.map(str::to_owned),

@@ -124,9 +124,8 @@ impl<K, V> Shard<K, V> {
         for _ in 0..self.slots.len().saturating_mul(2) {
             let at = self.hand % self.slots.len().max(1);
             self.hand = at.wrapping_add(1);
-            match self.slots.get_mut(at) {
-                Some(slot) if !std::mem::take(slot.used.get_mut()) => return at,
-                _ => {}
+            if self.slots.get_mut(at).is_some_and(|slot| !std::mem::take(slot.used.get_mut())) {
+                return at;
             }
         }
         0

@@ -78,7 +78,9 @@ mod tests {
             (
                 refused(Reason::TokenExpired, ""),
                 401,
-                format!(r#"Bearer error="invalid_token", error_description="The access token has expired", {dpop}"#),
+                format!(
+                    r#"Bearer error="invalid_token", error_description="The access token has expired", {dpop}"#
+                ),
             ),
             (scope(&needs), 403, format!(r#"Bearer error="insufficient_scope", scope="a:read b", {dpop}"#)),
             (

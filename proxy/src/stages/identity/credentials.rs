@@ -146,7 +146,11 @@ mod tests {
         for (target, fields, result) in [
             ("/", vec![], Ok(Presented::Nothing)),
             ("/", vec![("authorization", "Bearer abc")], Ok(Presented::Bearer("abc"))),
-            ("/", vec![("authorization", "bEARER a.b-c_d~e+f/g==")], Ok(Presented::Bearer("a.b-c_d~e+f/g=="))),
+            (
+                "/",
+                vec![("authorization", "bEARER a.b-c_d~e+f/g==")],
+                Ok(Presented::Bearer("a.b-c_d~e+f/g==")),
+            ),
             ("/", vec![("authorization", "DPoP abc")], Ok(Presented::Dpop("abc"))),
             ("/", vec![("cookie", "a=b; __Host-gatehouse=xyz; c=d")], Ok(Presented::Session("xyz"))),
             ("/", vec![("cookie", "a=b"), ("cookie", "__Host-gatehouse=xyz")], Ok(Presented::Session("xyz"))),
@@ -180,8 +184,22 @@ mod tests {
     #[test]
     fn authorization_values_without_a_token_are_refused() {
         for value in [
-            "", "Bearer", "Bearer ", "Bearer  a", "Bearer a b", "Bearer a,b", "Bearer\ta", " Bearer a", "Basic YTpi",
-            "Bearer \u{e4}", "Bearer =", "Bearer a=b", "Bearer \"a\"", "Bearer a\u{0}", "BearerX a", "Token a",
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer  a",
+            "Bearer a b",
+            "Bearer a,b",
+            "Bearer\ta",
+            " Bearer a",
+            "Basic YTpi",
+            "Bearer \u{e4}",
+            "Bearer =",
+            "Bearer a=b",
+            "Bearer \"a\"",
+            "Bearer a\u{0}",
+            "BearerX a",
+            "Token a",
         ] {
             let result = parse_authorization(value.as_bytes());
             assert!(matches!(result, Err(CredentialFault::Malformed(_))), "{value:?} {result:?}");

@@ -58,7 +58,9 @@ use self::credentials::{CredentialFault, Presented, presented};
 use self::keys::IssuerKeys;
 use self::pace::Pace;
 use self::remembered::Remembered;
-use self::session::{Cached, LocalPath, LoginClient, Origin, Sessions, Turns, is_unsafe, login_url, same_origin};
+use self::session::{
+    Cached, LocalPath, LoginClient, Origin, Sessions, Turns, is_unsafe, login_url, same_origin,
+};
 use self::session::{see_other, session_key};
 use self::upstream_identity::Mint;
 use crate::outbound::Outbound;
@@ -246,7 +248,9 @@ impl IdentityStage {
                 Ok(Authentication::Known(identity))
             }
             (Found::Nothing | Found::EndedSession, Access::Optional) => Ok(Authentication::Anonymous),
-            (Found::EndedSession, _) => Err(challenge::refused(Reason::SessionEnded, "no live session for the cookie")),
+            (Found::EndedSession, _) => {
+                Err(challenge::refused(Reason::SessionEnded, "no live session for the cookie"))
+            }
             (Found::Nothing, _) => Err(challenge::missing()),
         }
     }
@@ -267,23 +271,33 @@ impl IdentityStage {
                 }
                 self.verify(app, config, token, now_ms).await.map(Found::Identity)
             }
-            Presented::Dpop(_) => {
-                Err(challenge::refused(Reason::TokenBinding, "DPoP proofs are not accepted by this gateway yet"))
-            }
+            Presented::Dpop(_) => Err(challenge::refused(
+                Reason::TokenBinding,
+                "DPoP proofs are not accepted by this gateway yet",
+            )),
             Presented::Session(value) => {
                 let Some(client) = &config.login else { return Ok(Found::EndedSession) };
                 let Some(session) = self.find_session(config, client, value, now_ms).await? else {
                     return Ok(Found::EndedSession);
                 };
                 if is_unsafe(parts) && !same_origin(parts, &config.origin) {
-                    return Err(Refusal::new(Reason::CrossSite, "Origin and Sec-Fetch-Site are not the application's"));
+                    return Err(Refusal::new(
+                        Reason::CrossSite,
+                        "Origin and Sec-Fetch-Site are not the application's",
+                    ));
                 }
                 Ok(Found::Identity(Arc::clone(session.identity())))
             }
         }
     }
 
-    async fn verify(&self, app: usize, config: &App, token: &str, now_ms: i64) -> Result<Arc<Identity>, Refusal> {
+    async fn verify(
+        &self,
+        app: usize,
+        config: &App,
+        token: &str,
+        now_ms: i64,
+    ) -> Result<Arc<Identity>, Refusal> {
         let expected = Expected { issuers: &config.issuers, audience: &config.config.audience };
         let (identity, key) = bearer::verify(token, expected, now_ms).await.map_err(token_refused)?;
         let identity = Arc::new(identity);
@@ -342,10 +356,11 @@ impl IdentityStage {
         identity: &Arc<Identity>,
         now_ms: i64,
     ) -> Result<HeaderValue, Refusal> {
-        let audience = self.apps.get(app).and_then(Option::as_ref).map(|a| a.config.upstream_audience.as_str());
-        audience
-            .and_then(|audience| self.mint.token(app, audience, identity, now_ms))
-            .ok_or_else(|| Refusal::new(Reason::Internal, "the identity for the upstream could not be signed"))
+        let audience =
+            self.apps.get(app).and_then(Option::as_ref).map(|a| a.config.upstream_audience.as_str());
+        audience.and_then(|audience| self.mint.token(app, audience, identity, now_ms)).ok_or_else(|| {
+            Refusal::new(Reason::Internal, "the identity for the upstream could not be signed")
+        })
     }
 
     /// `/.gatehouse/jwks.json`.
@@ -384,7 +399,12 @@ impl IdentityStage {
 }
 
 impl App {
-    fn new(name: Name, config: ApplicationIdentity, issuers: &[Arc<IssuerKeys>], outbound: &Outbound) -> Self {
+    fn new(
+        name: Name,
+        config: ApplicationIdentity,
+        issuers: &[Arc<IssuerKeys>],
+        outbound: &Outbound,
+    ) -> Self {
         let find = |wanted: &str| issuers.iter().find(|i| i.config.issuer == wanted).cloned();
         let login = config.session.clone().and_then(|session| {
             let issuer = find(&session.issuer)?;
@@ -413,7 +433,8 @@ fn satisfies(requirement: &Requirement, identity: &Identity, now_ms: i64) -> Res
         return Err(challenge::scope(requirement));
     }
     let acr = identity.acr.as_deref().unwrap_or_default();
-    let strong = requirement.acr_values.is_empty() || requirement.acr_values.iter().any(|wanted| wanted == acr);
+    let strong =
+        requirement.acr_values.is_empty() || requirement.acr_values.iter().any(|wanted| wanted == acr);
     let fresh = requirement
         .max_auth_age_s
         .is_none_or(|most| identity.auth_age_s(now_ms).is_some_and(|age| age <= most));

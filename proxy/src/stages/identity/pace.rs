@@ -20,7 +20,11 @@ struct State {
 impl Pace {
     /// At most `max` within `window_ms`.
     pub fn new(max: u32, window_ms: i64) -> Self {
-        Self { max, window_ms: window_ms.max(1), state: Mutex::new(State { window: i64::MIN, count: 0, before: 0 }) }
+        Self {
+            max,
+            window_ms: window_ms.max(1),
+            state: Mutex::new(State { window: i64::MIN, count: 0, before: 0 }),
+        }
     }
 
     /// Whether one more may begin now; then it has.

@@ -49,7 +49,13 @@ impl Remembered {
     }
 
     /// The identity of a token verified before, if nothing has ended it since.
-    pub fn find(&self, app: usize, token: &str, revocations: &Revocations, now_ms: i64) -> Option<Arc<Identity>> {
+    pub fn find(
+        &self,
+        app: usize,
+        token: &str,
+        revocations: &Revocations,
+        now_ms: i64,
+    ) -> Option<Arc<Identity>> {
         let key = key(app, token);
         let found = self.entries.get(&key).and_then(|entry| {
             let ended = now_ms >= entry.identity.expires_at.saturating_mul(1000)
@@ -73,7 +79,8 @@ impl Remembered {
 
     /// Drops what has expired.
     pub fn sweep(&self, now_ms: i64) {
-        self.entries.retain(|_, e| now_ms < e.identity.expires_at.saturating_mul(1000) && !e.key.is_withdrawn());
+        self.entries
+            .retain(|_, e| now_ms < e.identity.expires_at.saturating_mul(1000) && !e.key.is_withdrawn());
     }
 
     /// Counts.

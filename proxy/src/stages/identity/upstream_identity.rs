@@ -90,7 +90,13 @@ impl Mint {
     }
 
     /// The token of an identity for an application with this audience; `None` only when the system has no randomness.
-    pub fn token(&self, app: usize, audience: &str, identity: &Arc<Identity>, now_ms: i64) -> Option<HeaderValue> {
+    pub fn token(
+        &self,
+        app: usize,
+        audience: &str,
+        identity: &Arc<Identity>,
+        now_ms: i64,
+    ) -> Option<HeaderValue> {
         let key = (app, Arc::as_ptr(identity).addr());
         if let Some(minted) = self.minted.get(&key) {
             let young = (0..REUSE_MS).contains(&now_ms.saturating_sub(minted.at_ms));

@@ -9,8 +9,8 @@ use super::super::session::LocalPath;
 use super::super::signing::SigningKey;
 use super::super::token::Algorithm;
 use super::{
-    ApplicationIdentity, IssuerConfig, RawApplicationIdentity, RawIssuer, RawSession, RawTokenType, SessionConfig,
-    TokenType, Wrong,
+    ApplicationIdentity, IssuerConfig, RawApplicationIdentity, RawIssuer, RawSession, RawTokenType,
+    SessionConfig, TokenType, Wrong,
 };
 
 /// Longest token ever read, bytes (no honest access token comes near it).
@@ -97,9 +97,12 @@ pub fn issuer(raw: RawIssuer) -> Result<IssuerConfig, Vec<Wrong>> {
         jwks_refresh_s: refresh.into(),
         jwks_stale_max_s: stale.into(),
         required_claims: faults.words("required_claims", &raw.required_claims),
-        token_bytes_max: faults
-            .range("token_bytes_max", raw.token_bytes_max, TOKEN_BYTES_MAX, [256, TOKEN_BYTES_MAX])
-            as usize,
+        token_bytes_max: faults.range(
+            "token_bytes_max",
+            raw.token_bytes_max,
+            TOKEN_BYTES_MAX,
+            [256, TOKEN_BYTES_MAX],
+        ) as usize,
         plain_http,
         issuer: raw.issuer,
     };
@@ -141,7 +144,11 @@ pub fn application(
     let mut faults = Faults::default();
     for wanted in &raw.issuers {
         if !issuers.iter().any(|i| i.issuer == *wanted) {
-            faults.add("issuers", format!("{wanted:?} is not configured"), "add an [[issuers]] section for it");
+            faults.add(
+                "issuers",
+                format!("{wanted:?} is not configured"),
+                "add an [[issuers]] section for it",
+            );
         }
     }
     if raw.issuers.is_empty() {

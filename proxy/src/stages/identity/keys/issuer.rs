@@ -1,5 +1,6 @@
 //! What is known of one issuer: its key set and its metadata, fetched in the background, asked for in requests.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -124,6 +125,12 @@ pub struct IssuerKeys {
     fetches: AtomicU64,
 }
 
+impl fmt::Debug for IssuerKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssuerKeys").field("issuer", &self.name).finish_non_exhaustive()
+    }
+}
+
 impl IssuerKeys {
     /// An issuer about which nothing is known yet. `logs_in`: some application logs people in there, so that its
     /// discovery document is needed even where `jwks_uri` is configured.
@@ -145,7 +152,11 @@ impl IssuerKeys {
     ///
     /// # Errors
     /// [`KeyUnavailable`] when there is no usable set, or too many requests wait already.
-    pub async fn find(self: &Arc<Self>, kid: Option<&str>, now_ms: i64) -> Result<Arc<KeySet>, KeyUnavailable> {
+    pub async fn find(
+        self: &Arc<Self>,
+        kid: Option<&str>,
+        now_ms: i64,
+    ) -> Result<Arc<KeySet>, KeyUnavailable> {
         let seen = self.fetches.load(Ordering::Acquire);
         let usable = self.usable(now_ms);
         match usable {
@@ -214,7 +225,11 @@ impl IssuerKeys {
             keys: set
                 .iter()
                 .flat_map(|set| set.keys())
-                .map(|k| KeyStatus { kid: k.kid.clone(), algorithm: k.algorithm.name(), age_s: age(k.first_seen_ms) })
+                .map(|k| KeyStatus {
+                    kid: k.kid.clone(),
+                    algorithm: k.algorithm.name(),
+                    age_s: age(k.first_seen_ms),
+                })
                 .collect(),
             skipped: set.map(|s| s.skipped.clone()).unwrap_or_default(),
             fetches: self.fetches.load(Ordering::Relaxed),
@@ -237,13 +252,16 @@ impl IssuerKeys {
 
     fn may_start(&self, now_ms: i64) -> bool {
         let last = self.held.read().last_attempt_ms;
-        last.is_none_or(|last| now_ms.saturating_sub(last) >= EMPTY_INTERVAL_MS) || self.flight.try_lock().is_err()
+        last.is_none_or(|last| now_ms.saturating_sub(last) >= EMPTY_INTERVAL_MS)
+            || self.flight.try_lock().is_err()
     }
 
     /// Fetches, or waits for whoever does; `seen` is the number of fetches that the caller knew of. The fetch is a task
     /// of its own: a client that goes away must not cut it short and cause another.
     async fn join_fetch(self: &Arc<Self>, seen: u64, now_ms: i64) -> Result<(), KeyUnavailable> {
-        let Ok(waiting) = Arc::clone(&self.waiting).try_acquire_owned() else { return Err(self.unavailable()) };
+        let Ok(waiting) = Arc::clone(&self.waiting).try_acquire_owned() else {
+            return Err(self.unavailable());
+        };
         let this = Arc::clone(self);
         let task = tokio::spawn(async move {
             let _waiting = waiting;
@@ -301,9 +319,13 @@ impl IssuerKeys {
 
     /// Discovery 4.3: the document's `issuer` must be exactly the one that was asked for.
     fn read_metadata(&self, body: &[u8]) -> Result<Metadata, String> {
-        let raw: RawMetadata = serde_json::from_slice(body).map_err(|e| format!("is no discovery document: {e}"))?;
+        let raw: RawMetadata =
+            serde_json::from_slice(body).map_err(|e| format!("is no discovery document: {e}"))?;
         if raw.issuer != self.config.issuer {
-            return Err(format!("speaks for another issuer, {:?}", raw.issuer.chars().take(200).collect::<String>()));
+            return Err(format!(
+                "speaks for another issuer, {:?}",
+                raw.issuer.chars().take(200).collect::<String>()
+            ));
         }
         let checked = |text: String| {
             let url = endpoint(&text)?;

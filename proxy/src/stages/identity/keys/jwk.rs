@@ -217,15 +217,31 @@ mod tests {
             ("RSA 16384", rsa(16384), Err(JwkFault::Unsound)),
             ("RSA with exponent 1", changed(rsa(2048), "e", json!("AQ")), Err(JwkFault::Unsound)),
             ("RSA for encryption", changed(rsa(2048), "use", json!("enc")), Err(JwkFault::NotForSignatures)),
-            ("wrong operations", changed(rsa(2048), "key_ops", json!(["encrypt"])), Err(JwkFault::NotForSignatures)),
-            ("EC key saying RS256", changed(ec.clone(), "alg", json!("RS256")), Err(JwkFault::NotForSignatures)),
-            ("EC key saying HS256", changed(ec.clone(), "alg", json!("HS256")), Err(JwkFault::NotForSignatures)),
+            (
+                "wrong operations",
+                changed(rsa(2048), "key_ops", json!(["encrypt"])),
+                Err(JwkFault::NotForSignatures),
+            ),
+            (
+                "EC key saying RS256",
+                changed(ec.clone(), "alg", json!("RS256")),
+                Err(JwkFault::NotForSignatures),
+            ),
+            (
+                "EC key saying HS256",
+                changed(ec.clone(), "alg", json!("HS256")),
+                Err(JwkFault::NotForSignatures),
+            ),
             ("another curve's name", changed(bare(&ec), "crv", json!("P-384")), Err(JwkFault::Unsound)),
             ("point off the curve", changed(ec.clone(), "y", ec["x"].clone()), Err(JwkFault::Unsound)),
             ("private part", changed(ec.clone(), "d", json!("AA")), Err(JwkFault::PrivatePart)),
             ("symmetric", json!({ "kty": "oct", "k": "AAAA" }), Err(JwkFault::NotForSignatures)),
             ("short Ed25519", json!({ "kty": "OKP", "crv": "Ed25519", "x": "AAAA" }), Err(JwkFault::Unsound)),
-            ("X25519", json!({ "kty": "OKP", "crv": "X25519", "x": "AAAA" }), Err(JwkFault::NotForSignatures)),
+            (
+                "X25519",
+                json!({ "kty": "OKP", "crv": "X25519", "x": "AAAA" }),
+                Err(JwkFault::NotForSignatures),
+            ),
         ] {
             assert_eq!(keys(value), result, "{what}");
         }

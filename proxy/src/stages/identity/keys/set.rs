@@ -45,13 +45,20 @@ impl KeySet {
     /// # Errors
     /// See [`SetFault`].
     pub fn parse(bytes: &[u8], accepted: &[Algorithm], now_ms: i64) -> Result<Self, SetFault> {
-        let document: Document = serde_json::from_slice(bytes).map_err(|e| SetFault::Syntax(e.to_string()))?;
+        let document: Document =
+            serde_json::from_slice(bytes).map_err(|e| SetFault::Syntax(e.to_string()))?;
         if document.keys.len() > KEYS_MAX {
             return Err(SetFault::TooMany(document.keys.len()));
         }
         let mut set = Self::default();
         for entry in document.keys {
-            let name = entry.get("kid").and_then(|k| k.as_str()).unwrap_or("(no kid)").chars().take(64).collect::<String>();
+            let name = entry
+                .get("kid")
+                .and_then(|k| k.as_str())
+                .unwrap_or("(no kid)")
+                .chars()
+                .take(64)
+                .collect::<String>();
             match serde_json::from_value::<Jwk>(entry) {
                 Ok(jwk) => match jwk.verifying_keys(accepted, now_ms) {
                     Ok(keys) => set.keys.extend(keys.into_iter().map(Arc::new)),
@@ -77,7 +84,9 @@ impl KeySet {
     #[must_use]
     pub fn succeeding(mut self, older: &Self) -> Self {
         for key in &mut self.keys {
-            if let Some(same) = older.keys.iter().find(|o| o.fingerprint == key.fingerprint && o.kid == key.kid) {
+            if let Some(same) =
+                older.keys.iter().find(|o| o.fingerprint == key.fingerprint && o.kid == key.kid)
+            {
                 *key = Arc::clone(same);
             }
         }

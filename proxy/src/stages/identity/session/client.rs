@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
 use oauth2::basic::{
-    BasicErrorResponse, BasicErrorResponseType, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
-    BasicTokenType,
+    BasicErrorResponse, BasicErrorResponseType, BasicRevocationErrorResponse,
+    BasicTokenIntrospectionResponse, BasicTokenType,
 };
 use oauth2::{
     AsyncHttpClient, AuthType, AuthUrl, AuthorizationCode, ClientId, CsrfToken, EndpointNotSet, EndpointSet,
-    ExtraTokenFields, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken,
-    RequestTokenError, Scope, StandardRevocableToken, StandardTokenResponse, TokenResponse as _, TokenUrl,
+    ExtraTokenFields, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
+    RefreshToken, RequestTokenError, Scope, StandardRevocableToken, StandardTokenResponse,
+    TokenResponse as _, TokenUrl,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -108,7 +109,12 @@ pub struct LoginClient {
 
 impl LoginClient {
     /// A client that returns browsers to `external_url`.
-    pub fn new(config: SessionConfig, issuer: Arc<IssuerKeys>, external_url: &Url, outbound: Outbound) -> Self {
+    pub fn new(
+        config: SessionConfig,
+        issuer: Arc<IssuerKeys>,
+        external_url: &Url,
+        outbound: Outbound,
+    ) -> Self {
         let mut redirect_uri = external_url.clone();
         redirect_uri.set_path("/.gatehouse/callback");
         Self { config, issuer, redirect_uri, outbound }
@@ -195,7 +201,8 @@ impl LoginClient {
 
     fn oauth(&self, metadata: &Metadata) -> Result<OAuthClient, ClientFault> {
         let missing = |name: &str| ClientFault::Unavailable(format!("the issuer has no {name}"));
-        let authorize = metadata.authorization_endpoint.clone().ok_or_else(|| missing("authorization_endpoint"))?;
+        let authorize =
+            metadata.authorization_endpoint.clone().ok_or_else(|| missing("authorization_endpoint"))?;
         let token = metadata.token_endpoint.clone().ok_or_else(|| missing("token_endpoint"))?;
         Ok(oauth2::Client::new(ClientId::new(self.config.client_id.clone()))
             .set_auth_uri(AuthUrl::from_url(authorize))
@@ -234,7 +241,9 @@ fn read(answer: Result<TokenResponse, TokenError>) -> Result<Granted, ClientFaul
         RequestTokenError::ServerResponse(said) => ClientFault::Unavailable(bounded(&said.to_string())),
         RequestTokenError::Request(error) => ClientFault::Unavailable(error.to_string()),
         // The body is not repeated: it may hold tokens.
-        RequestTokenError::Parse(error, _) => ClientFault::Unavailable(format!("token response: {}", error.path())),
+        RequestTokenError::Parse(error, _) => {
+            ClientFault::Unavailable(format!("token response: {}", error.path()))
+        }
         RequestTokenError::Other(said) => ClientFault::Unavailable(bounded(&said)),
     })?;
     let kept = |token: &str| token.len() <= TOKEN_BYTES_MAX;
@@ -283,7 +292,8 @@ impl<'c> AsyncHttpClient<'c> for Http {
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(async move {
             let (parts, body) = request.into_parts();
-            let url = Url::parse(&parts.uri.to_string()).map_err(|e| OutboundError::Transport(e.to_string()))?;
+            let url =
+                Url::parse(&parts.uri.to_string()).map_err(|e| OutboundError::Transport(e.to_string()))?;
             let fetched = self.0.post(&url, parts.headers, body).await?;
             let mut response = HttpResponse::new(fetched.body.to_vec());
             *response.status_mut() = fetched.status;

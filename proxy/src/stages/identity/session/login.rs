@@ -5,8 +5,8 @@ use policies::ports::{Space, StoreError};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::super::credentials::{LOGIN_COOKIE, SESSION_COOKIE, cookie};
 use super::super::App;
+use super::super::credentials::{LOGIN_COOKIE, SESSION_COOKIE, cookie};
 use super::client::{Asked, ClientFault, Granted};
 use super::id_token::{Expected, Person, verify_id_token};
 use super::owned::{Answer, Own, Parameters, see_other};
@@ -92,7 +92,8 @@ impl Own<'_> {
             Some(known) => known,
             None => Secret::random().ok_or_else(no_randomness)?,
         };
-        let (Some(state), Some(nonce), Some(verifier)) = (Secret::random(), Secret::random(), pkce_verifier())
+        let (Some(state), Some(nonce), Some(verifier)) =
+            (Secret::random(), Secret::random(), pkce_verifier())
         else {
             return Err(no_randomness());
         };
@@ -191,13 +192,14 @@ impl Own<'_> {
         let client = self.client;
         let token = granted.id_token.as_deref().ok_or_else(|| failed("the issuer gave no ID token"))?;
         let at_hash = granted.at_hash();
-        let expected = Expected { client_id: &client.config.client_id, nonce: Some(&login.nonce), at_hash: &at_hash };
-        let person = verify_id_token(token, &client.issuer, expected, self.now_ms).await.map_err(|fault| {
-            match fault.reason {
+        let expected =
+            Expected { client_id: &client.config.client_id, nonce: Some(&login.nonce), at_hash: &at_hash };
+        let person = verify_id_token(token, &client.issuer, expected, self.now_ms).await.map_err(
+            |fault| match fault.reason {
                 Reason::IssuerUnavailable => Refusal::new(fault.reason, fault.inside).retry_after(30),
                 _ => failed(format!("ID token: {}", fault.inside)),
-            }
-        })?;
+            },
+        )?;
         let Some(step_up) = &login.step_up else { return Ok(person) };
         if person.subject != step_up.subject {
             return Err(failed("somebody else logged in for the step-up"));

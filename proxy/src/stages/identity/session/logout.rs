@@ -111,7 +111,8 @@ impl Own<'_> {
 
 /// Back-Channel Logout 2.8.
 fn refused(description: &str) -> Response<Bytes> {
-    let mut response = json_response(&json!({ "error": "invalid_request", "error_description": description }));
+    let mut response =
+        json_response(&json!({ "error": "invalid_request", "error_description": description }));
     *response.status_mut() = StatusCode::BAD_REQUEST;
     response
 }

@@ -20,7 +20,8 @@ impl Origin {
 
 /// Whether a request may change something, or opens a WebSocket, which cookies accompany from any site.
 pub fn is_unsafe(parts: &Parts) -> bool {
-    !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) || parts.headers.contains_key(UPGRADE)
+    !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS)
+        || parts.headers.contains_key(UPGRADE)
 }
 
 /// Whether the browser says that a page of the application itself, or its user directly, made the request.

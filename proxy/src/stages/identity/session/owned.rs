@@ -47,7 +47,9 @@ impl IdentityStage {
         let Some(action) = parts.uri.path().strip_prefix("/.gatehouse/") else { return Ok(None) };
         let Some(app) = self.apps.get(app).and_then(Option::as_ref) else { return Ok(None) };
         if action == "jwks.json" {
-            return only(parts, &[Method::GET, Method::HEAD], async || Ok(self.published_keys())).await.map(Some);
+            return only(parts, &[Method::GET, Method::HEAD], async || Ok(self.published_keys()))
+                .await
+                .map(Some);
         }
         let Some(client) = &app.login else { return Ok(None) };
         let own = Own { stage: self, app, client, parts, now_ms };
@@ -58,7 +60,9 @@ impl IdentityStage {
             "callback" => only(parts, &get, async || own.complete_login().await).await,
             "session" => only(parts, &get, async || own.who_am_i().await).await,
             "logout" => only(parts, &[Method::GET, Method::POST], async || own.log_out().await).await,
-            "backchannel-logout" => only(parts, &[Method::POST], async || own.logged_out_by_issuer(&body).await).await,
+            "backchannel-logout" => {
+                only(parts, &[Method::POST], async || own.logged_out_by_issuer(&body).await).await
+            }
             _ => return Ok(None),
         };
         answer.map(Some)

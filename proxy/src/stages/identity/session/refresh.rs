@@ -129,7 +129,8 @@ impl Tending {
             Cached::Due(_) | Cached::Unknown => {}
         }
         let issuer = &self.client.issuer.name;
-        let loaded = self.sessions.load(&self.secret, &self.app, issuer, &self.revocations, self.now_ms).await;
+        let loaded =
+            self.sessions.load(&self.secret, &self.app, issuer, &self.revocations, self.now_ms).await;
         let mut session = match loaded {
             Ok(Some(session)) => session,
             Ok(None) => return Ok(None),

@@ -130,7 +130,9 @@ mod tests {
     fn secrets_have_one_form() {
         let secret = Secret::random().unwrap();
         assert_eq!(Secret::parse(secret.expose()).as_ref(), Some(&secret));
-        for text in ["", "a", &"a".repeat(31), &"a".repeat(33), &format!("{}=", "a".repeat(31)), &"ä".repeat(16)] {
+        for text in
+            ["", "a", &"a".repeat(31), &"a".repeat(33), &format!("{}=", "a".repeat(31)), &"ä".repeat(16)]
+        {
             assert_eq!(Secret::parse(text), None, "{text}");
         }
         assert_eq!(format!("{secret:?}"), "Secret");

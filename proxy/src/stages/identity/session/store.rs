@@ -118,7 +118,10 @@ impl Session {
     /// Whether it may not be used before a refresh succeeds.
     pub(super) fn overdue(&self, now_ms: i64) -> bool {
         self.kept.refresh_token.is_some()
-            && self.kept.granted_until_ms.is_some_and(|until| now_ms >= until.saturating_add(self.kept.grace_ms))
+            && self
+                .kept
+                .granted_until_ms
+                .is_some_and(|until| now_ms >= until.saturating_add(self.kept.grace_ms))
     }
 
     fn save_due(&self, now_ms: i64) -> bool {
