@@ -260,22 +260,20 @@ impl ConsoleLogin for People {
 
 impl Sessions for People {
     fn page(&self, query: SessionQuery) -> Answer<'_, SessionPage> {
-        let live = self.core.live();
-        let mut sessions: Vec<CustomerSession> = self
-            .core
-            .identity
-            .sessions(self.core.clock.now_ms())
-            .into_iter()
-            .map(|s| CustomerSession {
-                app: live.config.applications.get(s.app).map_or_else(String::new, |a| a.name.to_string()),
-                subject: self.core.pseudonyms.subject(&s.identity.issuer, &s.identity.subject),
-                acr: s.identity.acr.clone(),
-                handle: s.identity.token_id.clone().unwrap_or_default(),
-                created_at_ms: s.identity.issued_at.saturating_mul(1000),
-                last_seen_ms: s.used_ms,
-                expires_at_ms: s.identity.expires_at.saturating_mul(1000),
-            })
-            .collect();
+        let live = self.core.identity.live_sessions(self.core.clock.now_ms());
+        let shown = live.into_iter().map(|session| {
+            let identity = session.identity();
+            CustomerSession {
+                app: session.app().to_owned(),
+                subject: self.core.pseudonyms.subject(&identity.issuer, &identity.subject),
+                acr: identity.acr.clone(),
+                handle: identity.token_id.clone().unwrap_or_default(),
+                created_at_ms: identity.issued_at.saturating_mul(1000),
+                last_seen_ms: session.used_ms(),
+                expires_at_ms: session.idle_until_ms(),
+            }
+        });
+        let mut sessions: Vec<CustomerSession> = shown.collect();
         sessions.sort_by(|a, b| b.last_seen_ms.cmp(&a.last_seen_ms).then(a.handle.cmp(&b.handle)));
         let start = match &query.after {
             None => 0,

@@ -91,7 +91,7 @@ pub fn demo(arguments: Arguments) -> anyhow::Result<()> {
             playing.abort();
         }
         started.serving.drain().await;
-        started.demo.stopped().await
+        Ok(started.demo.stopped().await?)
     })
 }
 

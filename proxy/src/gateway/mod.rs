@@ -298,7 +298,7 @@ async fn drain(session: &mut Session) {
         }
         Some(())
     };
-    if !matches!(pingora::timeout::timeout(DRAIN_TIME_MAX, read).await, Ok(Some(()))) {
+    if !matches!(pingora::time::timeout(DRAIN_TIME_MAX, read).await, Ok(Some(()))) {
         session.set_keepalive(None);
     }
 }
