@@ -2,5 +2,12 @@
 //! the composition root.
 #![deny(clippy::indexing_slicing)]
 
+pub mod admin_ports;
+pub mod audit;
+pub mod outbound;
 pub mod refusal;
+pub mod rule_hits;
+pub mod serve;
 pub mod stages;
+pub mod stores;
+pub mod strict_json;
