@@ -25,7 +25,7 @@ pub struct BankConfig {
     pub audience: String,
     /// The client that people log in to the pages with, such as `demo-web`. Other clients' tokens reach the API alone, where
     /// their scopes count: the pages ask for none.
-    pub web_client_id: String,
+    pub web_client: String,
     /// Who the customers are.
     pub people: Directory,
     /// The identity provider's consents.
@@ -92,7 +92,7 @@ fn routes(
         people: config.people.clone(),
         consents: config.consents,
         callers: callers.clone(),
-        web_client: config.web_client_id,
+        web_client: config.web_client,
         form_key: config.form_key,
         origins: config.origins,
         login_origins: config.login_origins,
