@@ -2,7 +2,7 @@
 
 use admin::ports::{Answer, Cases, PortError};
 use admin::views::{Case, CasePage, CaseQuery, CaseStatus, Judgement, Ruling};
-use policies::DecisionRecord;
+use policies::{DecisionRecord, Outcome};
 use policies::ports::DecisionReader;
 use policies::record::Pseudonym;
 
@@ -92,7 +92,8 @@ fn shown(case: stores::Case, decision: Option<&DecisionRecord>, now_ms: i64) -> 
     let transfer = decision.and_then(|d| d.transfer.as_ref());
     let mut reasons: Vec<String> =
         decision.and_then(|d| d.fraud.as_ref()).map(|f| f.sentences.clone()).unwrap_or_default();
-    reasons.extend(case.held.reasons.iter().map(|r| r.message.to_string()));
+    let holding = case.held.reasons.iter().filter(|r| r.outcome == Outcome::Hold);
+    reasons.extend(holding.map(|r| format!("rule {}", r.source)));
     Case {
         revision: revision(case.state),
         id: case.id,

@@ -64,18 +64,14 @@ impl Answer {
         if verdict.outcome == Outcome::Throttle {
             headers.push((header::RETRY_AFTER, HeaderValue::from(5)));
         }
-        let sentences: Vec<&str> = verdict
-            .reasons
-            .iter()
-            .filter(|r| r.outcome == verdict.outcome && !r.message.is_empty())
-            .map(|r| &*r.message)
-            .collect();
+        // One sentence is enough for the customer; the record has every reason.
+        let detail = verdict.leading().map(|r| r.message.to_string()).filter(|m| !m.is_empty());
         Self {
             status,
             code: verdict.leading().map_or_else(|| "policy".to_owned(), |r| r.code.to_string()),
             outcome: verdict.outcome,
             title: title.to_owned(),
-            detail: (!sentences.is_empty()).then(|| sentences.join(" ")),
+            detail,
             case: case.map(str::to_owned),
             headers,
         }
