@@ -49,6 +49,12 @@ impl<T> PerClass<T> {
         Self(Class::ALL.map(&mut value))
     }
 
+    /// The entry of `class`.
+    #[must_use]
+    pub fn get(&self, class: Class) -> &T {
+        &self[class]
+    }
+
     /// The entries with their classes, the most important class first.
     pub fn iter(&self) -> impl Iterator<Item = (Class, &T)> {
         Class::ALL.into_iter().zip(self.0.iter())

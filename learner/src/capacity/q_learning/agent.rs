@@ -6,10 +6,10 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::actions::{LIMIT_ACTIONS, SPLIT_ACTIONS, USUAL_LIMIT_ACTION, USUAL_SPLIT_ACTION};
 use super::artifact::Artifact;
 use super::reward::Stretch;
-use super::signals::{LIMIT_SIGNALS, SPLIT_SIGNALS, Signals, Situation, words};
+use super::signals::{Signals, Situation};
 use super::table::{Rate, Table};
 use crate::capacity::allocation::{Allocation, DEFAULT_QUEUE_DEADLINE_MS, DEFAULT_SPLIT};
-use crate::capacity::controller::{ActionValues, Controller, Explanation, Mode};
+use crate::capacity::controller::{Controller, Explanation, Mode};
 use crate::capacity::gradient2::{GradientLimiter, GradientSettings};
 use crate::capacity::observation::Observation;
 
@@ -58,7 +58,7 @@ impl Default for QSettings {
     fn default() -> Self {
         Self {
             gradient: GradientSettings::default(),
-            hold_ticks: 3,
+            hold_ticks: 2,
             discount: 0.8,
             margin: 0.02,
             state_visits_min: 40,
@@ -67,7 +67,7 @@ impl Default for QSettings {
             safe_band: 0.1,
             leash: 0.5,
             shortfall_max: 0.25,
-            suspension: 30,
+            suspension: 50,
         }
     }
 }
@@ -77,42 +77,48 @@ impl Default for QSettings {
 pub struct QLearning {
     settings: QSettings,
     learning: Learning,
-    mode: Mode,
+    pub(super) mode: Mode,
     initial: Allocation,
     current: Allocation,
     signals: Signals,
     limiter: GradientLimiter,
-    learnt: Artifact,
+    pub(super) learnt: Artifact,
     shipped: Artifact,
     random: Xoshiro256PlusPlus,
     stretch: Stretch,
     choice: Option<Choice>,
     situation: Situation,
-    reward: Option<f64>,
+    pub(super) reward: Option<f64>,
     shortfall: f64,
     suspended: u32,
 }
 
 /// What was chosen, where, and why.
 #[derive(Clone, Copy, Debug)]
-struct Choice {
-    situation: Situation,
-    limit: Picked,
-    split: Picked,
+pub(super) struct Choice {
+    pub situation: Situation,
+    pub limit: Picked,
+    pub split: Picked,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Picked {
-    action: usize,
-    why: Why,
+pub(super) struct Picked {
+    pub action: usize,
+    pub why: Why,
 }
 
+/// Why an action was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Why {
+pub(super) enum Why {
+    /// The best one known.
     Best,
+    /// To learn.
     Exploring,
+    /// Too few visits of the state: the fall-back's.
     TooSeldom,
+    /// Rewards fell away: the fall-back's.
     Suspended,
+    /// The operator's mode.
     Mode,
 }
 
@@ -285,27 +291,7 @@ impl Controller for QLearning {
     }
 
     fn explain(&self) -> Explanation {
-        let Some(choice) = &self.choice else { return Explanation::default() };
-        let Situation { limit_state, split_state, ratio } = choice.situation;
-        Explanation {
-            state: format!(
-                "latency {ratio:.2} times normal; {}; {}",
-                words(&LIMIT_SIGNALS, limit_state),
-                words(&SPLIT_SIGNALS, split_state)
-            ),
-            action: self.action_words(choice),
-            reason: self.reason(choice),
-            q_values: vec![
-                values_of("limit", &self.learnt.limit, limit_state, choice.limit.action, |action| {
-                    LIMIT_ACTIONS.get(action).map(|action| action.name)
-                }),
-                values_of("split", &self.learnt.split, split_state, choice.split.action, |action| {
-                    SPLIT_ACTIONS.get(action).map(|action| action.name)
-                }),
-            ],
-            reward: self.reward,
-            fallback: choice.limit.why.is_fallback() || choice.split.why.is_fallback(),
-        }
+        self.choice.as_ref().map(|choice| self.explanation(choice)).unwrap_or_default()
     }
 
     fn reward(&self) -> Option<f64> {
@@ -329,68 +315,5 @@ impl Controller for QLearning {
 
     fn mode(&self) -> Option<Mode> {
         Some(self.mode)
-    }
-}
-
-impl QLearning {
-    fn action_words(&self, choice: &Choice) -> String {
-        match self.mode {
-            Mode::Freeze => "nothing".to_owned(),
-            Mode::Static => "the configured allocation".to_owned(),
-            Mode::Gradient | Mode::QLearning => format!(
-                "{}, split: {}",
-                LIMIT_ACTIONS.get(choice.limit.action).map_or("?", |action| action.name),
-                SPLIT_ACTIONS.get(choice.split.action).map_or("?", |action| action.name)
-            ),
-        }
-    }
-
-    fn reason(&self, choice: &Choice) -> String {
-        match self.mode {
-            Mode::Freeze => return "the operator froze the allocation".to_owned(),
-            Mode::Static => return "the operator chose the configured allocation".to_owned(),
-            Mode::Gradient => return "the operator chose the gradient controller".to_owned(),
-            Mode::QLearning => {}
-        }
-        let limit = choice.limit.why.words(self.learnt.limit.visits(choice.situation.limit_state));
-        let split = choice.split.why.words(self.learnt.split.visits(choice.situation.split_state));
-        format!("limit: {limit}; split: {split}")
-    }
-}
-
-impl Why {
-    const fn is_fallback(self) -> bool {
-        matches!(self, Self::TooSeldom | Self::Suspended)
-    }
-
-    fn words(self, visits: u32) -> String {
-        match self {
-            Self::Best => format!("the best known action after {visits} visits of this state"),
-            Self::Exploring => "trying an action beside the best one that is worth nearly as much".to_owned(),
-            Self::TooSeldom => {
-                format!("fall-back to the gradient controller: only {visits} visits of this state")
-            }
-            Self::Suspended => {
-                "fall-back to the gradient controller: rewards fell below their long-run mean".to_owned()
-            }
-            Self::Mode => "the operator's choice".to_owned(),
-        }
-    }
-}
-
-fn values_of(
-    name: &str,
-    table: &Table,
-    state: usize,
-    chosen: usize,
-    action_name: impl Fn(usize) -> Option<&'static str>,
-) -> ActionValues {
-    let values = table.row(state).map(|row| row.values.as_slice()).unwrap_or_default();
-    let named = |action: usize| action_name(action).unwrap_or("?").to_owned();
-    ActionValues {
-        table: name.to_owned(),
-        chosen: named(chosen),
-        visits: table.visits(state),
-        values: values.iter().enumerate().map(|(action, value)| (named(action), *value)).collect(),
     }
 }

@@ -8,6 +8,7 @@
 pub mod actions;
 mod agent;
 mod artifact;
+mod explain;
 mod reward;
 pub mod signals;
 mod table;
