@@ -12,11 +12,14 @@
 //! | [`server`] | all of it on a port |
 //! | [`people`] | who may log in: usernames, passwords, staff roles |
 //! | [`idp`] | the OpenID provider: log-in, second factor, consent, tokens, logout |
+//! | [`demo`] | bank and identity provider together |
+//! | [`traffic`] | customers and attackers, played through the gateway |
 //! | [`web`] | the bank's pages, rendered on the server |
 
 pub mod api;
 pub mod banking;
 pub mod caller;
+pub mod demo;
 pub mod idp;
 pub mod ledger;
 pub mod people;
@@ -25,6 +28,7 @@ pub mod server;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod testing;
+pub mod traffic;
 pub mod web;
 
 use std::path::Path;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use url::Url;
@@ -11,11 +10,9 @@ use url::Url;
 use crate::Clock;
 use crate::api::{self, ApiState};
 use crate::banking::Bank;
-use crate::caller::{CallerVerifier, Unidentified, VerifierError};
+use crate::caller::{CallerVerifier, VerifierError};
 use crate::people::Directory;
-use crate::web::{
-    self, Consents, FormKey, Identified, Visitor, Visitors, WebConfig, WebConfigError, WebState,
-};
+use crate::web::{self, Consents, FormKey, WebConfig, WebConfigError, WebState};
 
 /// How often pending transfers that have timed out are given back.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
@@ -28,7 +25,7 @@ pub struct BankConfig {
     pub audience: String,
     /// The client that people log in to the pages with, such as `demo-web`. Other clients' tokens reach the API alone, where
     /// their scopes count: the pages ask for none.
-    pub web_client_id: String,
+    pub web_client: String,
     /// Who the customers are.
     pub people: Directory,
     /// The identity provider's consents.
@@ -90,12 +87,12 @@ fn routes(
     closing: watch::Receiver<bool>,
 ) -> Result<axum::Router, WebConfigError> {
     let clock = config.clock;
-    let visitors = GatewayVisitors { callers: callers.clone(), web_client_id: config.web_client_id };
     let web = WebState::new(WebConfig {
         bank: bank.clone(),
         people: config.people.clone(),
         consents: config.consents,
-        visitors: Arc::new(visitors),
+        callers: callers.clone(),
+        web_client: config.web_client,
         form_key: config.form_key,
         origins: config.origins,
         login_origins: config.login_origins,
@@ -103,32 +100,6 @@ fn routes(
     })?;
     let api = ApiState::new(bank, config.people, callers, clock, closing);
     Ok(api::router(api).merge(web::router(web)))
-}
-
-/// The pages' visitors: whoever the gateway says is logged in with the pages' own client.
-struct GatewayVisitors {
-    callers: CallerVerifier,
-    web_client_id: String,
-}
-
-impl Visitors for GatewayVisitors {
-    fn identify<'a>(&'a self, headers: &'a HeaderMap) -> Identified<'a> {
-        Box::pin(async move {
-            match self.callers.caller(headers).await {
-                // A token with few scopes must not reach through the pages what the API would refuse it.
-                Ok(caller) if caller.client_id.as_deref() == Some(&self.web_client_id) => Some(Visitor {
-                    id: caller.subject,
-                    session: caller.session_id.unwrap_or_default(),
-                    roles: caller.roles,
-                }),
-                Ok(_) | Err(Unidentified::Missing) => None,
-                Err(error) => {
-                    tracing::warn!(%error, "a page was asked for without a provable identity");
-                    None
-                }
-            }
-        })
-    }
 }
 
 async fn sweep(bank: Arc<Bank>, clock: Clock, mut closing: watch::Receiver<bool>) {

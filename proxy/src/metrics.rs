@@ -36,8 +36,8 @@ pub struct Metrics {
     pub jwks_age: IntGaugeVec,
     /// Records not yet on disk, as seconds.
     pub audit_lag: prometheus::Gauge,
-    /// Records lost or refused by the log.
-    pub audit_failures: IntGauge,
+    /// The decision log's own counters: entries, failed writes, dropped and refused entries.
+    pub audit_log: IntGaugeVec,
     /// Verified-token memory.
     pub remembered_tokens: IntGaugeVec,
     /// Healthy peers by application.
@@ -107,7 +107,7 @@ impl Metrics {
             shed: counters(&r, "gatehouse_shed_total", "Requests without a permit", &["class"])?,
             jwks_age: gauges(&r, "gatehouse_jwks_age_seconds", "Age of an issuer's keys", &["issuer"])?,
             audit_lag: register(&r, prometheus::Gauge::new("gatehouse_audit_lag_seconds", "Age of the oldest record not on disk")?)?,
-            audit_failures: register(&r, IntGauge::new("gatehouse_audit_failures", "Records that the log could not take")?)?,
+            audit_log: gauges(&r, "gatehouse_audit_log", "The decision log's counters", &["what"])?,
             remembered_tokens: gauges(&r, "gatehouse_remembered_tokens", "Verified-token memory: held, hits, misses", &["what"])?,
             upstream_healthy: gauges(&r, "gatehouse_upstream_healthy", "Healthy peers", &["app"])?,
             connections: register(&r, IntGauge::new("gatehouse_connections", "Open client connections")?)?,
@@ -139,6 +139,11 @@ impl Metrics {
     /// Counts a refusal; codes come from the table and from rules, so their number is bounded.
     pub fn refused(&self, code: &str) {
         self.refusals.with_label_values(&[code]).inc();
+    }
+
+    /// Requests refused for `code` so far.
+    pub fn refusals_of(&self, code: &str) -> u64 {
+        self.refusals.with_label_values(&[code]).get()
     }
 
     /// Everything, in the text format that scrapers read.

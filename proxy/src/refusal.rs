@@ -149,6 +149,8 @@ table! {
     UpstreamDown => "upstream.down" 502 Deny "The service is not reachable",
     /// The upstream did not answer in time.
     UpstreamTimeout => "upstream.timeout" 504 Deny "The service did not answer in time",
+    /// A reviewer's release was used by another request at the same moment.
+    ReleaseSpent => "case.spent" 409 Deny "The release was already used",
     /// The decision log cannot take a money-moving request's record.
     AuditUnavailable => "audit.unavailable" 503 Deny "The request cannot be recorded at the moment",
     /// A store needed for the decision is out of reach.

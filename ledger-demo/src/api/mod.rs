@@ -113,3 +113,6 @@ async fn health(State(state): State<ApiState>) -> Response {
         (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "ledger stopped"}))).into_response()
     }
 }
+
+#[cfg(test)]
+mod tests;

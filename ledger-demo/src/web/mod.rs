@@ -18,6 +18,8 @@ mod pages;
 mod parts;
 mod state;
 pub mod submission;
+#[cfg(test)]
+mod tests;
 mod visitor;
 
 use axum::routing::{get, post};

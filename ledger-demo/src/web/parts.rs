@@ -274,7 +274,8 @@ impl Bar {
 
     /// The same with a mark at `part` of `whole`.
     pub fn mark(mut self, part: Option<i64>, whole: i64) -> Self {
-        self.mark = part.map(|part| percent(part, whole));
+        // At most 99, so that all of the mark is inside the frame.
+        self.mark = part.map(|part| percent(part, whole).min(99));
         self
     }
 

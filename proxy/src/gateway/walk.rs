@@ -18,7 +18,8 @@ use crate::refusal::{Reason, Refusal};
 use crate::stages::identity::{Authentication, Peer};
 use crate::stages::limits::{Keyed, prefix, take_together};
 use crate::stages::{inspection, normalize, transfer};
-use crate::stores::{CaseOpened, Released};
+use crate::audit::Entry;
+use crate::stores::{CaseError, NewCase, Release};
 
 /// Findings at least this strong make a request suspicious for capacity, before the policy speaks.
 const SUSPICIOUS_FINDING: f64 = 0.8;
@@ -117,7 +118,7 @@ impl Gateway {
         let limits = journey.live.config.limits;
         let body = inspection::read_body(session, OWN_BODY_BYTES_MAX, limits.body_timeout).await.at(Stage::Inspection)?;
         let head = copy_head(session.req_header());
-        match self.core.identity.owned(app, &head, body, peer, journey.at_ms).await {
+        match self.core.identity.owned(app, &head, body, peer, journey.at_ms).await.at(Stage::Identity)? {
             Some(response) => Err(Stop::Own(response)),
             None => Err(Stop::Refused(Stage::Normalize, Refusal::new(Reason::NotFound, "not a path of the gateway"))),
         }
@@ -239,9 +240,8 @@ impl Gateway {
         let mut verdict = policy.decide(&facts, &journey.evidence);
         let moves_money = route.transfer.is_some() && !route.score_only;
         if moves_money && matches!(verdict.outcome, Outcome::StepUp | Outcome::Hold) {
-            if let Some(case) = self.released(journey).await.at(Stage::Decision)? {
-                journey.evidence.released_case = Some(case.clone());
-                journey.case = Some(case);
+            journey.evidence.released_case = self.released(journey).await.at(Stage::Decision)?;
+            if journey.evidence.released_case.is_some() {
                 verdict = policy.decide(&facts, &journey.evidence);
             }
         }
@@ -254,6 +254,9 @@ impl Gateway {
             }
             return Err(Stop::Verdict);
         }
+        if let Some(case) = journey.evidence.released_case.clone() {
+            self.spend(case, journey).await.at(Stage::Decision)?;
+        }
         if moves_money {
             journey.stage = Stage::Audit;
             self.record_intent(journey).await.at(Stage::Audit)?;
@@ -262,31 +265,39 @@ impl Gateway {
         Ok(())
     }
 
-    /// A reviewer's release of this very transfer, spent by asking.
+    /// A reviewer's release of this very transfer, not yet spent.
     async fn released(&self, journey: &Journey) -> Result<Option<String>, Refusal> {
-        let Some(transfer) = self.case_of(journey) else { return Ok(None) };
-        let released = Released {
-            customer: transfer.customer,
-            payee: transfer.payee,
-            amount_minor: transfer.amount_minor,
-            currency: transfer.currency,
-            key: transfer.key,
+        let Some(held) = self.case_of(journey) else { return Ok(None) };
+        let wanted = Release {
+            customer: &held.customer,
+            payee: &held.payee,
+            amount_minor: held.amount_minor,
+            currency: &held.currency,
+            key: held.key.as_ref(),
         };
-        self.core.cases.spend_release(&released, journey.at_ms).await.map_err(unavailable)
+        self.core.cases.find_release(&wanted, journey.at_ms).await.map_err(unavailable)
+    }
+
+    /// A release lets one transfer through; of two that race for it, one is refused.
+    async fn spend(&self, case: String, journey: &mut Journey) -> Result<(), Refusal> {
+        if !self.core.cases.spend(&case, &journey.id, journey.at_ms).await.map_err(unavailable)? {
+            return Err(Refusal::new(Reason::ReleaseSpent, "another request spent the release"));
+        }
+        journey.case = Some(case);
+        Ok(())
     }
 
     /// Opens the case that a held transfer waits in.
     async fn hold(&self, journey: &mut Journey) -> Result<(), Refusal> {
-        let Some(case) = self.case_of(journey) else { return Ok(()) };
-        journey.case = Some(self.core.cases.open(case).await.map_err(unavailable)?);
+        let Some(held) = self.case_of(journey) else { return Ok(()) };
+        journey.case = Some(self.core.cases.open(held, journey.at_ms).await.map_err(unavailable)?.id);
         Ok(())
     }
 
-    fn case_of(&self, journey: &Journey) -> Option<CaseOpened> {
+    fn case_of(&self, journey: &Journey) -> Option<NewCase> {
         let (identity, intent) = (journey.identity.as_ref()?, journey.intent.as_ref()?);
         let pseudonyms = &self.core.pseudonyms;
-        Some(CaseOpened {
-            opened_ms: journey.at_ms,
+        Some(NewCase {
             decision: journey.id.clone(),
             customer: pseudonyms.subject(&identity.issuer, &identity.subject),
             payee: pseudonyms.account(&intent.to),
@@ -300,10 +311,9 @@ impl Gateway {
     /// Money moves only after its decision is on disk.
     async fn record_intent(&self, journey: &Journey) -> Result<(), Refusal> {
         let record = self.core.record(journey, &journey.recorded_verdict(), 0);
-        self.core
-            .log
-            .submit_durable(record)
-            .await
+        let recorded = self.core.log.submit_durable(Entry::Intent(Box::new(record))).await;
+        recorded
+            .map(|_| ())
             .map_err(|e| Refusal::new(Reason::AuditUnavailable, e.to_string()).retry_after(5))
     }
 }
@@ -311,7 +321,7 @@ impl Gateway {
 /// Largest body on a path of the gateway's own: a logout token.
 const OWN_BODY_BYTES_MAX: usize = 32 * 1024;
 
-fn unavailable(error: policies::ports::StoreError) -> Refusal {
+fn unavailable(error: CaseError) -> Refusal {
     Refusal::new(Reason::StoreUnavailable, error.to_string()).retry_after(5)
 }
 

@@ -73,7 +73,9 @@ pub async fn overview(
         *total = total.saturating_add(account.available());
         let latest = PageRequest { before: None, limit: NEWEST };
         let entries = web.bank().entries(&visitor.id, &account.id, latest)?.entries;
-        newest.extend(entries.into_iter().map(|entry| (entry.at_ms, Line::new(&entry, account, &accounts))));
+        newest.extend(
+            entries.into_iter().map(|entry| (entry.at_ms, Line::new(web.bank(), &entry, account, &accounts))),
+        );
     }
     newest.sort_by_key(|(at_ms, _)| std::cmp::Reverse(*at_ms));
     newest.truncate(NEWEST);
@@ -104,9 +106,8 @@ pub async fn profile(State(web): State<WebState>, visitor: Visitor) -> Result<Re
 fn row(account: Account) -> Row {
     let (balance, available) = (account.balance(), account.available());
     let owed = account.kind == AccountKind::Loan;
-    let shown = if owed { balance.saturating_neg() } else { balance };
     Row {
-        balance: Money::plain(shown, account.currency).big(),
+        balance: Money::plain(balance, account.currency).big(),
         available: (available != balance && !owed).then(|| Money::plain(available, account.currency)),
         account,
     }

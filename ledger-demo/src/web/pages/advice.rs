@@ -20,7 +20,7 @@ struct AdvicePage {
     income: Money,
     spending: Money,
     left: Money,
-    lines: Vec<(String, Option<Money>)>,
+    lines: Vec<String>,
     categories: Vec<CategoryRow>,
 }
 
@@ -48,14 +48,7 @@ pub async fn show(State(web): State<WebState>, visitor: Visitor) -> Result<Respo
         income: Money::plain(advice.income_minor, currency).big(),
         spending: Money::plain(advice.spending_minor, currency).big(),
         left: Money::plain(advice.income_minor.saturating_sub(advice.spending_minor), currency).big(),
-        lines: advice
-            .lines
-            .into_iter()
-            .map(|line| {
-                let about = (line.amount_minor != 0).then(|| Money::plain(line.amount_minor, currency));
-                (line.sentence, about)
-            })
-            .collect(),
+        lines: advice.lines.into_iter().map(|line| line.sentence).collect(),
         categories: advice.categories.iter().map(|category| row(category, scale, currency)).collect(),
     };
     Ok(headers::html(StatusCode::OK, page.render()))

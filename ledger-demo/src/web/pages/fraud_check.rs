@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
+use super::history::payee_name;
 use super::paying_accounts;
 use super::transfer::{payment_fields, read};
 use crate::web::fraud_result::FraudResult;
@@ -54,7 +55,7 @@ pub async fn check(State(web): State<WebState>, sent: Submission) -> Result<Resp
     };
     let payment = Payment {
         amount: Money::plain(entered.amount_minor, entered.from.currency),
-        to: entered.to.to_string(),
+        to: payee_name(web.bank(), &entered.to),
     };
     let answer = match FraudResult::read(&headers) {
         None => Answer::Unavailable { payment },

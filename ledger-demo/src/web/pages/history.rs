@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use url::form_urlencoded;
 
-use crate::banking::{PAGE_ENTRIES_MAX, PageRequest};
+use crate::banking::{Bank, PAGE_ENTRIES_MAX, PageRequest};
 use crate::ledger::{Account, AccountId, Category, CustomerId, Entry};
 use crate::web::page::Page;
 use crate::web::parts::{Choice, Money};
@@ -43,7 +43,7 @@ pub struct Line {
 
 impl Line {
     /// The entry of `account`, for somebody who has the accounts `own`.
-    pub fn new(entry: &Entry, account: &Account, own: &[Account]) -> Self {
+    pub fn new(bank: &Bank, entry: &Entry, account: &Account, own: &[Account]) -> Self {
         let own_name = own.iter().find(|candidate| candidate.id == entry.counterparty);
         let title = match entry.category {
             Category::Deposit => "Cash paid in".to_owned(),
@@ -52,11 +52,15 @@ impl Line {
             Category::Loan if entry.amount_minor > 0 => "Loan paid out".to_owned(),
             Category::Loan => "Loan repayment".to_owned(),
             Category::Reversal => "Reversal".to_owned(),
-            _ => own_name.map_or_else(|| entry.counterparty.to_string(), |found| found.name.clone()),
+            _ => match own_name {
+                Some(own) => own.name.clone(),
+                None => payee_name(bank, &entry.counterparty),
+            },
         };
+        let memo = if entry.memo == title { String::new() } else { entry.memo.clone() };
         Self {
             title,
-            memo: entry.memo.clone(),
+            memo,
             category: category_name(entry.category),
             account: account.name.clone(),
             change: Money::change(entry.amount_minor, account.currency),
@@ -65,6 +69,11 @@ impl Line {
             machine_time: day::machine(entry.at_ms),
         }
     }
+}
+
+/// The name of a shop or employer; other people's accounts go by their number alone.
+pub fn payee_name(bank: &Bank, id: &AccountId) -> String {
+    bank.payee_name(id).ok().flatten().unwrap_or_else(|| id.to_string())
 }
 
 /// What people call a category.
@@ -153,7 +162,7 @@ pub async fn show(
             .collect(),
         balance: account.map(|account| Money::plain(account.balance(), account.currency).big()),
         lines: account.map_or_else(Vec::new, |account| {
-            entries.iter().map(|entry| Line::new(entry, account, &accounts)).collect()
+            entries.iter().map(|entry| Line::new(web.bank(), entry, account, &accounts)).collect()
         }),
         older: account.zip(next).map(|(account, next)| filter.address(&account.id, Some(next))),
         newest: account.zip(before).map(|(account, _)| filter.address(&account.id, None)),

@@ -8,6 +8,7 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
 
+use super::history::payee_name;
 use super::refusals::{FieldNames, explain};
 use super::{account_choices, after, paying_accounts};
 use crate::banking::{IdempotencyKey, PageRequest, TransferRequest};
@@ -103,7 +104,7 @@ pub fn read(fields: &Fields, accounts: &[Account]) -> Result<Entered, Errors> {
     }
     let to = AccountId::new(fields.get("to"));
     if to.is_err() {
-        errors.add("to", "Enter the payee's account number, for example bob-current");
+        errors.add("to", "Enter the payee’s account number, for example bob-current");
     }
     let currency = from.map_or_else(String::new, |account| account.currency.to_string());
     let amount_minor = amount::parse(fields.get("amount"), &currency);
@@ -177,8 +178,9 @@ fn payees(web: &WebState, customer: &CustomerId, accounts: &[Account]) -> Result
         let page = PageRequest { before: None, limit: PAYEE_ENTRIES };
         for entry in web.bank().entries(customer, &account.id, page)?.entries {
             let is_own = accounts.iter().any(|own| own.id == entry.counterparty);
-            if entry.amount_minor < 0 && entry.category == Category::Payment && !is_own {
-                known.insert(entry.counterparty.to_string(), "Paid before".to_owned());
+            if entry.amount_minor < 0 && is_payment(entry.category) && !is_own {
+                let name = payee_name(web.bank(), &entry.counterparty);
+                known.insert(entry.counterparty.to_string(), name);
             }
         }
     }
@@ -198,4 +200,17 @@ fn render(web: &WebState, visitor: &Visitor, fields: &Fields, errors: Errors) ->
     let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let page = web.page(visitor, "Transfer", "/transfer").with_errors(!errors.is_empty());
     Ok(headers::html(status, TransferPage { page, errors, form }.render()))
+}
+
+/// Whether such a booking went to a payee, rather than to the bank itself or between own accounts.
+fn is_payment(category: Category) -> bool {
+    !matches!(
+        category,
+        Category::Withdrawal
+            | Category::Deposit
+            | Category::Loan
+            | Category::Interest
+            | Category::OwnAccounts
+            | Category::Reversal
+    )
 }

@@ -3,37 +3,26 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use policies::Name;
 use url::{Host, Url};
 
-use super::super::session::return_to::LocalPath;
+use super::super::session::LocalPath;
 use super::super::signing::SigningKey;
 use super::super::token::Algorithm;
 use super::{
-    Access, AppConfig, Bounds, ConfigFault, IdentityConfig, IssuerConfig, RawApplication, RawIssuer,
-    RawRequirement, RawSession, RawTokenType, Requirement, SessionConfig, TokenType,
+    ApplicationIdentity, IssuerConfig, RawApplicationIdentity, RawIssuer, RawSession, RawTokenType,
+    SessionConfig, TokenType, Wrong,
 };
 
-/// Longest token ever read, bytes (DESIGN: 16 KiB).
+/// Longest token ever read, bytes (no honest access token comes near it).
 pub const TOKEN_BYTES_MAX: u32 = 16 * 1024;
 
-/// Where a check stands in the document, and the faults found so far.
-struct Faults<'a> {
-    found: &'a mut Vec<ConfigFault>,
-    section: String,
-}
+/// What was found wrong so far.
+#[derive(Default)]
+struct Faults(Vec<Wrong>);
 
-impl<'a> Faults<'a> {
-    fn at(found: &'a mut Vec<ConfigFault>, section: String) -> Self {
-        Self { found, section }
-    }
-
-    fn add(&mut self, field: &str, problem: impl Into<String>, hint: &'static str) {
-        self.found.push(ConfigFault {
-            field: format!("{}.{field}", self.section),
-            problem: problem.into(),
-            hint,
-        });
+impl Faults {
+    fn add(&mut self, field: &str, what: impl Into<String>, hint: &'static str) {
+        self.0.push(Wrong { field: field.to_owned(), what: what.into(), hint });
     }
 
     fn range(&mut self, field: &str, value: Option<u32>, default: u32, allowed: [u32; 2]) -> u32 {
@@ -59,64 +48,12 @@ impl<'a> Faults<'a> {
     }
 }
 
-impl IdentityConfig {
-    /// Checks every section; key files are read relative to `folder`.
-    ///
-    /// # Errors
-    /// Everything that is wrong, not only the first.
-    pub fn check(
-        issuers: &[RawIssuer],
-        apps: &[(Name, RawApplication)],
-        bounds: Bounds,
-        folder: &Path,
-    ) -> Result<Self, Vec<ConfigFault>> {
-        let mut found = Vec::new();
-        let mut checked: Vec<Arc<IssuerConfig>> = Vec::new();
-        for (at, raw) in issuers.iter().enumerate() {
-            let mut faults = Faults::at(&mut found, format!("issuers[{at}]"));
-            if checked.iter().any(|i| *i.issuer == *raw.issuer) {
-                faults.add("issuer", "stands twice", "one section for each issuer");
-            }
-            checked.push(Arc::new(issuer(raw, &mut faults)));
-        }
-        if u16::try_from(apps.len()).is_err() {
-            Faults::at(&mut found, "applications".into()).add("", "too many", "at most 65,535");
-        }
-        let apps = apps
-            .iter()
-            .enumerate()
-            .filter_map(|(at, (name, raw))| {
-                let mut faults = Faults::at(&mut found, format!("applications[{at}].identity"));
-                application(name, raw, &checked, folder, &mut faults)
-            })
-            .collect();
-        if found.is_empty() { Ok(Self { issuers: checked, apps, bounds }) } else { Err(found) }
-    }
-}
-
-impl Requirement {
-    /// Checks a route's section, which stands at `section` of the document.
-    ///
-    /// # Errors
-    /// Everything that is wrong.
-    pub fn check(raw: &RawRequirement, section: &str) -> Result<Self, Vec<ConfigFault>> {
-        let mut found = Vec::new();
-        let mut faults = Faults::at(&mut found, section.to_owned());
-        let scopes = faults.words("scopes", &raw.scopes);
-        let acr_values = faults.words("acr_values", &raw.acr_values);
-        let demands = !scopes.is_empty() || !acr_values.is_empty() || raw.max_auth_age_s.is_some();
-        if demands && raw.access != Access::Required {
-            faults.add("access", "scopes, acr_values and max_auth_age_s need an identity", "use `required`");
-        }
-        if found.is_empty() {
-            Ok(Self { access: raw.access, scopes, acr_values, max_auth_age_s: raw.max_auth_age_s })
-        } else {
-            Err(found)
-        }
-    }
-}
-
-fn issuer(raw: &RawIssuer, faults: &mut Faults<'_>) -> IssuerConfig {
+/// Checks one `[[issuers]]` section.
+///
+/// # Errors
+/// Everything that is wrong, not only the first.
+pub fn issuer(raw: RawIssuer) -> Result<IssuerConfig, Vec<Wrong>> {
+    let mut faults = Faults::default();
     let plain_http = match endpoint(&raw.issuer) {
         Ok(url) => {
             if url.query().is_some() || url.fragment().is_some() {
@@ -149,8 +86,7 @@ fn issuer(raw: &RawIssuer, faults: &mut Faults<'_>) -> IssuerConfig {
     }
     let refresh = faults.range("jwks_refresh_s", raw.jwks_refresh_s, 300, [10, 86_400]);
     let stale = faults.range("jwks_stale_max_s", raw.jwks_stale_max_s, 86_400, [refresh, 604_800]);
-    IssuerConfig {
-        issuer: raw.issuer.as_str().into(),
+    let config = IssuerConfig {
         jwks_uri,
         algorithms,
         token_type: match raw.token_type {
@@ -161,11 +97,16 @@ fn issuer(raw: &RawIssuer, faults: &mut Faults<'_>) -> IssuerConfig {
         jwks_refresh_s: refresh.into(),
         jwks_stale_max_s: stale.into(),
         required_claims: faults.words("required_claims", &raw.required_claims),
-        token_bytes_max: faults
-            .range("token_bytes_max", raw.token_bytes_max, TOKEN_BYTES_MAX, [256, TOKEN_BYTES_MAX])
-            as usize,
+        token_bytes_max: faults.range(
+            "token_bytes_max",
+            raw.token_bytes_max,
+            TOKEN_BYTES_MAX,
+            [256, TOKEN_BYTES_MAX],
+        ) as usize,
         plain_http,
-    }
+        issuer: raw.issuer,
+    };
+    if faults.0.is_empty() { Ok(config) } else { Err(faults.0) }
 }
 
 const ENDPOINT_HINT: &str = "https://, or http:// with a loopback address such as http://127.0.0.1:7002";
@@ -190,19 +131,24 @@ pub fn endpoint(text: &str) -> Result<Url, String> {
     }
 }
 
-fn application(
-    name: &Name,
-    raw: &RawApplication,
-    issuers: &[Arc<IssuerConfig>],
+/// Checks an application's `identity` section against the issuers found before; key files are relative to `folder`.
+///
+/// # Errors
+/// Everything that is wrong, not only the first.
+pub fn application(
+    raw: RawApplicationIdentity,
+    external_url: &Url,
+    issuers: &[IssuerConfig],
     folder: &Path,
-    faults: &mut Faults<'_>,
-) -> Option<AppConfig> {
-    let find = |wanted: &str| issuers.iter().position(|i| *i.issuer == *wanted);
-    let mut accepted = Vec::new();
+) -> Result<ApplicationIdentity, Vec<Wrong>> {
+    let mut faults = Faults::default();
     for wanted in &raw.issuers {
-        match find(wanted) {
-            Some(at) => accepted.push(at),
-            None => faults.add("issuers", format!("{wanted:?} is not configured"), "add an [[issuers]] section"),
+        if !issuers.iter().any(|i| i.issuer == *wanted) {
+            faults.add(
+                "issuers",
+                format!("{wanted:?} is not configured"),
+                "add an [[issuers]] section for it",
+            );
         }
     }
     if raw.issuers.is_empty() {
@@ -211,41 +157,35 @@ fn application(
     if raw.audience.is_empty() {
         faults.add("audience", "is empty", "the resource that access tokens name in `aud`");
     }
-    let external_url = match external_url(&raw.external_url) {
-        Ok(url) => Some(url),
-        Err(problem) => {
-            faults.add("external_url", problem, "scheme, host and port alone, such as https://bank.example");
-            None
-        }
-    };
-    let session = raw.session.as_ref().map(|session| {
-        let at = session.issuer.as_deref().map_or(accepted.first().copied(), find);
-        if at.is_none() {
-            faults.add("session.issuer", "is not configured", "name one of [[issuers]]");
-        }
-        at.and_then(|at| self::session(session, at, folder, faults))
-    });
-    let external_url = external_url?;
-    Some(AppConfig {
-        name: name.clone(),
-        issuers: accepted,
-        audience: raw.audience.clone(),
-        upstream_audience: raw.upstream_audience.clone().unwrap_or_else(|| name.to_string()),
-        origin: external_url.origin().ascii_serialization(),
-        external_url,
-        session: session.flatten(),
-    })
-}
-
-fn external_url(text: &str) -> Result<Url, String> {
-    let url = endpoint(text)?;
-    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        return Err("has a path, query or fragment".into());
+    if let Err(what) = external(external_url) {
+        faults.add("", what, "external_url is scheme, host and port alone, such as https://bank.example");
     }
-    Ok(url)
+    let session = raw.session.and_then(|section| {
+        let issuer = section.issuer.clone().or_else(|| raw.issuers.first().cloned()).unwrap_or_default();
+        if !raw.issuers.contains(&issuer) {
+            faults.add("session.issuer", "is not accepted by the application", "name one of its issuers");
+        }
+        session(&section, issuer, folder, &mut faults)
+    });
+    let checked = ApplicationIdentity {
+        issuers: raw.issuers,
+        upstream_audience: raw.upstream_audience.unwrap_or_else(|| raw.audience.clone()),
+        audience: raw.audience,
+        external_url: external_url.clone(),
+        session,
+    };
+    if faults.0.is_empty() { Ok(checked) } else { Err(faults.0) }
 }
 
-fn session(raw: &RawSession, issuer: usize, folder: &Path, faults: &mut Faults<'_>) -> Option<SessionConfig> {
+fn external(url: &Url) -> Result<(), String> {
+    endpoint(url.as_str())?;
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err("external_url has a path, query or fragment".into());
+    }
+    Ok(())
+}
+
+fn session(raw: &RawSession, issuer: String, folder: &Path, faults: &mut Faults) -> Option<SessionConfig> {
     let key = match SigningKey::from_file(&folder.join(&raw.client_key_file)) {
         Ok(key) => Some(key),
         Err(problem) => {

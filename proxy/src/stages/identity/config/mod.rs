@@ -1,7 +1,7 @@
 //! What an operator writes about issuers, applications and routes, and the checked types that the stage works with.
 //!
-//! The `Raw…` sections are plain serde with unknown fields denied; [`IdentityConfig::check`] turns them into types whose
-//! every value is usable, or says everything that is wrong at once, each with its field and a hint.
+//! The `Raw…` sections are plain serde with unknown fields denied; [`issuer`] and [`application`] turn them into types
+//! whose every value is usable, or say everything that is wrong at once, each with its field and a hint.
 
 mod check;
 mod raw;
@@ -9,46 +9,30 @@ mod raw;
 use std::fmt;
 use std::sync::Arc;
 
-use policies::Name;
 use url::Url;
 
 use super::token::Algorithm;
-pub use raw::{RawApplication, RawIssuer, RawRequirement, RawSession, RawTokenType};
+pub use check::{application, endpoint, issuer};
+pub use raw::{RawApplicationIdentity, RawIssuer, RawSession, RawTokenType};
 
-/// Something wrong in the configuration.
+/// Something wrong in a section.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigFault {
-    /// Where, as a path through the document such as `issuers[1].algorithms`.
+pub struct Wrong {
+    /// Which field of the section; `session.idle_s` for one of a section inside it.
     pub field: String,
     /// What is wrong with it.
-    pub problem: String,
+    pub what: String,
     /// What to write instead.
     pub hint: &'static str,
 }
 
-impl fmt::Display for ConfigFault {
+impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} ({})", self.field, self.problem, self.hint)
+        write!(f, "{}: {} ({})", self.field, self.what, self.hint)
     }
 }
 
-impl std::error::Error for ConfigFault {}
-
-/// Which application a request is for: its position in the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AppId(pub u16);
-
-/// Everything the identity stage is told.
-#[derive(Debug)]
-pub struct IdentityConfig {
-    /// Trusted issuers.
-    pub issuers: Vec<Arc<IssuerConfig>>,
-    /// Applications, in the order of [`AppId`].
-    pub apps: Vec<AppConfig>,
-    /// Bounds of the tables.
-    pub bounds: Bounds,
-}
-
+impl std::error::Error for Wrong {}
 /// How many entries each table may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -86,10 +70,10 @@ pub enum TokenType {
 }
 
 /// One trusted issuer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct IssuerConfig {
     /// Compared byte for byte with `iss`.
-    pub issuer: Name,
+    pub issuer: String,
     /// Where its keys are; `None`: said by its discovery document.
     pub jwks_uri: Option<Url>,
     /// Signature algorithms accepted from it.
@@ -111,29 +95,25 @@ pub struct IssuerConfig {
 }
 
 /// What one application accepts and how it logs people in.
-#[derive(Debug)]
-pub struct AppConfig {
-    /// Its name.
-    pub name: Name,
-    /// Issuers it accepts, as positions in [`IdentityConfig::issuers`].
-    pub issuers: Vec<usize>,
+#[derive(Clone, Debug)]
+pub struct ApplicationIdentity {
+    /// Issuers it accepts (`iss`).
+    pub issuers: Vec<String>,
     /// The resource that access tokens must name in `aud`.
     pub audience: String,
     /// `aud` of the identity token that its upstream gets.
     pub upstream_audience: String,
-    /// Scheme, host and port that browsers see, without a path.
+    /// Scheme, host and port that browsers see.
     pub external_url: Url,
-    /// The same as an origin (RFC 6454), for comparison with `Origin`.
-    pub origin: String,
     /// Browser log-in; `None`: the application is an API only.
     pub session: Option<SessionConfig>,
 }
 
 /// How an application's people log in.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SessionConfig {
-    /// The issuer they log in at, as a position in [`IdentityConfig::issuers`].
-    pub issuer: usize,
+    /// The issuer they log in at.
+    pub issuer: String,
     /// The gateway's client id there.
     pub client_id: String,
     /// The key of the gateway's `private_key_jwt`.
@@ -164,7 +144,7 @@ pub struct Requirement {
     /// Authentication context classes, one of which must hold; none: any.
     pub acr_values: Vec<String>,
     /// How long ago the person may have authenticated, seconds.
-    pub max_auth_age_s: Option<u32>,
+    pub max_auth_age_s: Option<i64>,
 }
 
 /// Whether a route needs an identity.

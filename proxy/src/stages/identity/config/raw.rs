@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::Access;
-
 /// One `[[issuers]]` section.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,15 +45,13 @@ pub enum RawTokenType {
 /// An application's `identity` section.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RawApplication {
+pub struct RawApplicationIdentity {
     /// Issuers it accepts, each one of `[[issuers]]`.
     pub issuers: Vec<String>,
     /// The resource that access tokens must be meant for.
     pub audience: String,
-    /// `aud` of the token for the upstream; default: the application's name.
+    /// `aud` of the token for the upstream; default: the same.
     pub upstream_audience: Option<String>,
-    /// What browsers see, such as `https://bank.example`.
-    pub external_url: String,
     /// Browser log-in.
     pub session: Option<RawSession>,
 }
@@ -86,21 +82,4 @@ pub struct RawSession {
     pub refresh_grace_s: Option<u32>,
     /// Default `/`.
     pub post_logout_path: Option<String>,
-}
-
-/// A route's `identity` section.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RawRequirement {
-    /// `public`, `optional` or `required` (the default).
-    #[serde(default)]
-    pub access: Access,
-    /// Scopes, all needed.
-    #[serde(default)]
-    pub scopes: Vec<String>,
-    /// One of them needed.
-    #[serde(default)]
-    pub acr_values: Vec<String>,
-    /// Seconds since authentication.
-    pub max_auth_age_s: Option<u32>,
 }

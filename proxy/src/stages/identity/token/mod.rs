@@ -2,7 +2,6 @@
 
 pub mod claims;
 pub mod compact;
-pub mod json;
 
 /// Signature algorithms that can be accepted. `none` and HMAC have no name here, so nothing can select them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

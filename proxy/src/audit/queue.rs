@@ -1,0 +1,144 @@
+//! The bounded queue between requests and the writer.
+//!
+//! A request pays for a lock and a push. The writer is woken by the first entry after a pause, lingers a few milliseconds
+//! for more, and takes all at once; a durable entry wakes it immediately.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
+
+use super::entry::{Entry, Gap};
+
+/// Why an entry was not recorded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotRecorded {
+    /// The queue is full: the disk does not keep up.
+    #[error("the decision log's queue is full")]
+    Full,
+    /// Writing or flushing failed.
+    #[error("the decision log cannot be written: {0}")]
+    Disk(String),
+    /// Larger than an entry may be.
+    #[error("the entry is too large for the decision log")]
+    TooLarge,
+    /// The log was closed.
+    #[error("the decision log is closed")]
+    Closed,
+}
+
+pub(super) type Acknowledge = oneshot::Sender<Result<u64, NotRecorded>>;
+
+pub(super) struct Item {
+    pub(super) at_ms: i64,
+    pub(super) entry: Entry,
+    /// Answered when the entry is on disk.
+    pub(super) acknowledge: Option<Acknowledge>,
+}
+
+/// What the writer gets at once.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) items: Vec<Item>,
+    /// Entries that did not fit since the last batch.
+    pub(super) lost: Option<Gap>,
+    pub(super) closed: bool,
+}
+
+pub(super) struct Queue {
+    entries_max: usize,
+    linger: Duration,
+    waiting: Mutex<Waiting>,
+    arrival: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    items: Vec<Item>,
+    durable: bool,
+    lost: Option<Gap>,
+    closed: bool,
+}
+
+/// The writer does not linger once so many entries wait.
+const BATCH_ENTRIES: usize = 512;
+
+impl Queue {
+    pub(super) fn new(entries_max: usize, linger: Duration) -> Self {
+        Self { entries_max, linger, waiting: Mutex::default(), arrival: Condvar::new() }
+    }
+
+    /// Adds an item or says why not; an ordinary item that does not fit is counted as lost.
+    pub(super) fn push(&self, item: Item) -> Result<(), NotRecorded> {
+        let wake = {
+            let mut waiting = self.waiting.lock();
+            if waiting.closed {
+                return Err(NotRecorded::Closed);
+            }
+            if waiting.items.len() >= self.entries_max {
+                if item.acknowledge.is_none() {
+                    waiting.lost = Some(extend(waiting.lost, item.at_ms));
+                }
+                return Err(NotRecorded::Full);
+            }
+            let durable = item.acknowledge.is_some();
+            waiting.items.push(item);
+            let first_durable = durable && !waiting.durable;
+            waiting.durable |= durable;
+            first_durable || waiting.items.len() == 1 || waiting.items.len() == BATCH_ENTRIES
+        };
+        if wake {
+            self.arrival.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Everything that waits; empty after `patience` without an arrival.
+    pub(super) fn take(&self, patience: Duration) -> Batch {
+        let mut waiting = self.waiting.lock();
+        let until = Instant::now() + patience;
+        while waiting.items.is_empty() && !waiting.closed {
+            if self.arrival.wait_until(&mut waiting, until).timed_out() {
+                break;
+            }
+        }
+        let until = Instant::now() + self.linger;
+        while !waiting.items.is_empty()
+            && !waiting.durable
+            && !waiting.closed
+            && waiting.items.len() < BATCH_ENTRIES
+        {
+            if self.arrival.wait_until(&mut waiting, until).timed_out() {
+                break;
+            }
+        }
+        waiting.durable = false;
+        Batch { items: std::mem::take(&mut waiting.items), lost: waiting.lost.take(), closed: waiting.closed }
+    }
+
+    /// No more items are taken; what waits is still handed out.
+    pub(super) fn close(&self) {
+        self.waiting.lock().closed = true;
+        self.arrival.notify_one();
+    }
+}
+
+/// One more entry lost at `at_ms`.
+pub(super) fn extend(gap: Option<Gap>, at_ms: i64) -> Gap {
+    match gap {
+        None => Gap { lost: 1, from_ms: at_ms, to_ms: at_ms },
+        Some(gap) => Gap { lost: gap.lost + 1, to_ms: at_ms, ..gap },
+    }
+}
+
+/// Two gaps as one.
+pub(super) fn join(a: Option<Gap>, b: Option<Gap>) -> Option<Gap> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(Gap {
+            lost: a.lost + b.lost,
+            from_ms: a.from_ms.min(b.from_ms),
+            to_ms: a.to_ms.max(b.to_ms),
+        }),
+        (a, b) => a.or(b),
+    }
+}

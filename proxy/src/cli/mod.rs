@@ -1,0 +1,80 @@
+//! The command line: one file a command.
+
+mod audit;
+mod demo;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// A security gateway that a bank puts in front of the sites and APIs it already has.
+#[derive(Debug, Parser)]
+#[command(name = "gatehouse", version, about, max_term_width = 100)]
+struct Cli {
+    /// What is logged: `error`, `warn`, `info`, `debug`, or filters such as `proxy=debug`.
+    #[arg(long, global = true, default_value = "info")]
+    log: String,
+    /// Log lines as JSON.
+    #[arg(long, global = true)]
+    log_json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the demo bank, its identity provider and the gateway in one process.
+    Demo(demo::Arguments),
+    /// Run the gateway.
+    Run(run::Arguments),
+    /// Check a configuration with its policies, keys and models.
+    Check {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Work with the decision log, without a running gateway.
+    #[command(subcommand)]
+    Audit(audit::Command),
+}
+
+/// Parses the command line and does what it says.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging(&cli.log, cli.log_json);
+    // Whoever comes first would choose the provider; say it once.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        tracing::debug!("a TLS provider was installed already");
+    }
+    let done = match cli.command {
+        Command::Demo(arguments) => demo::demo(arguments),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check { config } => run::check(&config),
+        Command::Audit(command) => audit::audit(command),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_logging(filter: &str, json: bool) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        lines.json().init();
+    } else {
+        lines.with_target(false).init();
+    }
+}
+
+/// The runtime of everything but the clients' requests.
+fn control_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build()?)
+}

@@ -1,0 +1,110 @@
+//! `gatehouse run` and `gatehouse check`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use policies::Pseudonymizer;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::clock::SystemClock;
+use crate::compose::{self, compose};
+use crate::config::Config;
+use crate::front::Sockets;
+use crate::serve::{self, Serving};
+
+/// Arguments of `run`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Take the listening sockets over from the running gateway (send it SIGQUIT).
+    #[arg(long)]
+    upgrade: bool,
+}
+
+/// Runs the gateway until it is told to end.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = Config::load(&arguments.config)?;
+    let runtime = super::control_runtime()?;
+    runtime.block_on(async {
+        let sockets = if arguments.upgrade {
+            Sockets::inherit(&serve::upgrade_socket(&config))?
+        } else {
+            Sockets::empty()
+        };
+        let core = compose(config, Arc::new(SystemClock)).await?;
+        let serving = serve::start(core, sockets).await?;
+        for address in &serving.listeners {
+            tracing::info!(%address, "clients are served");
+        }
+        signals(serving, &arguments.config).await
+    })
+}
+
+/// SIGHUP reloads, SIGQUIT hands over, SIGTERM and SIGINT drain.
+async fn signals(serving: Serving, file: &Path) -> anyhow::Result<()> {
+    let (mut hang_up, mut quit) = (signal(SignalKind::hangup())?, signal(SignalKind::quit())?);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    loop {
+        tokio::select! {
+            _ = hang_up.recv() => reload(&serving, file),
+            _ = quit.recv() => match serving.hand_over() {
+                Ok(()) => {
+                    tracing::info!("sockets handed over; open requests are finished");
+                    break;
+                }
+                Err(error) => tracing::error!(%error, "hand-over failed; this process goes on serving"),
+            },
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    serving.drain().await;
+    Ok(())
+}
+
+fn reload(serving: &Serving, file: &Path) {
+    let metrics = &serving.core().metrics.reloads;
+    let loaded = Config::load(file).map_err(anyhow::Error::from);
+    match loaded.and_then(|config| compose::reload(serving.core(), config)) {
+        Ok(()) => {
+            metrics.with_label_values(&["ok"]).inc();
+            tracing::info!(file = %file.display(), "configuration and policies reloaded");
+        }
+        Err(error) => {
+            metrics.with_label_values(&["refused"]).inc();
+            tracing::error!(error = format!("{error:#}"), "reload refused; the old configuration stays in force");
+        }
+    }
+}
+
+/// Checks everything that a start would need, and starts nothing.
+pub fn check(file: &Path) -> anyhow::Result<()> {
+    let config = Config::load(file)?;
+    let policy = compose::policy(&config, &Pseudonymizer::new(&[0; 32]))?;
+    let models = compose::scorers(&config.models, 0)?;
+    if let Some(capacity) = &config.models.capacity {
+        compose::capacity_table(capacity)?;
+    }
+    for tls in config.listeners.iter().filter_map(|l| l.tls.as_ref()) {
+        serve::check_tls(&tls.certificate, &tls.key)?;
+    }
+    if let Some(backfill) = &config.backfill {
+        std::fs::metadata(backfill).with_context(|| format!("backfill {}", backfill.display()))?;
+    }
+    let routes: usize = config.applications.iter().map(|a| a.routes.iter().count()).sum();
+    println!(
+        "{} is fine: {} listeners, {} applications, {routes} routes, {} issuers, policy {} with {} rules, models: fraud {}, anomaly {}",
+        file.display(),
+        config.listeners.len(),
+        config.applications.len(),
+        config.issuers.len(),
+        policy.version(),
+        policy.rules().len(),
+        models.fraud_name.as_deref().unwrap_or("none"),
+        models.anomaly_name.as_deref().unwrap_or("none"),
+    );
+    Ok(())
+}

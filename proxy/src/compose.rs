@@ -1,0 +1,204 @@
+//! The composition root: from a checked configuration to everything that serves, in the order of its dependencies.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use learner::anomaly::AnomalyScorer;
+use learner::capacity::q_learning;
+use learner::fraud::FraudScorer;
+use policies::ports::Clock;
+use policies::{Name, Policy, Pseudonymizer};
+
+use crate::audit::{AuditLog, Settings};
+use crate::config::{Config, Models};
+use crate::gateway::{Core, Live, Parts, Pool, Scorers};
+use crate::habits;
+use crate::keys;
+use crate::metrics::Metrics;
+use crate::stages::admission::{Admission, steady_clock};
+use crate::outbound::{self, Outbound};
+use crate::stages::identity::{self, ApplicationIdentity, GatewayKeys, IdentityStage, Setup};
+use crate::stages::transfer::Customers;
+use crate::stores::{Bounds, Cases, SledHot, SledRecords};
+
+/// A reviewer's release is good for this long.
+const RELEASE_VALID_MS: i64 = 24 * 3600 * 1000;
+
+/// Builds the gateway.
+///
+/// # Errors
+/// The first part that cannot be built, with what to do about it.
+pub async fn compose(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<Core>> {
+    let data = config.server.data_dir.clone();
+    std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
+    let metrics = Arc::new(Metrics::new()?);
+    let pseudonyms = Pseudonymizer::new(&keys::pseudonym_key(&data.join("keys"))?);
+    let log = AuditLog::open(Settings::in_dir(data.join("decisions")), Arc::clone(&clock))?;
+
+    let records = Arc::new(open_records(&data)?);
+    let hot = Arc::new(open_hot(&data)?);
+    let cases = Arc::new(Cases::new(records.clone(), RELEASE_VALID_MS));
+    let identity = Arc::new(IdentityStage::new(identity_setup(&config, hot.clone(), records)?));
+    identity.load(clock.now_ms()).await.context("revocations cannot be read")?;
+    identity.prime(clock.now_ms()).await;
+
+    let models = Arc::new(scorers(&config.models, clock.now_ms())?);
+    let policy = Arc::new(policy(&config, &pseudonyms)?);
+    let pools = pools(&config)?;
+    let customers = Customers::new(pseudonyms.clone(), config.server.utc_offset_hours);
+    let profiles = Arc::new(habits::restore(&config, &customers)?);
+    let live = Live::new(config, policy, models, &metrics);
+    Ok(Core::new(Parts { live, clock, hot, identity, log, cases, profiles, customers, pseudonyms, pools, metrics }))
+}
+
+/// What the identity stage is made of. The admin API counts as one more application, behind the others: its tokens are
+/// verified, remembered and revoked like everybody's.
+fn identity_setup(config: &Config, hot: Arc<SledHot>, records: Arc<SledRecords>) -> anyhow::Result<Setup> {
+    let mut apps: Vec<(Name, Option<ApplicationIdentity>)> =
+        config.applications.iter().map(|app| (app.name.clone(), app.identity.clone())).collect();
+    if let Some(admin) = &config.admin {
+        let identity = ApplicationIdentity {
+            issuers: vec![admin.issuer.clone()],
+            audience: admin.audience.clone(),
+            upstream_audience: admin.audience.clone(),
+            external_url: admin.external_url.clone(),
+            session: None,
+        };
+        apps.push(("admin".into(), Some(identity)));
+    }
+    let issuer = config.applications.first().map(|app| app.external_url.as_str().trim_end_matches('/').to_owned());
+    let key = keys::signing_key(&config.server.data_dir.join("keys").join("gateway.pem"))?;
+    Ok(Setup {
+        issuers: config.issuers.clone(),
+        apps,
+        bounds: identity::Bounds::default(),
+        hot,
+        records,
+        outbound: Outbound::new(outbound::Bounds::default())?,
+        gateway_keys: GatewayKeys::new(key, &[]),
+        gateway_issuer: issuer.unwrap_or_default(),
+    })
+}
+
+/// Reads the configuration again and puts what can change while serving into force: routes, limits, policy, models.
+///
+/// # Errors
+/// What is wrong with the new files; the old ones stay in force.
+pub fn reload(core: &Core, config: Config) -> anyhow::Result<()> {
+    let old = core.live();
+    anyhow::ensure!(
+        old.config.server.data_dir == config.server.data_dir && same_shape(&old.config, &config),
+        "listeners, issuers, applications' upstreams and the data folder change only with a new process: \
+         start one with --upgrade"
+    );
+    let models = Arc::new(scorers(&config.models, core.clock.now_ms())?);
+    let policy = Arc::new(policy(&config, &core.pseudonyms)?);
+    core.replace(Live::new(config, policy, models, &core.metrics));
+    Ok(())
+}
+
+fn same_shape(old: &Config, new: &Config) -> bool {
+    let upstreams = |c: &Config| -> Vec<_> {
+        c.applications.iter().map(|a| (a.name.clone(), a.upstream.peers.clone(), a.identity.is_some())).collect()
+    };
+    let listeners = |c: &Config| -> Vec<_> { c.listeners.iter().map(|l| (l.address, l.tls.is_some())).collect() };
+    let issuers = |c: &Config| -> Vec<_> { c.issuers.iter().map(|i| i.issuer.clone()).collect() };
+    upstreams(old) == upstreams(new) && listeners(old) == listeners(new) && issuers(old) == issuers(new)
+}
+
+/// The models that the configuration names.
+///
+/// # Errors
+/// An artifact that is refused, by file and name of the refusal.
+pub fn scorers(models: &Models, now_ms: i64) -> anyhow::Result<Scorers> {
+    let name = |kind: &str, digest: &str| format!("{kind}/{}", digest.get(..12).unwrap_or(digest)).as_str().into();
+    let fraud = match &models.fraud {
+        None => None,
+        Some(path) => Some(FraudScorer::load(path).with_context(|| refused(path))?),
+    };
+    let anomaly = match &models.anomaly {
+        None => None,
+        Some(path) => Some(AnomalyScorer::load(path).with_context(|| refused(path))?),
+    };
+    Ok(Scorers {
+        fraud_name: fraud.as_ref().map(|m| name("fraud", m.digest())),
+        anomaly_name: anomaly.as_ref().map(|m| name("anomaly", m.digest())),
+        fraud,
+        anomaly,
+        loaded_ms: now_ms,
+    })
+}
+
+fn refused(path: &Path) -> String {
+    format!("the model {} is refused; train it again with `gatehouse train`", path.display())
+}
+
+/// The policy document that the configuration names, keyed for this installation.
+///
+/// # Errors
+/// Every problem of the document, with file, line and column.
+pub fn policy(config: &Config, pseudonyms: &Pseudonymizer) -> anyhow::Result<Policy> {
+    let file = &config.policy;
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the policy {}", file.display()))?;
+    let policy = policies::document::parse(&text).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(|e| format!("{}:{e}", file.display())).collect();
+        anyhow::anyhow!("{}", lines.join("\n"))
+    })?;
+    let routes: Vec<&str> =
+        config.applications.iter().flat_map(|a| a.routes.iter().map(|r| &*r.name)).collect();
+    for (rule, pattern) in policy.idle_routes(&routes) {
+        tracing::warn!(rule = %rule.id, %pattern, "the rule names a route that does not exist");
+    }
+    Ok(policy.keyed(pseudonyms.clone()))
+}
+
+fn pools(config: &Config) -> anyhow::Result<Vec<Pool>> {
+    let table = match &config.models.capacity {
+        None => None,
+        Some(path) => Some(capacity_table(path)?),
+    };
+    let clock = steady_clock();
+    config
+        .applications
+        .iter()
+        .map(|app| {
+            let controller = app.capacity.controller(table.clone());
+            let admission = Admission::new(&app.name, &app.capacity, controller, Arc::clone(&clock));
+            Pool::new(&app.name, &app.upstream, admission).with_context(|| format!("upstream of {}", app.name))
+        })
+        .collect()
+}
+
+/// The trained table in `folder`.
+///
+/// # Errors
+/// It cannot be read, or is of another version, altered or cut short.
+pub fn capacity_table(folder: &Path) -> anyhow::Result<q_learning::Artifact> {
+    let file = folder.join("q-learning.json");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    q_learning::Artifact::from_text(&text).with_context(|| refused(&file))
+}
+
+fn open_records(data: &Path) -> anyhow::Result<SledRecords> {
+    let folder = data.join("records");
+    SledRecords::open(&folder, Bounds::default()).with_context(|| format!("cannot open {}", folder.display()))
+}
+
+/// Hot state may be lost: a store that does not open is set aside rather than keep the gateway down.
+fn open_hot(data: &Path) -> anyhow::Result<SledHot> {
+    let folder = data.join("hot");
+    match SledHot::open(&folder, Bounds::default()) {
+        Ok(store) => Ok(store),
+        Err(error) => {
+            let aside = data.join("hot.damaged");
+            tracing::error!(%error, folder = %folder.display(), "sessions could not be restored; people log in again");
+            std::fs::remove_dir_all(&aside).or_else(|e| match e.kind() {
+                std::io::ErrorKind::NotFound => Ok(()),
+                _ => Err(e),
+            })?;
+            std::fs::rename(&folder, &aside)?;
+            SledHot::open(&folder, Bounds::default()).with_context(|| format!("cannot open {}", folder.display()))
+        }
+    }
+}

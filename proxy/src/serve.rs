@@ -1,0 +1,253 @@
+//! The life of the process: bind, serve, reload, hand over, drain.
+//!
+//! Pingora serves the clients on threads of their own, one runtime each, because work stealing costs a third of the CPU
+//! of a request. Everything else (admin, console, scrapers, health checks, controllers, key refresh) runs on one control
+//! runtime beside them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use pingora::apps::HttpServerApp;
+use pingora::listeners::tls::TlsSettings;
+use pingora::proxy::HttpProxy;
+use pingora::server::configuration::ServerConf;
+use pingora::services::Service as _;
+use pingora::services::listening::Service;
+use tokio::sync::watch;
+
+use crate::config::{Config, Listener};
+use crate::front::{Connections, Front, Sockets};
+use crate::gateway::{Core, Gateway};
+use crate::stages::admission::Ticker;
+use crate::{admin_ports, habits, observe};
+
+/// Upstream connections kept open for reuse, for each serving thread.
+const UPSTREAM_POOL: usize = 256;
+/// Profiles are written down this often; what is learned in between may be lost.
+const SAVE_EVERY: Duration = Duration::from_secs(30);
+/// What has expired is swept this often.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// A gateway that serves.
+pub struct Serving {
+    core: Arc<Core>,
+    shutdown: watch::Sender<bool>,
+    clients: pingora_runtime::Runtime,
+    /// Where clients connect.
+    pub listeners: Vec<SocketAddr>,
+    /// Where the admin API and console answer.
+    pub admin: Option<SocketAddr>,
+    /// Where scrapers are answered.
+    pub observe: Option<SocketAddr>,
+    sockets: Arc<Sockets>,
+    grace: Duration,
+}
+
+/// Starts serving `core` on sockets of `sockets`. Must be called on the control runtime.
+///
+/// # Errors
+/// An address that cannot be bound, a certificate that cannot be read.
+pub async fn start(core: Arc<Core>, sockets: Sockets) -> anyhow::Result<Serving> {
+    let live = core.live();
+    let (shutdown, watch) = watch::channel(false);
+    let sockets = Arc::new(sockets);
+    let mut service = client_service(&core, &live.config);
+    let mut listeners = Vec::new();
+    for listener in &live.config.listeners {
+        let bound = sockets.bind(listener.address)?;
+        add_listener(&mut service, listener, bound)?;
+        listeners.push(bound);
+    }
+    let clients = pingora_runtime::Runtime::new_no_steal(live.config.server.threads, "clients");
+    let table = sockets.table();
+    let serving = watch.clone();
+    clients.get_handle().spawn(async move { service.start_service(Some(table), serving, 1).await });
+
+    let observe = match live.config.observe {
+        None => None,
+        Some(address) => Some(serve_http(address, observe::router(Arc::clone(&core)), watch.clone()).await?),
+    };
+    let admin = match &live.config.admin {
+        None => None,
+        Some(admin) => {
+            let router = admin::router(admin_ports::state(&core, admin)?);
+            Some(serve_http(admin.address, router, watch.clone()).await?)
+        }
+    };
+    background(&core, &watch);
+    let grace = live.config.server.grace;
+    Ok(Serving { core, shutdown, clients, listeners, admin, observe, sockets, grace })
+}
+
+impl Serving {
+    /// What is served.
+    pub fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// Offers the listening sockets to the next process; it asks for them with `--upgrade`.
+    ///
+    /// # Errors
+    /// Nobody took them.
+    pub fn hand_over(&self) -> anyhow::Result<()> {
+        Ok(self.sockets.hand_over(&upgrade_socket(&self.core.live().config))?)
+    }
+
+    /// Takes no further connection, gives open requests the configured grace, and writes everything down.
+    pub async fn drain(self) {
+        let _ = self.shutdown.send(true);
+        let deadline = tokio::time::Instant::now() + self.grace;
+        while self.core.open_requests() > 0 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let clients = self.clients;
+        let ended = tokio::task::spawn_blocking(move || clients.shutdown_timeout(Duration::from_secs(1))).await;
+        if let Err(error) = ended {
+            tracing::error!(%error, "serving threads did not end in order");
+        }
+        let data_dir = self.core.live().config.server.data_dir.clone();
+        if let Err(error) = habits::save(&self.core.profiles, &data_dir) {
+            tracing::error!(%error, "behaviour profiles could not be written");
+        }
+        self.core.log.close();
+    }
+}
+
+/// Where sockets are handed over: inside the private data folder, because whoever can connect there gets the sockets.
+pub fn upgrade_socket(config: &Config) -> PathBuf {
+    config.server.data_dir.join("keys").join("upgrade.sock")
+}
+
+/// The Pingora service that clients talk to.
+fn client_service(core: &Arc<Core>, config: &Config) -> Service<Front<HttpProxy<Gateway>>> {
+    let conf = Arc::new(ServerConf {
+        threads: config.server.threads,
+        work_stealing: false,
+        upstream_keepalive_pool_size: UPSTREAM_POOL,
+        max_retries: 2,
+        ..ServerConf::default()
+    });
+    let mut proxy = HttpProxy::new(Gateway::new(Arc::clone(core)), conf);
+    proxy.handle_init_modules();
+    let connections = Connections::new(
+        config.limits.connections_max,
+        config.limits.connections_per_address,
+        core.metrics.connections.clone(),
+        core.metrics.connections_refused.clone(),
+    );
+    let front = Front::new(Arc::new(proxy), connections, config.limits.header_timeout);
+    Service::new("clients".to_owned(), front)
+}
+
+fn add_listener<P: HttpServerApp + Send + Sync + 'static>(
+    service: &mut Service<Front<P>>,
+    listener: &Listener,
+    bound: SocketAddr,
+) -> anyhow::Result<()> {
+    let address = bound.to_string();
+    match &listener.tls {
+        None => service.add_tcp(&address),
+        Some(tls) => {
+            let (certificate, key) = (tls.certificate.to_string_lossy(), tls.key.to_string_lossy());
+            check_tls(&tls.certificate, &tls.key)?;
+            let mut settings = TlsSettings::intermediate(&certificate, &key)
+                .map_err(|e| anyhow::anyhow!("TLS of {address}: {e}"))?;
+            settings.enable_h2();
+            service.add_tls_with_settings(&address, None, settings);
+        }
+    }
+    Ok(())
+}
+
+/// Pingora panics on a certificate it cannot read; this says what is wrong instead.
+///
+/// # Errors
+/// What is wrong with the certificate or its key.
+pub fn check_tls(certificate: &std::path::Path, key: &std::path::Path) -> anyhow::Result<()> {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .map_err(|e| anyhow::anyhow!("certificate {}: {e}", certificate.display()))?;
+    anyhow::ensure!(!chain.is_empty(), "certificate {}: holds no PEM certificate", certificate.display());
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| anyhow::anyhow!("key {}: {e}", key.display()))?;
+    rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map(|_| ())
+        .map_err(|e| anyhow::anyhow!("certificate {} with key {}: {e}", certificate.display(), key.display()))
+}
+
+/// Serves a router until the process ends.
+async fn serve_http(
+    address: SocketAddr,
+    router: axum::Router,
+    mut shutdown: watch::Receiver<bool>,
+) -> anyhow::Result<SocketAddr> {
+    let listener =
+        tokio::net::TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let bound = listener.local_addr()?;
+    let ended = async move {
+        let _ = shutdown.wait_for(|&down| down).await;
+    };
+    tokio::spawn(async move {
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(ended).await {
+            tracing::error!(%error, %bound, "a listener of the control side failed");
+        }
+    });
+    Ok(bound)
+}
+
+/// What goes on beside the requests.
+fn background(core: &Arc<Core>, shutdown: &watch::Receiver<bool>) {
+    for position in 0..core.pools.len() {
+        let (health, ticking) = (Arc::clone(core), Arc::clone(core));
+        tokio::spawn(until(shutdown.clone(), async move {
+            let Some(pool) = health.pools.get(position) else { return };
+            loop {
+                pool.check_health().await;
+                tokio::time::sleep(pool.check_every()).await;
+            }
+        }));
+        if let Some(pool) = core.pools.get(position) {
+            let clock = Arc::clone(&ticking.clock);
+            let ticker = Ticker::new(Arc::clone(&pool.admission), Arc::new(move || clock.now_ms()));
+            tokio::spawn(ticker.run(shutdown.clone()));
+        }
+    }
+    let saving = Arc::clone(core);
+    tokio::spawn(until(shutdown.clone(), async move {
+        let data_dir = saving.live().config.server.data_dir.clone();
+        loop {
+            tokio::time::sleep(SAVE_EVERY).await;
+            let (core, data_dir) = (Arc::clone(&saving), data_dir.clone());
+            let saved = tokio::task::spawn_blocking(move || habits::save(&core.profiles, &data_dir)).await;
+            if !matches!(saved, Ok(Ok(()))) {
+                tracing::error!("behaviour profiles could not be written");
+            }
+        }
+    }));
+    let sweeping = Arc::clone(core);
+    tokio::spawn(until(shutdown.clone(), async move {
+        loop {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            if let Err(error) = sweeping.hot.sweep(sweeping.clock.now_ms()).await {
+                tracing::warn!(%error, "expired sessions could not be swept");
+            }
+        }
+    }));
+    let maintained = Arc::clone(&core.identity).maintain(Arc::clone(&core.clock));
+    tokio::spawn(until(shutdown.clone(), maintained));
+}
+
+/// Runs `work` until the process is told to end.
+async fn until(mut shutdown: watch::Receiver<bool>, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        _ = shutdown.wait_for(|&down| down) => {}
+    }
+}

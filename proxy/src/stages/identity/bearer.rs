@@ -1,0 +1,219 @@
+//! Access tokens that are JWTs (RFC 9068, read with the practice of RFC 8725).
+
+use std::sync::Arc;
+
+use policies::facts::{Credential, Identity};
+use serde_json::{Map, Value};
+
+use super::config::{IssuerConfig, TokenType};
+use super::keys::{IssuerKeys, KeyUnavailable, VerifyingKey};
+use super::token::claims::{ClaimFault, Claims, required};
+use super::token::compact::{Compact, CompactFault, parse_compact};
+use crate::refusal::Reason;
+
+/// Seconds after which a client may ask again when an issuer cannot be reached.
+pub const RETRY_AFTER_S: u64 = 30;
+
+/// Why a token is refused: the row of the table, and what the log reads.
+#[derive(Debug)]
+pub struct TokenFault {
+    /// The row.
+    pub reason: Reason,
+    /// For the log; never the token itself.
+    pub inside: String,
+}
+
+impl TokenFault {
+    /// A fault of this row.
+    pub fn new(reason: Reason, inside: impl Into<String>) -> Self {
+        Self { reason, inside: inside.into() }
+    }
+}
+
+impl From<CompactFault> for TokenFault {
+    fn from(fault: CompactFault) -> Self {
+        let reason = match fault {
+            CompactFault::Header(_) => Reason::TokenHeader,
+            _ => Reason::TokenMalformed,
+        };
+        Self::new(reason, fault.to_string())
+    }
+}
+
+impl From<ClaimFault> for TokenFault {
+    fn from(fault: ClaimFault) -> Self {
+        Self::new(Reason::TokenClaims, fault.to_string())
+    }
+}
+
+impl From<KeyUnavailable> for TokenFault {
+    fn from(fault: KeyUnavailable) -> Self {
+        Self::new(Reason::IssuerUnavailable, fault.to_string())
+    }
+}
+
+/// A token whose issuer and signature are proved; its claims are not judged yet.
+#[derive(Debug)]
+pub struct Signed<'a> {
+    /// The token's parts.
+    pub compact: Compact<'a>,
+    /// Who signed it.
+    pub issuer: Arc<IssuerKeys>,
+    /// With which key.
+    pub key: Arc<VerifyingKey>,
+}
+
+/// What one token must satisfy.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// The issuers it may be from.
+    pub issuers: &'a [Arc<IssuerKeys>],
+    /// The resource it must be meant for.
+    pub audience: &'a str,
+}
+
+/// Verifies an access token completely.
+///
+/// # Errors
+/// The first thing that is wrong with it; see [`TokenFault`].
+pub async fn verify(
+    token: &str,
+    expected: Expected<'_>,
+    now_ms: i64,
+) -> Result<(Identity, Arc<VerifyingKey>), TokenFault> {
+    let bytes_max = expected.issuers.iter().map(|i| i.config.token_bytes_max).max().unwrap_or_default();
+    let compact = parse_compact(token, bytes_max)?;
+    let issuer = issuer_of(&compact, expected.issuers)?;
+    if token.len() > issuer.config.token_bytes_max {
+        return Err(CompactFault::TooLong(issuer.config.token_bytes_max).into());
+    }
+    check_type(&compact, issuer.config.token_type)?;
+    let signed = check_signature(compact, issuer, now_ms).await?;
+    let identity = check_claims(&signed, expected.audience, now_ms)?;
+    Ok((identity, signed.key))
+}
+
+/// The issuer that a token claims, if it is one of these, byte for byte.
+///
+/// # Errors
+/// `token.issuer`, or `token.claims` where there is none.
+pub fn issuer_of(compact: &Compact<'_>, issuers: &[Arc<IssuerKeys>]) -> Result<Arc<IssuerKeys>, TokenFault> {
+    let claimed = match compact.claims.get("iss") {
+        Some(Value::String(text)) => text,
+        _ => return Err(ClaimFault::Missing("iss".into()).into()),
+    };
+    let known = issuers.iter().find(|i| i.config.issuer == *claimed).cloned();
+    known.ok_or_else(|| TokenFault::new(Reason::TokenIssuer, "iss is not an issuer of this application"))
+}
+
+/// Checks that an accepted algorithm and a current key of the issuer made the signature.
+///
+/// # Errors
+/// `token.header`, `token.signature` or `identity.issuer_unavailable`.
+pub async fn check_signature(
+    compact: Compact<'_>,
+    issuer: Arc<IssuerKeys>,
+    now_ms: i64,
+) -> Result<Signed<'_>, TokenFault> {
+    if !issuer.accepts(compact.header.algorithm) {
+        return Err(TokenFault::new(Reason::TokenHeader, "alg is not accepted from this issuer"));
+    }
+    let kid = compact.header.kid.as_deref();
+    let set = issuer.find(kid, now_ms).await?;
+    let mut tried = 0;
+    let key = set
+        .candidates(kid, compact.header.algorithm)
+        .inspect(|_| tried += 1)
+        .find(|key| key.verifies(compact.signed, &compact.signature))
+        .cloned();
+    let inside = if tried == 0 { "no key fits kid and alg" } else { "signature does not verify" };
+    let key = key.ok_or_else(|| TokenFault::new(Reason::TokenSignature, inside))?;
+    Ok(Signed { compact, issuer, key })
+}
+
+/// RFC 9068 2.1. An ID token, a logout token or a DPoP proof is no access token, whoever signed it.
+fn check_type(compact: &Compact<'_>, token_type: TokenType) -> Result<(), TokenFault> {
+    let media_type = compact.header.media_type.as_deref();
+    let accepted = match token_type {
+        TokenType::Strict => media_type == Some("at+jwt"),
+        TokenType::Lenient => matches!(media_type, None | Some("jwt" | "at+jwt")),
+    };
+    let id_token = ["nonce", "at_hash", "c_hash"].iter().any(|c| compact.claims.contains_key(*c));
+    if !accepted || compact.claims.contains_key("events") || (token_type == TokenType::Lenient && id_token) {
+        return Err(TokenFault::new(Reason::TokenHeader, "not an access token by its typ or claims"));
+    }
+    Ok(())
+}
+
+/// `exp`, `nbf` and `iat` against the time; the skew helps only against clocks that run ahead, never an expired token.
+///
+/// # Errors
+/// `token.expired`, `token.not_yet_valid` or `token.claims`.
+pub fn check_dates(claims: Claims<'_>, config: &IssuerConfig, now_ms: i64) -> Result<Dates, TokenFault> {
+    let exp = required(claims.date("exp")?, "exp")?;
+    let nbf = claims.date("nbf")?;
+    let iat = claims.date("iat")?;
+    if now_ms >= exp.saturating_mul(1000) {
+        return Err(TokenFault::new(Reason::TokenExpired, format!("exp {exp}")));
+    }
+    for (name, date) in [("nbf", nbf), ("iat", iat)] {
+        let latest_ms = now_ms.saturating_add(config.clock_skew_s.saturating_mul(1000));
+        if date.is_some_and(|date| date.saturating_mul(1000) > latest_ms) {
+            return Err(TokenFault::new(Reason::TokenNotYetValid, format!("{name} is in the future")));
+        }
+    }
+    Ok(Dates { exp, iat })
+}
+
+/// The dates of a token that is alive, Unix seconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Dates {
+    /// `exp`.
+    pub exp: i64,
+    /// `iat`.
+    pub iat: Option<i64>,
+}
+
+fn check_claims(signed: &Signed<'_>, audience: &str, now_ms: i64) -> Result<Identity, TokenFault> {
+    let config = &signed.issuer.config;
+    let map: &Map<String, Value> = &signed.compact.claims;
+    let claims = Claims(map);
+    let audiences = required(claims.audiences()?, "aud")?;
+    if !audiences.contains(&audience) {
+        return Err(TokenFault::new(Reason::TokenAudience, "aud does not name this resource"));
+    }
+    let dates = check_dates(claims, config, now_ms)?;
+    for name in &config.required_claims {
+        if map.get(name).is_none_or(Value::is_null) {
+            return Err(ClaimFault::Missing(name.clone()).into());
+        }
+    }
+    let subject = required(claims.identifier("sub")?, "sub")?;
+    let client_id = match (claims.identifier("client_id")?, config.token_type) {
+        (None, TokenType::Lenient) => claims.identifier("azp")?.unwrap_or_default(),
+        (client_id, _) => required(client_id, "client_id")?,
+    };
+    let token_id = claims.identifier("jti")?;
+    if config.token_type == TokenType::Strict {
+        required(token_id, "jti")?;
+    }
+    let issued_at = required(dates.iat, "iat")?;
+    if map.contains_key("cnf") {
+        return Err(TokenFault::new(Reason::TokenBinding, "a bound token was sent as a bearer token"));
+    }
+    Ok(Identity {
+        issuer: signed.issuer.name.clone(),
+        subject: subject.to_owned(),
+        client_id: client_id.to_owned(),
+        scopes: claims.scopes()?,
+        roles: claims.list("roles")?,
+        acr: claims.identifier("acr")?.map(str::to_owned),
+        auth_time: claims.date("auth_time")?,
+        issued_at,
+        expires_at: dates.exp,
+        token_id: token_id.map(str::to_owned),
+        session_id: claims.identifier("sid")?.map(str::to_owned),
+        credential: Credential::Bearer,
+        authorization_details: map.get("authorization_details").cloned(),
+    })
+}

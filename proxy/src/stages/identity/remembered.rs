@@ -1,0 +1,103 @@
+//! Verified tokens, remembered by their SHA-256 so that the signature is not paid for again.
+//!
+//! A look-up never parses the token. It accepts only what was fully verified for the same application, has not expired,
+//! is not revoked, and was verified with a key that its issuer still publishes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use policies::facts::Identity;
+
+use super::bounded::BoundedMap;
+use super::keys::VerifyingKey;
+use super::revocation::{Checked, Revocations};
+
+/// SHA-256 over application and token.
+type Key = [u8; 32];
+
+/// The memory.
+#[derive(Debug)]
+pub struct Remembered {
+    entries: BoundedMap<Key, Arc<Entry>>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    identity: Arc<Identity>,
+    key: Arc<VerifyingKey>,
+    checked: Checked,
+}
+
+/// Counts for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryStatus {
+    /// Tokens held.
+    pub entries: usize,
+    /// Look-ups answered.
+    pub hits: u64,
+    /// Look-ups that found nothing usable.
+    pub misses: u64,
+}
+
+impl Remembered {
+    /// A memory of about `capacity` tokens.
+    pub fn new(capacity: usize) -> Self {
+        Self { entries: BoundedMap::new(capacity), hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+    }
+
+    /// The identity of a token verified before, if nothing has ended it since.
+    pub fn find(
+        &self,
+        app: usize,
+        token: &str,
+        revocations: &Revocations,
+        now_ms: i64,
+    ) -> Option<Arc<Identity>> {
+        let key = key(app, token);
+        let found = self.entries.get(&key).and_then(|entry| {
+            let ended = now_ms >= entry.identity.expires_at.saturating_mul(1000)
+                || entry.key.is_withdrawn()
+                || revocations.is_revoked_since(&entry.identity, &entry.checked);
+            if ended {
+                self.entries.remove(&key);
+            }
+            (!ended).then(|| Arc::clone(&entry.identity))
+        });
+        let counter = if found.is_some() { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+        found
+    }
+
+    /// Remembers what was just verified with `key`.
+    pub fn keep(&self, app: usize, token: &str, identity: Arc<Identity>, verified_with: Arc<VerifyingKey>) {
+        let entry = Entry { identity, key: verified_with, checked: Checked::default() };
+        self.entries.insert(key(app, token), Arc::new(entry));
+    }
+
+    /// Drops what has expired.
+    pub fn sweep(&self, now_ms: i64) {
+        self.entries
+            .retain(|_, e| now_ms < e.identity.expires_at.saturating_mul(1000) && !e.key.is_withdrawn());
+    }
+
+    /// Counts.
+    pub fn status(&self) -> MemoryStatus {
+        MemoryStatus {
+            entries: self.entries.len(),
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn key(app: usize, token: &str) -> Key {
+    let mut context = Context::new(&SHA256);
+    context.update(&app.to_le_bytes());
+    context.update(token.as_bytes());
+    let mut key = [0; 32];
+    key.copy_from_slice(context.finish().as_ref());
+    key
+}

@@ -1,0 +1,209 @@
+//! Finding a request's session, and keeping what the issuer granted fresh.
+//!
+//! Whatever has to be done for a session is done by one task at a time: fifty requests that find the grant expired cost
+//! one refresh. The task goes on when its request is gone, since a refresh token that was used must not be lost.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use policies::ports::StoreError;
+use tokio::sync::Mutex;
+
+use super::super::App;
+use super::super::IdentityStage;
+use super::super::credentials::{SESSION_COOKIE, cookie};
+use super::super::revocation::{Revocation, Revocations, Target};
+use super::client::{ClientFault, Granted, LoginClient};
+use super::id_token::{Expected, Person, verify_id_token};
+use super::login::store_failed;
+use super::owned::Own;
+use super::secret::{Secret, session_key};
+use super::store::{Cached, Session, Sessions};
+use crate::refusal::{Reason, Refusal};
+
+/// After an issuer could not be reached, the next try for the same session, milliseconds.
+const AGAIN_MS: i64 = 5_000;
+/// Sessions that can be tended at the same time.
+const TURNS: usize = 256;
+
+/// Locks, of which every session has one, shared with some others.
+pub struct Turns(Vec<Arc<Mutex<()>>>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self((0..TURNS).map(|_| Arc::default()).collect())
+    }
+}
+
+impl Turns {
+    fn of(&self, key: &[u8; 32]) -> Arc<Mutex<()>> {
+        let [first, ..] = key;
+        self.0.get(usize::from(*first)).cloned().unwrap_or_default()
+    }
+}
+
+impl Own<'_> {
+    /// The browser's session, if it has one that is alive.
+    pub(super) async fn session(&self) -> Result<Option<Arc<Session>>, Refusal> {
+        match cookie(self.parts, SESSION_COOKIE) {
+            Ok(Some(value)) => self.stage.find_session(self.app, self.client, value, self.now_ms).await,
+            Ok(None) => Ok(None),
+            Err(fault) => Err(Refusal::new(Reason::TokenAmbiguous, fault.to_string())),
+        }
+    }
+
+    /// Ends the session of a cookie, here and in the store, and closes what is open under it.
+    pub(super) async fn end_session(&self, value: &str) -> Result<(), Refusal> {
+        let Some(key) = session_key(&self.app.name, value) else { return Ok(()) };
+        let turn = self.stage.turns.of(&key);
+        let _turn = turn.lock().await;
+        if let Cached::Ready(session) | Cached::Due(session) =
+            self.stage.sessions.cached(&key, &self.stage.revocations, self.now_ms)
+        {
+            let ended = Revocation {
+                issuer: session.kept.issuer.clone(),
+                target: Target::Token(session.identity.token_id.clone().unwrap_or_default()),
+                issued_before_s: i64::MAX,
+                expires_ms: session.kept.ends_ms,
+            };
+            if self.stage.revocations.enforce(&ended).is_err() {
+                tracing::warn!("the set of revocations is full: streams of an ended session stay open");
+            }
+        }
+        self.stage.sessions.end(&key).await.map_err(store_failed)
+    }
+}
+
+impl IdentityStage {
+    /// The session of a cookie, read from the store and refreshed where that is due; `None`: there is none, or it is
+    /// over.
+    pub(in super::super) async fn find_session(
+        &self,
+        app: &App,
+        client: &Arc<LoginClient>,
+        value: &str,
+        now_ms: i64,
+    ) -> Result<Option<Arc<Session>>, Refusal> {
+        let Some(key) = session_key(&app.name, value) else { return Ok(None) };
+        match self.sessions.cached(&key, &self.revocations, now_ms) {
+            Cached::Ready(session) => return Ok(Some(session)),
+            Cached::Over => return Ok(None),
+            Cached::Due(_) | Cached::Unknown => {}
+        }
+        let Some(secret) = Secret::parse(value) else { return Ok(None) };
+        let tending = Tending {
+            sessions: Arc::clone(&self.sessions),
+            revocations: Arc::clone(&self.revocations),
+            client: Arc::clone(client),
+            app: app.name.to_string(),
+            secret,
+            key,
+            now_ms,
+        };
+        let turn = self.turns.of(&key);
+        let task = tokio::spawn(async move {
+            let _turn = turn.lock().await;
+            tending.run().await
+        });
+        task.await.unwrap_or_else(|_| Err(Refusal::new(Reason::Internal, "a session's task ended")))
+    }
+}
+
+/// Everything that one session needs done, in its turn.
+struct Tending {
+    sessions: Arc<Sessions>,
+    revocations: Arc<Revocations>,
+    client: Arc<LoginClient>,
+    app: String,
+    secret: Secret,
+    key: [u8; 32],
+    now_ms: i64,
+}
+
+impl Tending {
+    async fn run(&self) -> Result<Option<Arc<Session>>, Refusal> {
+        // Whoever had the turn before may have done it all.
+        match self.sessions.cached(&self.key, &self.revocations, self.now_ms) {
+            Cached::Ready(session) => return Ok(Some(session)),
+            Cached::Over => return Ok(None),
+            Cached::Due(_) | Cached::Unknown => {}
+        }
+        let issuer = &self.client.issuer.name;
+        let loaded =
+            self.sessions.load(&self.secret, &self.app, issuer, &self.revocations, self.now_ms).await;
+        let mut session = match loaded {
+            Ok(Some(session)) => session,
+            Ok(None) => return Ok(None),
+            // Not sealed by this cookie, or of another version: as good as none.
+            Err(StoreError::Damaged(problem)) => {
+                tracing::warn!(problem, "a stored session is not usable");
+                return Ok(None);
+            }
+            Err(error) => return Err(store_failed(error)),
+        };
+        if session.refresh_due(self.now_ms) {
+            match self.refresh(&session).await? {
+                Some(renewed) => session = renewed,
+                None => return Ok(None),
+            }
+        }
+        if session.overdue(self.now_ms) {
+            let inside = "the session could not be refreshed for too long";
+            return Err(Refusal::new(Reason::IssuerUnavailable, inside).retry_after(5));
+        }
+        self.sessions.save_use(&self.secret, &session, self.now_ms).await.map(Some).map_err(store_failed)
+    }
+
+    /// `None`: the issuer has ended it.
+    async fn refresh(&self, session: &Arc<Session>) -> Result<Option<Arc<Session>>, Refusal> {
+        let token = session.kept.refresh_token.as_deref().unwrap_or_default();
+        let granted = match self.client.refresh(token, self.now_ms).await {
+            Ok(granted) => granted,
+            Err(ClientFault::Unavailable(problem)) => {
+                tracing::warn!(issuer = %self.client.issuer.name, problem, "a session could not be refreshed");
+                let again_ms = self.now_ms.saturating_add(AGAIN_MS);
+                session.refresh_after_ms.store(again_ms, Ordering::Relaxed);
+                return Ok(Some(Arc::clone(session)));
+            }
+            Err(ClientFault::Refused(problem)) => return self.end(&problem).await,
+        };
+        let person = match self.person(&granted, session).await {
+            Ok(person) => person,
+            Err(problem) => return self.end(&problem).await,
+        };
+        let mut kept = session.kept.clone();
+        kept.granted_until_ms =
+            granted.expires_in_s.map(|s| self.now_ms.saturating_add(s.saturating_mul(1000)));
+        if let Some(scopes) = granted.scopes {
+            kept.scopes = scopes;
+        }
+        if let Some(next) = granted.refresh_token {
+            kept.refresh_token = Some(next);
+        }
+        if let Some(person) = person {
+            kept.roles = person.roles;
+            kept.id_token = granted.id_token;
+        }
+        let issuer = &self.client.issuer.name;
+        self.sessions.save(&self.secret, kept, issuer, self.now_ms).await.map(Some).map_err(store_failed)
+    }
+
+    /// OpenID Connect Core 12.2: an ID token of a refresh must be the same person's.
+    async fn person(&self, granted: &Granted, session: &Session) -> Result<Option<Person>, String> {
+        let Some(token) = granted.id_token.as_deref() else { return Ok(None) };
+        let at_hash = granted.at_hash();
+        let expected = Expected { client_id: &session.kept.client_id, nonce: None, at_hash: &at_hash };
+        match verify_id_token(token, &self.client.issuer, expected, self.now_ms).await {
+            Ok(person) if person.subject == session.kept.subject => Ok(Some(person)),
+            Ok(_) => Err("the refreshed ID token is another person's".into()),
+            Err(fault) if fault.reason == Reason::IssuerUnavailable => Ok(None),
+            Err(fault) => Err(fault.inside),
+        }
+    }
+
+    async fn end(&self, problem: &str) -> Result<Option<Arc<Session>>, Refusal> {
+        tracing::info!(issuer = %self.client.issuer.name, problem, "a session ended at its refresh");
+        self.sessions.end(&self.key).await.map_err(store_failed)?;
+        Ok(None)
+    }
+}
