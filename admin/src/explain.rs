@@ -1,15 +1,24 @@
 //! Explains a decision in sentences, from its record alone.
 
-use policies::record::{DecisionRecord, RecordedIdentity, RecordedScore, RecordedTransfer};
+use policies::Outcome;
 use policies::evidence::{AttackKind, Behaviour, Unavailability};
 use policies::facts::Credential;
-use policies::Outcome;
+use policies::record::{DecisionRecord, RecordedIdentity, RecordedScore, RecordedTransfer};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 /// The stages in the order of the request's way.
 const STAGES: [&str; 10] = [
-    "admission", "normalize", "identity", "limits", "inspection", "transfer", "decision", "upstream", "respond", "audit",
+    "admission",
+    "normalize",
+    "identity",
+    "limits",
+    "inspection",
+    "transfer",
+    "decision",
+    "upstream",
+    "respond",
+    "audit",
 ];
 
 /// A decision told to a person.
@@ -134,7 +143,9 @@ fn limits(record: &DecisionRecord) -> (Tone, Vec<String>) {
         return (Tone::Fine, vec!["Within every limit.".to_owned()]);
     }
     let over = record.limits_exceeded.iter();
-    let told = over.map(|one| format!("Over the limit \"{}\"; room again in {}.", one.limit, seconds(one.retry_after_s)));
+    let told = over.map(|one| {
+        format!("Over the limit \"{}\"; room again in {}.", one.limit, seconds(one.retry_after_s))
+    });
     (Tone::Stopped, told.collect())
 }
 
@@ -150,7 +161,12 @@ fn inspection(record: &DecisionRecord) -> (Tone, Vec<String>) {
             AttackKind::Command => "command injection",
             AttackKind::Probe => "a probe",
         };
-        told.push(format!("Looks like {kind} in {} ({:.2}): {}", finding.location, finding.score, sentence(&finding.why)));
+        told.push(format!(
+            "Looks like {kind} in {} ({:.2}): {}",
+            finding.location,
+            finding.score,
+            sentence(&finding.why)
+        ));
     }
     if let Some(score) = &record.anomaly {
         match score.value {
@@ -185,12 +201,17 @@ fn habits(behaviour: &Behaviour) -> Vec<String> {
         told.push("The customer never paid this payee before.".to_owned());
     }
     match behaviour.amount_ratio {
-        Some(ratio) if ratio >= 2.0 => told.push(format!("The amount is {ratio:.1} times the customer's usual.")),
+        Some(ratio) if ratio >= 2.0 => {
+            told.push(format!("The amount is {ratio:.1} times the customer's usual."))
+        }
         Some(_) => {}
         None => told.push("There is no history to compare the amount with.".to_owned()),
     }
     if let Some(share) = behaviour.hour_share.filter(|share| *share < 0.05) {
-        told.push(format!("Only {:.0} % of the customer's transfers happen around this hour.", share * 100.0));
+        told.push(format!(
+            "Only {:.0} % of the customer's transfers happen around this hour.",
+            share * 100.0
+        ));
     }
     if behaviour.refused_1h > 0 {
         told.push(format!("Refused attempts in the last hour: {}.", behaviour.refused_1h));
@@ -214,7 +235,13 @@ fn score_words(score: &RecordedScore, name: &str) -> Vec<String> {
 fn decision(record: &DecisionRecord) -> (Tone, Vec<String>) {
     let tone = if record.outcome == Outcome::Allow { Tone::Fine } else { Tone::Noted };
     let said = |reason: &policies::Reason| {
-        format!("{} asks for {} ({}): {}", reason.source, outcome_words(reason.outcome), reason.code, sentence(&reason.message))
+        format!(
+            "{} asks for {} ({}): {}",
+            reason.source,
+            outcome_words(reason.outcome),
+            reason.code,
+            sentence(&reason.message)
+        )
     };
     let mut told: Vec<String> = record.reasons.iter().map(said).collect();
     if told.is_empty() {
@@ -229,7 +256,9 @@ fn decision(record: &DecisionRecord) -> (Tone, Vec<String>) {
 
 fn upstream(record: &DecisionRecord) -> (Tone, Vec<String>) {
     match record.upstream_status {
-        Some(status) if status >= 500 => (Tone::Noted, vec![format!("The application failed with {status}.")]),
+        Some(status) if status >= 500 => {
+            (Tone::Noted, vec![format!("The application failed with {status}.")])
+        }
         Some(status) => (Tone::Fine, vec![format!("The application answered {status}.")]),
         None => (Tone::Noted, vec!["The application did not answer.".to_owned()]),
     }

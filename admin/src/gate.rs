@@ -101,7 +101,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Permit {
 /// The middleware.
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let route = parts.extensions.get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
+    let route =
+        parts.extensions.get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
     let mut call = trail::entry(&parts, &route, app.now_ms());
     let Ok(_running) = app.calls.clone().try_acquire_owned() else {
         return Refusal::Busy("calls in progress").into_response();
@@ -114,7 +115,8 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
             served.await.unwrap_or_else(|_| Refusal::Internal("a handler panicked").into_response())
         }
         Err(refusal) => {
-            let ended = matches!(refusal, Refusal::SessionEnded) && cookies::session(&parts.headers).is_some();
+            let ended =
+                matches!(refusal, Refusal::SessionEnded) && cookies::session(&parts.headers).is_some();
             let mut response = refusal.into_response();
             if ended {
                 response.headers_mut().append(header::SET_COOKIE, cookies::clear_session());
@@ -212,10 +214,13 @@ fn known_query(query: &str, known: &[&str]) -> Result<(), Refusal> {
     if query.len() > QUERY_BYTES_MAX {
         return Err(Refusal::Query("the query is too long".to_owned()));
     }
-    let names = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split('=').next().unwrap_or(pair));
+    let names =
+        query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split('=').next().unwrap_or(pair));
     for name in names {
         if !known.contains(&name) {
-            return Err(Refusal::Query("unknown parameter; the OpenAPI document lists the known ones".to_owned()));
+            return Err(Refusal::Query(
+                "unknown parameter; the OpenAPI document lists the known ones".to_owned(),
+            ));
         }
     }
     Ok(())

@@ -26,8 +26,8 @@ use utoipa_axum::routes;
 
 use crate::console::{assets, login};
 use crate::refusal::Refusal;
-pub use crate::state::{AdminState, Settings};
 use crate::state::App;
+pub use crate::state::{AdminState, Settings};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(info(
@@ -42,7 +42,9 @@ struct Secured;
 
 impl utoipa::Modify for Secured {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+        use utoipa::openapi::security::{
+            ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
+        };
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
         let cookie = ApiKey::Cookie(ApiKeyValue::new("__Host-gatehouse-console"));

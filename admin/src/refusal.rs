@@ -89,41 +89,61 @@ impl Refusal {
             Self::Token(Auth::Invalid(_)) => {
                 (StatusCode::UNAUTHORIZED, "auth.invalid", "This token is not accepted")
             }
-            Self::Token(Auth::Expired) => (StatusCode::UNAUTHORIZED, "auth.expired", "This token has expired"),
-            Self::Token(Auth::Revoked) => (StatusCode::UNAUTHORIZED, "auth.revoked", "This token was revoked"),
+            Self::Token(Auth::Expired) => {
+                (StatusCode::UNAUTHORIZED, "auth.expired", "This token has expired")
+            }
+            Self::Token(Auth::Revoked) => {
+                (StatusCode::UNAUTHORIZED, "auth.revoked", "This token was revoked")
+            }
             Self::Token(Auth::Scope) => {
                 (StatusCode::FORBIDDEN, "auth.scope", "This token is not meant for the admin API")
             }
             Self::Token(Auth::Unavailable(_)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "auth.unavailable", "Tokens cannot be verified now")
             }
-            Self::SessionEnded => (StatusCode::UNAUTHORIZED, "auth.session_ended", "This console session is over"),
+            Self::SessionEnded => {
+                (StatusCode::UNAUTHORIZED, "auth.session_ended", "This console session is over")
+            }
             Self::Role(_) => (StatusCode::FORBIDDEN, "auth.role", "Your roles do not allow this"),
             Self::CrossSite => (StatusCode::FORBIDDEN, "csrf.origin", "The request came from another site"),
-            Self::CsrfToken => (StatusCode::FORBIDDEN, "csrf.token", "The anti-forgery token is missing or wrong"),
+            Self::CsrfToken => {
+                (StatusCode::FORBIDDEN, "csrf.token", "The anti-forgery token is missing or wrong")
+            }
             Self::Query(_) => (StatusCode::BAD_REQUEST, "request.query", "The query is not understood"),
             Self::Body(_) => (StatusCode::BAD_REQUEST, "request.body", "The body is not understood"),
-            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "request.too_large", "The body is over 64 KiB"),
-            Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "request.too_slow", "The body came too slowly"),
+            Self::BodyTooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "request.too_large", "The body is over 64 KiB")
+            }
+            Self::BodyTooSlow => {
+                (StatusCode::REQUEST_TIMEOUT, "request.too_slow", "The body came too slowly")
+            }
             Self::NotJson => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "request.not_json", "The body must be application/json")
             }
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "There is no such thing here"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method", "This path knows other methods"),
-            Self::PreconditionMissing => {
-                (StatusCode::PRECONDITION_REQUIRED, "precondition.missing", "Send If-Match with the ETag you saw")
-            }
+            Self::PreconditionMissing => (
+                StatusCode::PRECONDITION_REQUIRED,
+                "precondition.missing",
+                "Send If-Match with the ETag you saw",
+            ),
             Self::PreconditionFailed => {
                 (StatusCode::PRECONDITION_FAILED, "precondition.failed", "It changed since you looked")
             }
-            Self::Conflict => (StatusCode::CONFLICT, "conflict", "It is settled already or changed meanwhile"),
-            Self::Unprocessable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "This cannot be done"),
+            Self::Conflict => {
+                (StatusCode::CONFLICT, "conflict", "It is settled already or changed meanwhile")
+            }
+            Self::Unprocessable(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "This cannot be done")
+            }
             Self::AuditDown => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "audit.unavailable",
                 "The call could not be put on record, so it was not carried out",
             ),
-            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "store.unavailable", "Out of reach now"),
+            Self::Unavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "store.unavailable", "Out of reach now")
+            }
             Self::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Too many at once"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here"),
         }

@@ -68,6 +68,8 @@ pub struct Settings {
     pub sessions_per_subject_max: usize,
     /// Event streams at once.
     pub streams_max: usize,
+    /// How often the token behind an event stream is judged again.
+    pub stream_recheck: Duration,
     /// Calls in progress at once, streams not counted.
     pub calls_max: usize,
 }
@@ -81,6 +83,7 @@ impl Default for Settings {
             sessions_max: 512,
             sessions_per_subject_max: 8,
             streams_max: 64,
+            stream_recheck: Duration::from_secs(5),
             calls_max: 256,
         }
     }

@@ -1,13 +1,19 @@
 //! Features, models, training, evaluation and inline scoring of Gatehouse; capacity control and its simulator.
 //!
 //! Serving reads top to bottom: [`profiles`] knows a customer's behaviour, [`features`] turn an event into numbers,
-//! [`fraud`], [`anomaly`] and [`lexical`] score them. Training uses the very same features and hands its models over
-//! as an [`artifact`]. [`capacity`] decides how much of an upstream each class of requests may use.
+//! [`fraud`], [`anomaly`] and [`lexical`] score them. [`simulate`] makes events with known labels, [`train`] learns from
+//! them with the very same features, [`evaluate`] and [`report`] say how good the result is, and an [`artifact`] carries
+//! it over. [`capacity`] decides how much of an upstream each class of requests may use.
 
 pub mod anomaly;
 pub mod artifact;
 pub mod capacity;
+pub mod evaluate;
 pub mod features;
 pub mod fraud;
 pub mod lexical;
 pub mod profiles;
+pub mod report;
+pub mod score;
+pub mod simulate;
+pub mod train;

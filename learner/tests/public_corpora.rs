@@ -1,6 +1,8 @@
 //! Figures of the lexical inspection on public corpora, which this repository does not hold.
 //! Run with `GATEHOUSE_DATA=… cargo test -p learner --test public_corpora -- --ignored --nocapture`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use learner::features::request::RequestSample;
 use learner::lexical::{Attack, Findings, inspect};
 use std::collections::BTreeMap;

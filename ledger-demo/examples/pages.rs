@@ -22,10 +22,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Request, StatusCode};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
-use ledger_demo::banking::{Bank, CashRequest, LoanApplication, OpenAccount, TransferRequest};
+use ledger_demo::banking::{Bank, LoanApplication};
 use ledger_demo::caller::{CallerVerifier, IDENTITY_HEADER};
-use ledger_demo::ledger::{AccountId, AccountKind, Currency, CustomerId};
+use ledger_demo::ledger::{AccountId, Currency, CustomerId};
 use ledger_demo::people::Directory;
+use ledger_demo::seed::{DEMO_SEED, seed};
 use ledger_demo::web::{Consent, Consents, ConsentsUnavailable, FormKey, WebConfig, WebState, router};
 use parking_lot::Mutex;
 use tower::ServiceExt;
@@ -114,9 +115,9 @@ async fn main() -> Result<(), Error> {
     let db = ledger_demo::open_store(folder.path())?;
     let people = Directory::open(&db)?;
     people.seed_demo(now_ms())?;
-    let bank = Arc::new(Bank::open(&db, now_ms() - 200 * DAY_MS).await?);
+    let bank = Arc::new(Bank::open(&db, now_ms()).await?);
     if name != "newcomer" {
-        seed(&bank).await?;
+        seed_bank(&bank, &name).await?;
     }
     let roles = people.get(&name).map(|person| person.roles).unwrap_or_default();
     let gateway = Gateway::new(&name, &roles)?;
@@ -151,55 +152,16 @@ fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Four months of a customer's life.
-async fn seed(bank: &Bank) -> Result<(), Error> {
-    let begin_ms = now_ms() - 130 * DAY_MS;
-    let alice = CustomerId::new("alice")?;
-    for (name, kind, label) in [
-        ("alice", AccountKind::Current, "Everyday"),
-        ("alice", AccountKind::Savings, "Rainy days"),
-        ("bob", AccountKind::Current, "Current account"),
-        ("carol", AccountKind::Current, "Current account"),
-    ] {
-        let account = OpenAccount { kind, name: label.to_owned(), currency: Currency::EUR };
-        bank.open_account(&CustomerId::new(name)?, account, begin_ms).await?;
-    }
-    let everyday = AccountId::new("alice-current")?;
-    for month in 0..4 {
-        let start_ms = begin_ms + month * 30 * DAY_MS;
-        let pay = CashRequest {
-            account: everyday.clone(),
-            amount_minor: 312_000,
-            currency: None,
-            memo: "Salary in an envelope".to_owned(),
-        };
-        bank.deposit(&alice, pay, None, start_ms).await?;
-        for (day, to, amount_minor, memo) in [
-            (1, "landlord-elm", 98_000, "Rent"),
-            (3, "grocer-market", 8_412 + month * 700, ""),
-            (7, "cafe-lantern", 1_850, "Lunch with Bob"),
-            (9, "rail-city", 4_900, "Monthly ticket"),
-            (11, "energy-bright", 7_725, ""),
-            (14, "grocer-corner", 5_103, ""),
-            (18, "cafe-lantern", 3_240 + month * month * 900, "Dinner"),
-            (20, "alice-savings", 40_000, "Put aside"),
-            (22, "bob-current", 2_500, "Cinema & <popcorn>"),
-            (25, "store-meridian", 12_999, "Coat"),
-        ] {
-            let payment = TransferRequest {
-                id: None,
-                from: everyday.clone(),
-                to: AccountId::new(to)?,
-                amount_minor,
-                currency: Currency::EUR,
-                memo: memo.to_owned(),
-            };
-            bank.transfer(&alice, payment, None, start_ms + day * DAY_MS).await?;
-        }
-    }
-    let loan =
-        LoanApplication { account: everyday, amount_minor: 240_000, currency: Currency::EUR, months: 12 };
-    if let Err(error) = bank.apply_for_loan(&alice, loan, None, now_ms() - 5 * DAY_MS).await {
+/// The demo's customers, and a loan of the visitor's.
+async fn seed_bank(bank: &Bank, name: &str) -> Result<(), Error> {
+    seed(bank, DEMO_SEED, now_ms()).await?;
+    let application = LoanApplication {
+        account: AccountId::new(format!("{name}-current"))?,
+        amount_minor: 240_000,
+        currency: Currency::EUR,
+        months: 12,
+    };
+    if let Err(error) = bank.apply_for_loan(&CustomerId::new(name)?, application, None, now_ms()).await {
         println!("no loan: {error}");
     }
     Ok(())

@@ -76,7 +76,7 @@ impl Demo {
             login_origins: vec![config.idp_url.origin().ascii_serialization()],
             gateway_url: config.gateway_url,
             audience: RESOURCE_BANK.to_owned(),
-            web_client_id: idp::DEMO_WEB.to_owned(),
+            web_client: idp::DEMO_WEB.to_owned(),
             people,
             consents: provider.clone(),
             form_key,

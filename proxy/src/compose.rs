@@ -8,7 +8,7 @@ use learner::anomaly::AnomalyScorer;
 use learner::capacity::q_learning;
 use learner::fraud::FraudScorer;
 use policies::ports::Clock;
-use policies::{Policy, Pseudonymizer};
+use policies::{Name, Policy, Pseudonymizer};
 
 use crate::audit::{AuditLog, Settings};
 use crate::config::{Config, Models};
@@ -17,7 +17,8 @@ use crate::habits;
 use crate::keys;
 use crate::metrics::Metrics;
 use crate::stages::admission::{Admission, steady_clock};
-use crate::stages::identity::IdentityStage;
+use crate::outbound::{self, Outbound};
+use crate::stages::identity::{self, ApplicationIdentity, GatewayKeys, IdentityStage, Setup};
 use crate::stages::transfer::Customers;
 use crate::stores::{Bounds, Cases, SledHot, SledRecords};
 
@@ -38,9 +39,9 @@ pub async fn compose(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Ar
     let records = Arc::new(open_records(&data)?);
     let hot = Arc::new(open_hot(&data)?);
     let cases = Arc::new(Cases::new(records.clone(), RELEASE_VALID_MS));
-    let identity = IdentityStage::open(Arc::clone(&config.identity), &data.join("keys"), hot, records, clock.now_ms())
-        .await
-        .context("the identity stage cannot start")?;
+    let identity = Arc::new(IdentityStage::new(identity_setup(&config, hot.clone(), records)?));
+    identity.load(clock.now_ms()).await.context("revocations cannot be read")?;
+    identity.prime(clock.now_ms()).await;
 
     let models = Arc::new(scorers(&config.models, clock.now_ms())?);
     let policy = Arc::new(policy(&config, &pseudonyms)?);
@@ -48,7 +49,36 @@ pub async fn compose(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Ar
     let customers = Customers::new(pseudonyms.clone(), config.server.utc_offset_hours);
     let profiles = Arc::new(habits::restore(&config, &customers)?);
     let live = Live::new(config, policy, models, &metrics);
-    Ok(Core::new(Parts { live, clock, identity, log, cases, profiles, customers, pseudonyms, pools, metrics }))
+    Ok(Core::new(Parts { live, clock, hot, identity, log, cases, profiles, customers, pseudonyms, pools, metrics }))
+}
+
+/// What the identity stage is made of. The admin API counts as one more application, behind the others: its tokens are
+/// verified, remembered and revoked like everybody's.
+fn identity_setup(config: &Config, hot: Arc<SledHot>, records: Arc<SledRecords>) -> anyhow::Result<Setup> {
+    let mut apps: Vec<(Name, Option<ApplicationIdentity>)> =
+        config.applications.iter().map(|app| (app.name.clone(), app.identity.clone())).collect();
+    if let Some(admin) = &config.admin {
+        let identity = ApplicationIdentity {
+            issuers: vec![admin.issuer.clone()],
+            audience: admin.audience.clone(),
+            upstream_audience: admin.audience.clone(),
+            external_url: admin.external_url.clone(),
+            session: None,
+        };
+        apps.push(("admin".into(), Some(identity)));
+    }
+    let issuer = config.applications.first().map(|app| app.external_url.as_str().trim_end_matches('/').to_owned());
+    let key = keys::signing_key(&config.server.data_dir.join("keys").join("gateway.pem"))?;
+    Ok(Setup {
+        issuers: config.issuers.clone(),
+        apps,
+        bounds: identity::Bounds::default(),
+        hot,
+        records,
+        outbound: Outbound::new(outbound::Bounds::default())?,
+        gateway_keys: GatewayKeys::new(key, &[]),
+        gateway_issuer: issuer.unwrap_or_default(),
+    })
 }
 
 /// Reads the configuration again and puts what can change while serving into force: routes, limits, policy, models.
@@ -70,10 +100,10 @@ pub fn reload(core: &Core, config: Config) -> anyhow::Result<()> {
 
 fn same_shape(old: &Config, new: &Config) -> bool {
     let upstreams = |c: &Config| -> Vec<_> {
-        c.applications.iter().map(|a| (a.name.clone(), a.upstream.peers.clone(), a.identity)).collect()
+        c.applications.iter().map(|a| (a.name.clone(), a.upstream.peers.clone(), a.identity.is_some())).collect()
     };
     let listeners = |c: &Config| -> Vec<_> { c.listeners.iter().map(|l| (l.address, l.tls.is_some())).collect() };
-    let issuers = |c: &Config| -> Vec<_> { c.identity.issuers.iter().map(|i| i.issuer.clone()).collect() };
+    let issuers = |c: &Config| -> Vec<_> { c.issuers.iter().map(|i| i.issuer.clone()).collect() };
     upstreams(old) == upstreams(new) && listeners(old) == listeners(new) && issuers(old) == issuers(new)
 }
 
@@ -126,7 +156,7 @@ pub fn policy(config: &Config, pseudonyms: &Pseudonymizer) -> anyhow::Result<Pol
 fn pools(config: &Config) -> anyhow::Result<Vec<Pool>> {
     let table = match &config.models.capacity {
         None => None,
-        Some(path) => Some(q_learning::Artifact::load(path).with_context(|| refused(path))?),
+        Some(path) => Some(capacity_table(path)?),
     };
     let clock = steady_clock();
     config
@@ -138,6 +168,16 @@ fn pools(config: &Config) -> anyhow::Result<Vec<Pool>> {
             Pool::new(&app.name, &app.upstream, admission).with_context(|| format!("upstream of {}", app.name))
         })
         .collect()
+}
+
+/// The trained table in `folder`.
+///
+/// # Errors
+/// It cannot be read, or is of another version, altered or cut short.
+pub fn capacity_table(folder: &Path) -> anyhow::Result<q_learning::Artifact> {
+    let file = folder.join("q-learning.json");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    q_learning::Artifact::from_text(&text).with_context(|| refused(&file))
 }
 
 fn open_records(data: &Path) -> anyhow::Result<SledRecords> {

@@ -69,7 +69,7 @@ fn snapshot_file(data_dir: &Path) -> PathBuf {
 }
 
 fn learn(profiles: &Profiles, config: &Config, customers: &Customers, file: &Path) -> anyhow::Result<u64> {
-    let issuer = config.identity.issuers.first().map(|i| i.issuer.to_string()).unwrap_or_default();
+    let issuer = config.issuers.first().map(|i| i.issuer.clone()).unwrap_or_default();
     let mut learned = 0;
     for (number, line) in BufReader::new(fs::File::open(file)?).lines().enumerate() {
         let line = line?;

@@ -5,8 +5,14 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rand::RngCore;
 use rand::rngs::OsRng;
+
+use crate::stages::identity::signing::SigningKey;
 
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +37,23 @@ pub fn pseudonym_key(folder: &Path) -> Result<[u8; 32], KeyError> {
         fresh
     })?;
     bytes.try_into().map_err(|_| KeyError::Damaged(file))
+}
+
+/// A signing key (ES256) in PKCS#8 PEM.
+///
+/// # Errors
+/// It can be neither read nor made.
+pub fn signing_key(file: &Path) -> Result<SigningKey, KeyError> {
+    let damaged = || KeyError::Damaged(file.to_owned());
+    let fresh = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
+    let fresh = fresh.map_err(|_| damaged())?;
+    let pem = format!(
+        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+        STANDARD.encode(fresh.as_ref())
+    );
+    let bytes = read_or_make(file, || pem.into_bytes())?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| damaged())?;
+    SigningKey::from_text(text).map_err(|_| damaged())
 }
 
 /// The bytes of `file`; `fresh` makes them at the first start. The file is made whole or not at all.

@@ -141,6 +141,11 @@ impl Metrics {
         self.refusals.with_label_values(&[code]).inc();
     }
 
+    /// Requests refused for `code` so far.
+    pub fn refusals_of(&self, code: &str) -> u64 {
+        self.refusals.with_label_values(&[code]).get()
+    }
+
     /// Everything, in the text format that scrapers read.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ pub fn router(core: Arc<Core>) -> Router {
 /// What keeps the gateway from doing all of its work, in sentences; empty when ready.
 pub fn degraded(core: &Core) -> Vec<String> {
     let now_ms = core.clock.now_ms();
-    let mut found = core.identity.unready(now_ms);
+    let mut found = issuers_out_of_reach(core, now_ms);
     for pool in &core.pools {
         let (all, well) = pool.health();
         if well < all {
@@ -43,6 +43,15 @@ pub fn degraded(core: &Core) -> Vec<String> {
     found
 }
 
+fn issuers_out_of_reach(core: &Core, now_ms: i64) -> Vec<String> {
+    let down = core.identity.issuers(now_ms).into_iter().filter(|i| !i.usable);
+    down.map(|i| {
+        let why = i.last_error.unwrap_or_else(|| "no keys yet".to_owned());
+        format!("issuer {}: its tokens cannot be verified ({why})", i.issuer)
+    })
+    .collect()
+}
+
 fn log_fails(core: &Core) -> bool {
     core.log.counters().failing.get() != 0
 }
@@ -50,7 +59,7 @@ fn log_fails(core: &Core) -> bool {
 /// 200 when requests can be served; what is degraded is said in either case.
 async fn readyz(State(core): State<Arc<Core>>) -> Response {
     let found = degraded(&core);
-    let issuers_down = !core.identity.unready(core.clock.now_ms()).is_empty();
+    let issuers_down = !issuers_out_of_reach(&core, core.clock.now_ms()).is_empty();
     let log_down = log_fails(&core);
     let all_down = !core.pools.is_empty() && core.pools.iter().all(|p| p.health().1 == 0);
     let ready = !(issuers_down || log_down || all_down);
@@ -89,11 +98,11 @@ fn refresh(core: &Core) {
         metrics.upstream_healthy.with_label_values(&[&pool.name]).set(well);
     }
     let now_ms = core.clock.now_ms();
-    for (issuer, age_s) in core.identity.key_ages(now_ms) {
-        metrics.jwks_age.with_label_values(&[&issuer]).set(age_s);
+    for issuer in core.identity.issuers(now_ms) {
+        metrics.jwks_age.with_label_values(&[&*issuer.issuer]).set(issuer.keys_age_s.unwrap_or(-1));
     }
-    let remembered = core.identity.remembered_figures();
-    for (what, count) in remembered {
+    let memory = core.identity.memory();
+    for (what, count) in [("held", memory.entries as u64), ("hits", memory.hits), ("misses", memory.misses)] {
         metrics.remembered_tokens.with_label_values(&[what]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
     let log = core.log.counters();

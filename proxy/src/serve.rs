@@ -235,10 +235,13 @@ fn background(core: &Arc<Core>, shutdown: &watch::Receiver<bool>) {
     tokio::spawn(until(shutdown.clone(), async move {
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
-            sweeping.identity.sweep(sweeping.clock.now_ms()).await;
+            if let Err(error) = sweeping.hot.sweep(sweeping.clock.now_ms()).await {
+                tracing::warn!(%error, "expired sessions could not be swept");
+            }
         }
     }));
-    tokio::spawn(Arc::clone(&core.identity).run(Arc::clone(&core.clock), shutdown.clone()));
+    let maintained = Arc::clone(&core.identity).maintain(Arc::clone(&core.clock));
+    tokio::spawn(until(shutdown.clone(), maintained));
 }
 
 /// Runs `work` until the process is told to end.

@@ -104,8 +104,19 @@ mod tests {
     #[test]
     fn no_script_can_turn_text_into_markup_or_code() {
         let banned = [
-            "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(", "srcdoc",
-            "createContextualFragment", "DOMParser", "setHTML", "javascript:", "setAttribute('on", "setAttribute(\"on",
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "Function(",
+            "srcdoc",
+            "createContextualFragment",
+            "DOMParser",
+            "setHTML",
+            "javascript:",
+            "setAttribute('on",
+            "setAttribute(\"on",
         ];
         for (name, text) in sources().iter().filter(|(name, _)| name.ends_with(".js")) {
             for word in banned {
@@ -122,8 +133,14 @@ mod tests {
             if name.ends_with(".html") {
                 let lower = text.to_lowercase();
                 assert!(!lower.contains("<style") && !lower.contains(" style="), "{name} has inline style");
-                assert!(!lower.contains(" onclick") && !lower.contains(" onload"), "{name} has inline handlers");
-                assert_eq!(lower.matches("<script").count(), lower.matches("<script type=\"module\" src=").count());
+                assert!(
+                    !lower.contains(" onclick") && !lower.contains(" onload"),
+                    "{name} has inline handlers"
+                );
+                assert_eq!(
+                    lower.matches("<script").count(),
+                    lower.matches("<script type=\"module\" src=").count()
+                );
             }
             assert_ne!(media_type(&name), "application/octet-stream", "{name} has no media type");
         }

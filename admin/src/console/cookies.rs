@@ -27,7 +27,9 @@ pub fn set_session(value: &str) -> Result<HeaderValue, Refusal> {
 
 /// Takes the session cookie away.
 pub fn clear_session() -> HeaderValue {
-    HeaderValue::from_static("__Host-gatehouse-console=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0")
+    HeaderValue::from_static(
+        "__Host-gatehouse-console=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0",
+    )
 }
 
 /// Sets the login cookie. `Lax`: it must come back with the identity provider's redirect.
@@ -37,7 +39,9 @@ pub fn set_login(value: &str) -> Result<HeaderValue, Refusal> {
 
 /// Takes the login cookie away.
 pub fn clear_login() -> HeaderValue {
-    HeaderValue::from_static("__Host-gatehouse-console-login=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0")
+    HeaderValue::from_static(
+        "__Host-gatehouse-console-login=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0",
+    )
 }
 
 fn cookie(name: &str, value: &str, attributes: &str) -> Result<HeaderValue, Refusal> {

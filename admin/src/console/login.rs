@@ -152,7 +152,8 @@ pub(crate) async fn end(State(app): Shared, permit: Permit) -> Result<Response, 
 }
 
 fn see_other(target: &str) -> Result<Response, Refusal> {
-    let location = HeaderValue::from_str(target).map_err(|_| Refusal::Internal("redirect target out of form"))?;
+    let location =
+        HeaderValue::from_str(target).map_err(|_| Refusal::Internal("redirect target out of form"))?;
     Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response())
 }
 

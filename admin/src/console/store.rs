@@ -85,7 +85,12 @@ impl ConsoleSessions {
 
     /// Opens a session and returns the cookie's value, which is kept nowhere. The oldest session of a person with too
     /// many goes; a full table opens none.
-    pub fn open(&self, operator: &Operator, token: SecretString, now_ms: i64) -> Result<SecretString, Refusal> {
+    pub fn open(
+        &self,
+        operator: &Operator,
+        token: SecretString,
+        now_ms: i64,
+    ) -> Result<SecretString, Refusal> {
         let cookie = random_text()?;
         let csrf = Csrf(random_text()?);
         let mut table = self.lock();
@@ -99,8 +104,7 @@ impl ConsoleSessions {
         if table.len() >= self.max {
             return Err(Refusal::Busy("console sessions"));
         }
-        let ends_ms =
-            now_ms.saturating_add(self.absolute_ms).min(operator.expires_at.saturating_mul(1000));
+        let ends_ms = now_ms.saturating_add(self.absolute_ms).min(operator.expires_at.saturating_mul(1000));
         let held = Held { token, csrf, subject: operator.subject.clone(), last_ms: now_ms, ends_ms };
         table.insert(SessionKey::of(cookie.expose_secret()), held);
         Ok(cookie)
@@ -184,7 +188,8 @@ mod tests {
         for (expires_at, uses, expected) in cases {
             let sessions = sessions();
             let cookie = sessions.open(&operator("ana", expires_at), "token".into(), 0).unwrap();
-            let last = uses.iter().map(|minute| sessions.touch(cookie.expose_secret(), minute * MINUTE)).last();
+            let last =
+                uses.iter().map(|minute| sessions.touch(cookie.expose_secret(), minute * MINUTE)).last();
             assert_eq!(last.flatten().is_some(), expected, "{expires_at} {uses:?}");
         }
     }

@@ -150,7 +150,8 @@ pub(crate) async fn list(
         limit: page_limit(filters.limit)?,
     };
     let page = app.ports.decisions.page(query).await?;
-    let decisions = page.decisions.iter().map(|(position, record)| DecisionRow::of(*position, record)).collect();
+    let decisions =
+        page.decisions.iter().map(|(position, record)| DecisionRow::of(*position, record)).collect();
     answer::json(&headers, &DecisionRows { decisions, next: page.next })
 }
 

@@ -77,10 +77,14 @@ pub(crate) async fn revoke(
 
 fn checked(order: RevocationOrder) -> Result<RevocationOrder, Refusal> {
     let fits = |text: &str| {
-        (1..=VALUE_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control) && text.trim() == text
+        (1..=VALUE_BYTES_MAX).contains(&text.len())
+            && !text.chars().any(char::is_control)
+            && text.trim() == text
     };
     if !fits(&order.value) || !order.issuer.as_deref().is_none_or(fits) {
-        return Err(Refusal::Body(format!("value and issuer must be 1 to {VALUE_BYTES_MAX} printable bytes")));
+        return Err(Refusal::Body(format!(
+            "value and issuer must be 1 to {VALUE_BYTES_MAX} printable bytes"
+        )));
     }
     if order.issuer.is_some() && order.kind != RevocationKind::Subject {
         return Err(Refusal::Body("issuer goes with a subject alone".to_owned()));

@@ -27,8 +27,6 @@ const GATHER: Duration = Duration::from_millis(400);
 const DECISIONS_MAX: usize = 25;
 /// Points of the chart sent each time; the rest the console has.
 const POINTS: usize = 3;
-/// How often the caller's token is judged again.
-const JUDGE_EVERY: Duration = Duration::from_secs(5);
 
 /// Events `figures`, `capacity`, `decisions` and, before the stream ends because the caller's token did, `end`.
 #[utoipa::path(get, path = "/api/v1/stream", tag = "live", responses(
@@ -102,12 +100,12 @@ impl Feed {
         figures_at.reset_immediately();
         Self {
             decisions: Some(app.ports.feed.subscribe()),
+            judge_at: every(app.ports.settings.stream_recheck),
             app,
             permit,
             gathered: Gathered::default(),
             figures_at,
             send_at: every(GATHER),
-            judge_at: every(JUDGE_EVERY),
             capacity_due: false,
             _room: room,
         }

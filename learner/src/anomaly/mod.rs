@@ -5,6 +5,7 @@
 mod model;
 
 pub use crate::fraud::Unavailable;
+pub(crate) use model::LEAK;
 pub use model::{AnomalyModel, Dense, Transform};
 
 use crate::artifact::{self, Artifact, ArtifactError, Kind, Manifest};

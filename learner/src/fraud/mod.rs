@@ -5,7 +5,7 @@
 mod model;
 mod sentences;
 
-pub use model::{Calibration, FraudModel, Thresholds};
+pub use model::{Calibration, Column, FraudModel, Thresholds};
 pub use sentences::sentences;
 
 use crate::artifact::{self, Artifact, ArtifactError, Kind, Manifest};

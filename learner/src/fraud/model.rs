@@ -91,6 +91,14 @@ impl FraudModel {
         if sound { Ok(()) } else { Err("intercept, calibration or thresholds are out of range".to_owned()) }
     }
 
+    /// Log odds before calibration.
+    pub(crate) fn raw(&self, vector: &[f64; COUNT]) -> f64 {
+        self.columns
+            .iter()
+            .zip(vector)
+            .fold(self.intercept, |raw, (column, value)| raw + column.log_odds(*value))
+    }
+
     pub(crate) fn score(&self, vector: &[f64; COUNT]) -> Result<FraudScore, Unavailable> {
         let mut raw = self.intercept;
         let mut contributions = [Contribution::default(); TOP];

@@ -16,7 +16,7 @@ use crate::ledger::CustomerId;
 pub struct Visitor {
     /// The customer, which is the immutable username.
     pub id: CustomerId,
-    /// The session at the gateway; forms are tied to it.
+    /// The session at the gateway, empty when it names none; forms are tied to it.
     pub session: String,
     /// Staff roles; empty for customers.
     pub roles: Vec<String>,
@@ -28,12 +28,14 @@ impl Visitor {
         !self.roles.is_empty()
     }
 
-    /// Takes `caller` as a visitor, if a browser's session of `web_client` stands behind it.
+    /// Takes `caller` as a visitor, if they logged in with `web_client`.
     fn from_caller(caller: Caller, web_client: &str) -> Option<Self> {
         let Caller { subject, client_id, session_id, roles, .. } = caller;
-        let is_web = client_id.is_none_or(|client| client == web_client);
-        let session = session_id.filter(|session| is_web && !session.is_empty())?;
-        Some(Self { id: subject, session, roles })
+        (client_id.as_deref() == Some(web_client)).then(|| Self {
+            id: subject,
+            session: session_id.unwrap_or_default(),
+            roles,
+        })
     }
 }
 

@@ -241,7 +241,7 @@ impl ConfigView for Ports {
                 })
             })
             .collect();
-        let issuers: Vec<String> = config.identity.issuers.iter().map(|i| i.issuer.to_string()).collect();
+        let issuers: Vec<String> = config.issuers.iter().map(|i| i.issuer.clone()).collect();
         ready(Ok(serde_json::json!({
             "listeners": config.listeners.iter().map(|l| serde_json::json!({
                 "address": l.address.to_string(), "tls": l.tls.is_some(),

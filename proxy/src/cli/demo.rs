@@ -17,8 +17,8 @@ use crate::clock::SystemClock;
 use crate::compose::compose;
 use crate::config::Config;
 use crate::front::Sockets;
+use crate::keys;
 use crate::serve::{self, Serving};
-use crate::stages::identity::signing::SigningKey;
 
 /// Arguments of `demo`. An address may end in `:0` for any free port.
 #[derive(Debug, clap::Args)]
@@ -66,7 +66,7 @@ const POLICY: &str = include_str!("../../../configs/policies/demo.toml");
 const MODELS: [(&str, &[u8]); 3] = [
     ("models/fraud/model.artifact", include_bytes!("../../../configs/models/fraud/model.artifact")),
     ("models/anomaly/model.artifact", include_bytes!("../../../configs/models/anomaly/model.artifact")),
-    ("models/capacity/table.json", include_bytes!("../../../configs/models/capacity/table.json")),
+    ("models/capacity/q-learning.json", include_bytes!("../../../configs/models/capacity/q-learning.json")),
 ];
 /// A folder is only ever removed when this file says that a demo made it.
 const MARKER: &str = ".gatehouse-demo";
@@ -91,7 +91,7 @@ pub fn demo(arguments: Arguments) -> anyhow::Result<()> {
             playing.abort();
         }
         started.serving.drain().await;
-        started.demo.stopped().await
+        Ok(started.demo.stopped().await?)
     })
 }
 
@@ -111,8 +111,8 @@ async fn start(arguments: &Arguments, stopped: watch::Receiver<bool>) -> anyhow:
     let observe = free_port(arguments.observe)?;
 
     let folder = arguments.data.join("config");
-    let key = SigningKey::open(&folder.join("keys").join("demo-web.pem"))?;
-    let aggregator = SigningKey::open(&folder.join("keys").join("demo-aggregator.pem"))?;
+    let key = keys::signing_key(&folder.join("keys").join("demo-web.pem"))?;
+    let aggregator = keys::signing_key(&folder.join("keys").join("demo-aggregator.pem"))?;
     let demo_config = DemoConfig {
         data_dir: arguments.data.join("bank"),
         gateway_url: url(gateway)?,
@@ -187,8 +187,8 @@ impl Started {
 
     fn play(&self, traffic: Traffic, addresses: &Addresses, mut stop: watch::Receiver<bool>) -> tokio::task::JoinHandle<()> {
         let plan = match traffic {
-            Traffic::Calm => Plan::calm(),
-            Traffic::Attack => Plan::attack(),
+            Traffic::Calm => Plan::Calm,
+            Traffic::Attack => Plan::Attack,
         };
         let urls = (Url::parse(&addresses.gateway), Url::parse(&addresses.idp));
         tokio::spawn(async move {

@@ -100,7 +100,7 @@ pub fn check(file: &Path) -> anyhow::Result<()> {
         file.display(),
         config.listeners.len(),
         config.applications.len(),
-        config.identity.issuers.len(),
+        config.issuers.len(),
         policy.version(),
         policy.rules().len(),
         models.fraud_name.as_deref().unwrap_or("none"),

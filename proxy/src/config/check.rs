@@ -2,16 +2,14 @@
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use learner::capacity::Class;
-use policies::Name;
 
 use super::location::{At, Problem};
 use super::routes::RouteTable;
 use super::{Admin, Application, Config, Limits, Listener, Models, Route, Server, Tls, Upstream, raw};
-use crate::stages::identity::config::{Access, AppId, Bounds, ConfigFault, IdentityConfig, RawApplication, Requirement};
+use crate::stages::identity::{self, Access, Requirement};
 use crate::stages::limits::Rate;
 use crate::stages::normalize::HeadLimits;
 use crate::stages::transfer::{BodyFormat, TransferMapping};
@@ -28,10 +26,6 @@ struct Found(Vec<Problem>);
 impl Found {
     fn add(&mut self, at: At, what: impl Into<String>, hint: impl Into<String>) {
         self.0.push(Problem::new(at, what, hint));
-    }
-
-    fn faults(&mut self, faults: Vec<ConfigFault>) {
-        self.0.extend(faults.into_iter().map(|f| Problem::new(At::parse(&f.field), f.problem, f.hint)));
     }
 
     fn unless(&mut self, fine: bool, at: At, what: impl Into<String>, hint: impl Into<String>) {
@@ -51,7 +45,14 @@ pub fn config(file: raw::File, folder: &Path) -> Result<Config, Vec<Problem>> {
     let threads = file.server.threads;
     found.unless((1..=256).contains(&threads), root.key("server").key("threads"), "threads out of range", "choose 1 to 256, usually the number of cores");
 
-    let mut identities: Vec<(Name, RawApplication)> = Vec::new();
+    let mut issuers = Vec::new();
+    for (index, issuer) in file.issuers.into_iter().enumerate() {
+        let at = root.key("issuers").index(index);
+        match identity::config::issuer(issuer) {
+            Ok(issuer) => issuers.push(issuer),
+            Err(wrong) => found.0.extend(wrong.into_iter().map(|w| Problem::new(at.key(&w.field), w.what, w.hint))),
+        }
+    }
     let mut applications: Vec<Application> = Vec::new();
     for (index, raw) in file.applications.into_iter().enumerate() {
         let at = root.key("applications").index(index);
@@ -60,25 +61,18 @@ pub fn config(file: raw::File, folder: &Path) -> Result<Config, Vec<Problem>> {
                 found.add(at.key("hosts"), format!("host {host} also belongs to {}", other.name), "give each host to one application");
             }
         }
-        applications.extend(application(raw, &at, &mut identities, &mut found));
+        applications.extend(application(raw, &at, folder, &issuers, &mut found));
     }
-    let identity = match IdentityConfig::check(&file.issuers, &identities, Bounds::default(), folder) {
-        Ok(identity) => Some(identity),
-        Err(faults) => {
-            found.faults(faults);
-            None
-        }
-    };
     let address = rate(Some(file.limits.address), &root.key("limits").key("address"), &mut found);
     if let Some(admin) = &file.admin {
         found.unless(
-            file.issuers.iter().any(|i| i.issuer == admin.issuer),
+            issuers.iter().any(|i| i.issuer == admin.issuer),
             root.key("admin").key("issuer"),
             "issuer is not one of [[issuers]]",
             "add it there, exactly as its tokens spell it",
         );
     }
-    let (Some(address), Some(identity), true) = (address, identity, found.0.is_empty()) else { return Err(found.0) };
+    let (Some(address), true) = (address, found.0.is_empty()) else { return Err(found.0) };
     Ok(Config {
         server: Server {
             data_dir: path(file.server.data_dir),
@@ -103,7 +97,7 @@ pub fn config(file: raw::File, folder: &Path) -> Result<Config, Vec<Problem>> {
             capacity: file.models.capacity.map(path),
         },
         policy: path(file.policy.file),
-        identity: Arc::new(identity),
+        issuers,
         applications,
     })
 }
@@ -144,23 +138,28 @@ fn rate(raw: Option<raw::Rate>, at: &At, found: &mut Found) -> Option<Rate> {
 fn application(
     raw: raw::Application,
     at: &At,
-    identities: &mut Vec<(Name, RawApplication)>,
+    folder: &Path,
+    issuers: &[identity::IssuerConfig],
     found: &mut Found,
 ) -> Option<Application> {
     let before = found.0.len();
-    let name = Name::from(raw.name.as_str());
-    found.unless(is_name(&name), at.key("name"), "not a name", "use letters, digits and hyphens");
+    found.unless(is_name(&raw.name), at.key("name"), "not a name", "use letters, digits and hyphens");
     found.unless(!raw.hosts.is_empty(), at.key("hosts"), "no host", "list the host names that clients use, with port where it is not 80 or 443");
-    let identity = raw.identity.map(|identity| {
-        let position = u16::try_from(identities.len()).unwrap_or(u16::MAX);
-        identities.push((name.clone(), identity));
-        AppId(position)
-    });
+    let external_url = raw.external_url;
+    let identity = match raw.identity.map(|i| identity::config::application(i, &external_url, issuers, folder)) {
+        None => None,
+        Some(Ok(identity)) => Some(identity),
+        Some(Err(wrong)) => {
+            let at = at.key("identity");
+            found.0.extend(wrong.into_iter().map(|w| Problem::new(at.key(&w.field), w.what, w.hint)));
+            None
+        }
+    };
     let mut routes = Vec::new();
     for (index, raw) in raw.routes.into_iter().enumerate() {
         let at = at.key("routes").index(index);
-        if identity.is_none() && raw.identity.access != Access::Public {
-            found.add(at.key("identity"), "the application has no [applications.identity]", "add it, or write identity = { access = \"public\" }");
+        if identity.is_none() && raw.access != Access::Public {
+            found.add(at.key("access"), "the application has no [applications.identity]", "add it, or make the route public");
         }
         let paths = raw.paths.clone();
         found.unless(paths.iter().all(|p| p.starts_with('/')) && !paths.is_empty(), at.key("paths"), "a path pattern starts with /", "such as /api/accounts/{id} or /static/{*rest}");
@@ -177,8 +176,9 @@ fn application(
         }
     };
     (found.0.len() == before).then(|| Application {
-        name,
+        name: raw.name.as_str().into(),
         hosts: raw.hosts.iter().map(|h| h.to_ascii_lowercase()).collect(),
+        external_url,
         upstream,
         capacity: raw.capacity,
         identity,
@@ -222,33 +222,31 @@ fn route(raw: raw::Route, at: &At, found: &mut Found) -> Option<Route> {
     );
     let money = raw.class == Some(raw::ClassName::MoneyMoving);
     found.unless(
-        raw.transfer.is_none() || raw.identity.access == Access::Required,
-        at.key("identity"),
+        raw.transfer.is_none() || raw.access == Access::Required,
+        at.key("access"),
         "a transfer route must require an identity",
-        "write identity = { access = \"required\" }",
+        "set access = \"required\"",
     );
     let class = match raw.class {
         Some(raw::ClassName::MoneyMoving) => Class::MoneyMoving,
         Some(raw::ClassName::AuthenticatedRead) => Class::AuthenticatedRead,
         Some(raw::ClassName::Anonymous) => Class::Anonymous,
-        None if raw.identity.access == Access::Required => Class::AuthenticatedRead,
+        None if raw.access == Access::Required => Class::AuthenticatedRead,
         None => Class::Anonymous,
     };
-    found.unless(!money || raw.identity.access == Access::Required, at.key("class"), "money-moving needs an identity", "write identity = { access = \"required\" }");
-    let requirement = match Requirement::check(&raw.identity, &at.key("identity").to_string()) {
-        Ok(requirement) => requirement,
-        Err(faults) => {
-            found.faults(faults);
-            Requirement::default()
-        }
-    };
+    found.unless(!money || raw.access == Access::Required, at.key("class"), "money-moving needs an identity", "set access = \"required\"");
     let transfer = raw.transfer.map(|t| mapping(t, &at.key("transfer"), found));
     let rate = rate(raw.rate, &at.key("rate"), found);
     (found.0.len() == before).then(|| Route {
         name: raw.name.as_str().into(),
         methods,
         class,
-        requirement,
+        requirement: Requirement {
+            access: raw.access,
+            scopes: raw.scopes,
+            acr_values: raw.acr_values,
+            max_auth_age_s: raw.max_auth_age_s,
+        },
         rate,
         body_bytes_max,
         inspect: raw.inspect,

@@ -9,7 +9,6 @@ mod routes;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use learner::capacity::{CapacityConfig, Class};
@@ -18,7 +17,7 @@ use policies::Name;
 pub use location::{At, Problem, Problems};
 pub use routes::{RouteTable, Routed};
 
-use crate::stages::identity::config::{AppId, IdentityConfig, Requirement};
+use crate::stages::identity::{ApplicationIdentity, IssuerConfig, Requirement};
 use crate::stages::limits::Rate;
 use crate::stages::normalize::HeadLimits;
 use crate::stages::transfer::TransferMapping;
@@ -42,8 +41,8 @@ pub struct Config {
     pub backfill: Option<PathBuf>,
     /// The policy document.
     pub policy: PathBuf,
-    /// Trusted issuers, and what each application takes from them.
-    pub identity: Arc<IdentityConfig>,
+    /// Trusted issuers of identities.
+    pub issuers: Vec<IssuerConfig>,
     /// What stands behind the gateway.
     pub applications: Vec<Application>,
 }
@@ -131,12 +130,14 @@ pub struct Application {
     pub name: Name,
     /// Host names, lower case, with port where it is not the scheme's own.
     pub hosts: Vec<String>,
+    /// URL under which clients reach it.
+    pub external_url: url::Url,
     /// Where it is.
     pub upstream: Upstream,
     /// How much it bears, and who decides.
     pub capacity: CapacityConfig,
-    /// Its place in [`Config::identity`]; `None` where nobody needs to be known.
-    pub identity: Option<AppId>,
+    /// Who may log in, and how.
+    pub identity: Option<ApplicationIdentity>,
     /// Its routes.
     pub routes: RouteTable,
     /// Requests that one customer and one client may make.

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use learner::capacity::CapacityConfig;
 use serde::Deserialize;
 
-use learner::capacity::CapacityConfig;
-
-use crate::stages::identity::config::{RawApplication as RawIdentity, RawIssuer, RawRequirement};
+use crate::stages::identity::Access;
+use crate::stages::identity::config::{RawApplicationIdentity, RawIssuer};
 use crate::stages::transfer::{AmountUnit, BodyFormat};
 
 #[derive(Debug, Deserialize)]
@@ -132,10 +132,11 @@ pub struct PolicyFile {
 pub struct Application {
     pub name: String,
     pub hosts: Vec<String>,
+    pub external_url: url::Url,
     pub upstream: Upstream,
     #[serde(default)]
     pub capacity: CapacityConfig,
-    pub identity: Option<RawIdentity>,
+    pub identity: Option<RawApplicationIdentity>,
     pub customer: Option<Rate>,
     pub client: Option<Rate>,
     pub routes: Vec<Route>,
@@ -178,7 +179,12 @@ pub struct Route {
     #[serde(default)]
     pub methods: Vec<String>,
     #[serde(default)]
-    pub identity: RawRequirement,
+    pub access: Access,
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    #[serde(default)]
+    pub acr_values: Vec<String>,
+    pub max_auth_age_s: Option<i64>,
     pub class: Option<ClassName>,
     pub rate: Option<Rate>,
     pub body_bytes_max: Option<usize>,

@@ -150,7 +150,7 @@ impl<P: HttpServerApp + Send + Sync + 'static> Front<P> {
         idle: Duration,
     ) -> Option<T> {
         tokio::pin!(request);
-        let deadline = pingora::timeout::sleep(idle + self.header_timeout);
+        let deadline = pingora::time::sleep(idle + self.header_timeout);
         tokio::pin!(deadline);
         tokio::select! {
             biased;

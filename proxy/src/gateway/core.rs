@@ -1,13 +1,14 @@
 //! What every request shares: the configuration in force, and the stateful parts behind the stages.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use learner::anomaly::AnomalyScorer;
 use learner::fraud::FraudScorer;
 use learner::profiles::Profiles;
 use parking_lot::RwLock;
-use policies::ports::Clock;
+use policies::ports::{Clock, HotStore};
 use policies::evidence::Scored;
 use policies::record::Course;
 use policies::{DecisionRecord, Name, Outcome, Policy, Pseudonymizer};
@@ -32,6 +33,8 @@ pub struct Core {
     pub clock: Arc<dyn Clock>,
     /// Identities.
     pub identity: Arc<IdentityStage>,
+    /// Sessions and replay memory.
+    pub hot: Arc<dyn HotStore>,
     /// The decision log.
     pub log: AuditLog,
     /// Review cases.
@@ -56,6 +59,9 @@ pub struct Core {
     pub names: Names,
     /// When the process started: the steady clock of the limits.
     pub started: Instant,
+    /// The same on the wall clock, Unix milliseconds.
+    pub started_ms: i64,
+    open: AtomicU64,
 }
 
 /// Names shared by all requests.
@@ -199,6 +205,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Identities.
     pub identity: Arc<IdentityStage>,
+    /// Sessions and replay memory.
+    pub hot: Arc<dyn HotStore>,
     /// The decision log.
     pub log: AuditLog,
     /// Review cases.
@@ -219,12 +227,14 @@ impl Core {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Arc<Self> {
         let limits = parts.live.config.limits;
+        let now_ms = parts.clock.now_ms();
         Arc::new(Self {
             customers: parts.customers,
             addresses: AddressLimit::new(limits.address, limits.addresses_max),
             live: RwLock::new(Arc::new(parts.live)),
             clock: parts.clock,
             identity: parts.identity,
+            hot: parts.hot,
             log: parts.log,
             cases: parts.cases,
             profiles: parts.profiles,
@@ -235,7 +245,19 @@ impl Core {
             window: LiveWindow::default(),
             names: Names::default(),
             started: Instant::now(),
+            started_ms: now_ms,
+            open: AtomicU64::new(0),
         })
+    }
+
+    /// Requests under way.
+    pub fn open_requests(&self) -> u64 {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// A request entered.
+    pub(super) fn entered(&self) {
+        self.open.fetch_add(1, Ordering::AcqRel);
     }
 
     /// What is in force now.
@@ -255,6 +277,7 @@ impl Core {
             permit.outcome(super::pool::permit_outcome(refused, journey.sent, journey.upstream_status));
         }
         self.learn(journey);
+        self.open.fetch_sub(1, Ordering::AcqRel);
         let elapsed = journey.entered.elapsed();
         let outcome = journey.outcome();
         if let Some(route) = journey.place.and_then(|(a, r)| journey.live.live_route(a, r)) {

@@ -115,11 +115,13 @@ pub struct Journey {
 impl Journey {
     /// A journey that begins now.
     pub fn begin(core: &Arc<Core>) -> Self {
+        core.entered();
+        let at_ms = core.clock.now_ms();
         Self {
             live: core.live(),
-            id: decision_id(core.clock.now_ms()),
+            id: decision_id(at_ms),
             entered: Instant::now(),
-            at_ms: core.clock.now_ms(),
+            at_ms,
             source: IpAddr::from([0, 0, 0, 0]),
             method: core.names.none.clone(),
             path: core.names.none.clone(),

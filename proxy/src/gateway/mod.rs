@@ -97,6 +97,19 @@ impl Gateway {
         redirect.unwrap_or_else(|| answer.render(head, &journey.id))
     }
 
+    /// The signed identity for the upstream.
+    fn mint(
+        &self,
+        app: usize,
+        identity: &Arc<policies::facts::Identity>,
+        journey: &mut Journey,
+    ) -> pingora::Result<http::HeaderValue> {
+        self.core.identity.upstream_identity(app, identity, journey.at_ms).map_err(|refusal| {
+            journey.refusal = Some(refusal);
+            Error::explain(ErrorType::InternalError, "no identity for the upstream")
+        })
+    }
+
     fn verdict_answer(&self, session: &Session, journey: &Journey) -> Answer {
         let verdict = journey.recorded_verdict();
         let challenge = journey.place.filter(|_| verdict.outcome == policies::Outcome::StepUp).map(|(app, _)| {
@@ -164,8 +177,8 @@ impl ProxyHttp for Gateway {
             permit.forwarded();
         }
         let app = journey.place.map(|(app, _)| app);
-        let minted = match (app, &journey.identity) {
-            (Some(app), Some(identity)) => Some(self.core.identity.upstream_identity(app, identity, journey.at_ms)?),
+        let minted = match (app, journey.identity.clone()) {
+            (Some(app), Some(identity)) => Some(self.mint(app, &identity, journey)?),
             _ => None,
         };
         let client = upstream::Client { address: journey.source, tls: over_tls(session) };
@@ -285,7 +298,7 @@ async fn drain(session: &mut Session) {
         }
         Some(())
     };
-    if !matches!(pingora::timeout::timeout(DRAIN_TIME_MAX, read).await, Ok(Some(()))) {
+    if !matches!(pingora::time::timeout(DRAIN_TIME_MAX, read).await, Ok(Some(()))) {
         session.set_keepalive(None);
     }
 }

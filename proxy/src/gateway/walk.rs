@@ -118,7 +118,7 @@ impl Gateway {
         let limits = journey.live.config.limits;
         let body = inspection::read_body(session, OWN_BODY_BYTES_MAX, limits.body_timeout).await.at(Stage::Inspection)?;
         let head = copy_head(session.req_header());
-        match self.core.identity.owned(app, &head, body, peer, journey.at_ms).await {
+        match self.core.identity.owned(app, &head, body, peer, journey.at_ms).await.at(Stage::Identity)? {
             Some(response) => Err(Stop::Own(response)),
             None => Err(Stop::Refused(Stage::Normalize, Refusal::new(Reason::NotFound, "not a path of the gateway"))),
         }

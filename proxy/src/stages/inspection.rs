@@ -34,7 +34,7 @@ pub async fn read_body(session: &mut Session, max: usize, deadline: Duration) ->
             .await
             .map_err(|_| Refusal::new(Reason::BodyUnreadable, "client went away before its body"))?;
     }
-    match pingora::timeout::timeout(deadline, collect(session, max)).await {
+    match pingora::time::timeout(deadline, collect(session, max)).await {
         Ok(body) => body,
         Err(_) => Err(Refusal::new(Reason::BodyTooSlow, "body not complete by its deadline")),
     }

@@ -118,27 +118,74 @@ pub struct Keyed {
     rate: Rate,
     keys_max: usize,
     table: DashMap<u64, Gcra>,
+    swept_us: AtomicI64,
+    exceeded: AtomicU64,
 }
 
 impl Keyed {
     /// A limit called `name` of `rate` for each of at most `keys_max` keys.
     pub fn new(name: &str, rate: Rate, keys_max: usize) -> Self {
-        Self { name: name.into(), rate, keys_max, table: DashMap::new() }
+        Self {
+            name: name.into(),
+            rate,
+            keys_max,
+            table: DashMap::new(),
+            swept_us: AtomicI64::new(i64::MIN),
+            exceeded: AtomicU64::new(0),
+        }
     }
 
     fn take(&self, key: u64, now_us: i64) -> Result<(), Exceeded> {
-        if self.table.len() >= self.keys_max {
-            // An arrival time in the past says no more than no entry does.
-            self.table.retain(|_, gcra| gcra.0.load(Ordering::Acquire) > now_us);
-        }
+        self.make_room(now_us);
         let took = match self.table.get(&key) {
             Some(gcra) => gcra.take(self.rate, now_us),
             None => self.table.entry(key).or_default().take(self.rate, now_us),
         };
-        took.map_err(|wait_us| Exceeded {
-            limit: self.name.clone(),
-            retry_after_s: Duration::from_micros(wait_us.unsigned_abs()).as_secs().saturating_add(1),
+        took.map_err(|wait_us| {
+            self.exceeded.fetch_add(1, Ordering::Relaxed);
+            Exceeded {
+                limit: self.name.clone(),
+                retry_after_s: Duration::from_micros(wait_us.unsigned_abs()).as_secs().saturating_add(1),
+            }
         })
+    }
+
+    /// Keys held.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether no key is held.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Keys held at most.
+    pub fn keys_max(&self) -> usize {
+        self.keys_max
+    }
+
+    /// Requests stopped so far.
+    pub fn exceeded(&self) -> u64 {
+        self.exceeded.load(Ordering::Relaxed)
+    }
+
+    /// Forgets the idle when the table is full; at most once a second, since it looks at every key. A table full of
+    /// busy keys forgets them all: for a moment everybody has a fresh burst, nobody is refused for another's sake.
+    fn make_room(&self, now_us: i64) {
+        if self.table.len() < self.keys_max {
+            return;
+        }
+        let swept = self.swept_us.load(Ordering::Acquire);
+        if swept != i64::MIN && now_us.saturating_sub(swept) < 1_000_000 && self.table.len() < self.keys_max * 2 {
+            return;
+        }
+        self.swept_us.store(now_us, Ordering::Release);
+        // An arrival time in the past says no more than no entry does.
+        self.table.retain(|_, gcra| gcra.0.load(Ordering::Acquire) > now_us);
+        if self.table.len() >= self.keys_max {
+            self.table.clear();
+        }
     }
 
     fn give_back(&self, key: u64) {
@@ -216,7 +263,7 @@ mod tests {
         for key in 0..100_000 {
             let _ = limit.take(key, i64::try_from(key).unwrap() * 100);
         }
-        assert!(limit.table.len() <= 1_001, "{}", limit.table.len());
+        assert!(limit.table.len() <= 2_000, "{}", limit.table.len());
     }
 
     #[test]

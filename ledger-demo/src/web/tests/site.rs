@@ -189,10 +189,10 @@ async fn seed(bank: &Bank) {
         [("alice", AccountKind::Current), ("alice", AccountKind::Savings), ("bob", AccountKind::Current)]
     {
         let account = OpenAccount { kind, name: format!("{name} & co"), currency: Currency::EUR };
-        bank.open_account(&customer(name), account, NOW_MS - 90 * DAY_MS).await.unwrap();
+        bank.open_account(&customer(name), account, NOW_MS - 99 * DAY_MS).await.unwrap();
     }
     let alice = AccountId::new("alice-current").unwrap();
-    for day in [80, 50, 20] {
+    for day in [95, 60, 20] {
         let cash = CashRequest {
             account: alice.clone(),
             amount_minor: 100_000,

@@ -61,6 +61,11 @@ impl<K: Hash + Eq + Clone, V: Clone> BoundedMap<K, V> {
         Some(slot.value.clone())
     }
 
+    /// Every value, without counting as use.
+    pub fn values(&self) -> Vec<V> {
+        self.shards.iter().flat_map(|s| s.read().slots.iter().map(|s| s.value.clone()).collect::<Vec<_>>()).collect()
+    }
+
     /// Puts a value in, over an older one, or in the place of an entry that is not in use.
     pub fn insert(&self, key: K, value: V) {
         let Some(shard) = self.shard(&key) else { return };

@@ -382,6 +382,11 @@ impl IdentityStage {
         self.remembered.status()
     }
 
+    /// The sessions in the process that are not over.
+    pub fn live_sessions(&self, now_ms: i64) -> Vec<Arc<session::Session>> {
+        self.sessions.live(now_ms)
+    }
+
     /// Sessions held in the process.
     pub fn sessions_cached(&self) -> usize {
         self.sessions.len()

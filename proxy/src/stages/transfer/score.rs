@@ -118,6 +118,6 @@ fn behaviour(event: &TransferEvent, view: &ProfileView) -> Behaviour {
         count_1d: view.counts.get(1).map_or(0, |&n| u64::from(n)),
         sum_1d_minor: view.sums_cents.get(1).map_or(0, |&s| i64::try_from(s).unwrap_or(i64::MAX)),
         refused_1h: u64::from(view.unaccepted_1d),
-        hour_share: view.hour_share,
+        hour_share: known.then_some(view.hour_share),
     }
 }

@@ -148,7 +148,8 @@ pub struct Requirement {
 }
 
 /// Whether a route needs an identity.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Access {
     /// Credentials are not looked at.
     Public,

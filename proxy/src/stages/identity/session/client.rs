@@ -156,11 +156,12 @@ impl LoginClient {
         struct Pushed {
             request_uri: String,
         }
-        let mut form = url::form_urlencoded::Serializer::new(url.query().unwrap_or_default().to_owned());
-        for (name, value) in self.assertion(now_ms)? {
-            form.append_pair(name, &value);
-        }
-        let fetched = self.outbound.post(endpoint, form_headers(), form.finish().into_bytes()).await?;
+        let assertion = self.assertion(now_ms)?;
+        // The serializer is not `Send`: it must be gone before the exchange is waited for.
+        let form = url::form_urlencoded::Serializer::new(url.query().unwrap_or_default().to_owned())
+            .extend_pairs(assertion)
+            .finish();
+        let fetched = self.outbound.post(endpoint, form_headers(), form.into_bytes()).await?;
         if !fetched.status.is_success() {
             return Err(ClientFault::Unavailable(format!("pushed request: {}", oauth_error(&fetched.body))));
         }

@@ -100,6 +100,16 @@ impl Session {
         &self.identity
     }
 
+    /// The application it is for.
+    pub fn app(&self) -> &str {
+        &self.kept.app
+    }
+
+    /// When it was last used, Unix milliseconds.
+    pub fn used_ms(&self) -> i64 {
+        self.used_ms.load(Ordering::Relaxed)
+    }
+
     /// When it ends if it is not used, Unix milliseconds.
     pub fn idle_until_ms(&self) -> i64 {
         self.used_ms.load(Ordering::Relaxed).saturating_add(self.kept.idle_ms).min(self.kept.ends_ms)
@@ -265,6 +275,11 @@ impl Sessions {
     /// Drops from the process what is over; the store sweeps itself.
     pub fn sweep(&self, now_ms: i64) {
         self.cache.retain(|_, session| now_ms < session.idle_until_ms());
+    }
+
+    /// Sessions in the process that are not over.
+    pub fn live(&self, now_ms: i64) -> Vec<Arc<Session>> {
+        self.cache.values().into_iter().filter(|session| now_ms < session.idle_until_ms()).collect()
     }
 
     /// Sessions in the process.

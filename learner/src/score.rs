@@ -1,0 +1,95 @@
+//! Scoring of recorded events, one JSON object a line in and out: the offline twin of the gateway's stages.
+
+use crate::anomaly::{self, AnomalyScorer};
+use crate::artifact::{self, ArtifactError, Kind};
+use crate::features::{request, transfer};
+use crate::fraud::{self, FraudScorer};
+use crate::profiles::{ProfileLimits, Profiles};
+use crate::train::data::{self, RecordedRequest, RecordedTransfer};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// A model with what it needs to score a stream of events in their order.
+#[derive(Debug)]
+pub enum Scorer {
+    /// Transfers; the profiles learn from each line that was accepted.
+    Fraud(FraudScorer, Profiles),
+    /// Requests.
+    Anomaly(AnomalyScorer),
+}
+
+impl Scorer {
+    /// Loads whichever model is in a directory or file.
+    ///
+    /// # Errors
+    /// An [`ArtifactError`] by name.
+    pub fn load(path: &Path) -> Result<Self, ArtifactError> {
+        let bytes = artifact::read(path)?;
+        match artifact::kind_of(&bytes) {
+            Some(Kind::Anomaly) => Ok(Self::Anomaly(AnomalyScorer::from_bytes(&bytes)?)),
+            _ => Ok(Self::Fraud(FraudScorer::from_bytes(&bytes)?, Profiles::new(ProfileLimits::default()))),
+        }
+    }
+
+    /// The answer to one line, itself one line of JSON: score, contributions and sentences, or `{"error": …}`.
+    pub fn line(&self, line: &str) -> String {
+        let answer = match self {
+            Self::Fraud(scorer, profiles) => {
+                data::json_line(line).and_then(|event| transfer(scorer, profiles, &event))
+            }
+            Self::Anomaly(scorer) => serde_json::from_str(line)
+                .map_err(|error| error.to_string())
+                .and_then(|recorded: RecordedRequest| request(scorer, &recorded)),
+        };
+        answer.unwrap_or_else(|error| json!({ "error": error })).to_string()
+    }
+}
+
+fn transfer(scorer: &FraudScorer, profiles: &Profiles, recorded: &RecordedTransfer) -> Result<Value, String> {
+    let event = &recorded.event;
+    let view = profiles.view(event);
+    let score = scorer.score(event, &view).map_err(|error| error.to_string())?;
+    profiles.attempt(event);
+    if recorded.accepted {
+        profiles.accept(event);
+    }
+    let contributions: Vec<Value> = score
+        .contributions
+        .iter()
+        .filter(|contribution| contribution.log_odds != 0.0)
+        .filter_map(|contribution| {
+            let name = transfer::FEATURES.get(contribution.feature)?.name;
+            Some(json!({ "feature": name, "value": contribution.value, "log_odds": contribution.log_odds }))
+        })
+        .collect();
+    let thresholds = scorer.thresholds();
+    let action = match score.probability {
+        probability if probability >= thresholds.hold => "hold",
+        probability if probability >= thresholds.step_up => "step_up",
+        _ => "allow",
+    };
+    Ok(json!({
+        "probability": score.probability,
+        "action": action,
+        "reasons": fraud::sentences(&score, event, &view),
+        "contributions": contributions,
+    }))
+}
+
+fn request(scorer: &AnomalyScorer, recorded: &RecordedRequest) -> Result<Value, String> {
+    let score = scorer.score_vector(&recorded.vector()).map_err(|error| error.to_string())?;
+    let contributions: Vec<Value> = score
+        .contributions
+        .iter()
+        .filter_map(|contribution| {
+            let name = request::FEATURES.get(contribution.feature)?.name;
+            Some(json!({ "feature": name, "error": contribution.error }))
+        })
+        .collect();
+    Ok(json!({
+        "percentile": score.percentile,
+        "error": score.error,
+        "reasons": anomaly::sentences(&score),
+        "contributions": contributions,
+    }))
+}

@@ -1,0 +1,109 @@
+//! Training of the models that the gateway serves, from recorded or simulated events.
+//!
+//! Everything fitted (imputation, scaling, resampling, hyper-parameters, calibration, thresholds) sees only the part
+//! of the data it is meant for, and periods follow one another in time: training, validation, test.
+
+pub mod anomaly;
+mod autoencoder;
+pub mod data;
+pub mod fraud;
+mod logistic;
+mod smote;
+
+pub use data::DataError;
+pub use smote::oversample;
+
+use std::io;
+
+/// Is told how far training has come.
+pub trait Progress {
+    /// A stage of `steps` begins.
+    fn stage(&mut self, name: &str, steps: u64);
+    /// One step of the stage is done.
+    fn step(&mut self);
+}
+
+/// Says nothing.
+impl Progress for () {
+    fn stage(&mut self, _name: &str, _steps: u64) {}
+    fn step(&mut self) {}
+}
+
+/// A bar on the terminal; silent where the output is no terminal.
+#[derive(Debug)]
+pub struct Bar(indicatif::ProgressBar);
+
+impl Default for Bar {
+    fn default() -> Self {
+        let bar = indicatif::ProgressBar::new(0);
+        if let Ok(style) =
+            indicatif::ProgressStyle::with_template("{msg:28} [{bar:40}] {pos}/{len} {elapsed}")
+        {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+}
+
+impl Progress for Bar {
+    fn stage(&mut self, name: &str, steps: u64) {
+        self.0.set_message(name.to_owned());
+        self.0.set_length(steps);
+        self.0.set_position(0);
+    }
+    fn step(&mut self) {
+        self.0.inc(1);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// Why training or evaluation gave up.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The data cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A part of the data cannot teach anything.
+    #[error("{part} part: {problem}")]
+    Unusable {
+        /// Which part.
+        part: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The optimiser failed.
+    #[error("fitting the model: {0}")]
+    Fit(String),
+    /// An artifact cannot be read or written.
+    #[error(transparent)]
+    Artifact(#[from] crate::artifact::ArtifactError),
+    /// The output cannot be written.
+    #[error("{path}: {source}")]
+    Output {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The report cannot be drawn.
+    #[error("report: {0}")]
+    Report(String),
+}
+
+/// Rounds to six significant digits, so that the last bits of different processors' arithmetic never show.
+pub(crate) fn rounded(value: f64) -> f64 {
+    format!("{value:.5e}").parse().unwrap_or(value)
+}
+
+/// Writes a file, making its directory.
+pub(crate) fn write(directory: &std::path::Path, name: &str, bytes: &[u8]) -> Result<(), TrainError> {
+    let path = directory.join(name);
+    std::fs::create_dir_all(directory)
+        .and_then(|()| std::fs::write(&path, bytes))
+        .map_err(|source| TrainError::Output { path, source })
+}
