@@ -1,5 +1,7 @@
 //! The binary itself: it starts, helps, and says what is wrong with a file.
 
+#![allow(clippy::unwrap_used)]
+
 use std::process::{Command, Output};
 
 fn gatehouse(arguments: &[&str]) -> Output {

@@ -96,7 +96,7 @@ fn the_demo_bank_is_known_to_the_demo_command_alone() {
 
 #[test]
 fn no_path_of_the_bank_is_written_into_the_gateway() {
-    let banks_own = ["/api/accounts", "/api/transfers", "/credit-score", "\"alice\"", "demo-bank"];
+    let banks_own = ["/api/accounts", "/api/transfers", "/credit-score", "demo-web", "demo-bank"];
     for crate_name in ["policies", "learner", "admin", "proxy"] {
         for (path, text) in sources(&root().join(crate_name).join("src")) {
             let is_test = path.components().any(|c| c.as_os_str() == "tests") || path.ends_with("tests.rs");
@@ -127,8 +127,9 @@ fn policies_touch_nothing_outside() {
 fn no_file_outgrows_its_purpose() {
     for crate_name in ["policies", "learner", "admin", "proxy", "ledger-demo"] {
         for (path, text) in sources(&root().join(crate_name).join("src")) {
-            let lines = text.lines().count();
-            assert!(lines <= FILE_LINES_MAX, "{} has {lines} lines", path.display());
+            let lines = serving(&text).lines().count();
+            let is_test = path.components().any(|c| c.as_os_str() == "tests") || path.ends_with("tests.rs");
+            assert!(is_test || lines <= FILE_LINES_MAX, "{} has {lines} lines", path.display());
         }
     }
 }
