@@ -36,7 +36,7 @@ pub struct Caller {
     pub session_id: Option<String>,
     /// Staff roles; empty for customers.
     pub roles: Vec<String>,
-    /// When this identity ends, unix milliseconds; a stream that outlives it is closed.
+    /// When this identity ends, unix milliseconds. The gateway makes one for each request and closes streams itself.
     pub expires_ms: i64,
 }
 

@@ -118,3 +118,6 @@ async fn sweep(bank: Arc<Bank>, clock: Clock, mut closing: watch::Receiver<bool>
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

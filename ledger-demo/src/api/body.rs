@@ -67,3 +67,16 @@ impl<S: Send + Sync> FromRequestParts<S> for AccountPath {
         AccountId::new(id).map(Self).map_err(|_| Problem::NotFound)
     }
 }
+
+/// The transfer in the path, as the caller knows it.
+pub(super) struct TransferPath(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for TransferPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(id) =
+            Path::<String>::from_request_parts(parts, state).await.map_err(|_| Problem::NotFound)?;
+        Ok(Self(id))
+    }
+}

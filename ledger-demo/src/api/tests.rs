@@ -168,6 +168,7 @@ async fn a_transfer_moves_money_once_and_is_found_by_both_sides_alone() {
         ("bob", "pay-1"),
         ("alice", "pay-2"),
         ("alice", "a%00b"),
+        ("alice", "%ff"),
     ] {
         assert_problem(&house.get(who, &format!("/api/transfers/{id}")).await, 404, "request.not_found", who);
     }

@@ -1,13 +1,13 @@
 //! Cash and payments.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::IntoResponse;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::amount::Amount;
-use super::body::{AccountPath, Body};
+use super::body::{AccountPath, Body, TransferPath};
 use super::permitted::{AccountsRead, AccountsWrite, Idempotency, PaymentsWrite, Permitted};
 use super::{ApiState, Problem};
 use crate::banking::{CashRequest, TransferRequest, TransferView, transfer_name};
@@ -116,7 +116,7 @@ pub(super) async fn create(
 pub(super) async fn show(
     State(state): State<ApiState>,
     permitted: Permitted<AccountsRead>,
-    Path(id): Path<String>,
+    TransferPath(id): TransferPath,
 ) -> Result<Json<TransferBody>, Problem> {
     let customer = permitted.customer();
     let view = state.bank.find_transfer(customer, &id)?;

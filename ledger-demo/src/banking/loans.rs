@@ -22,7 +22,7 @@ const LOANS_RUNNING_MAX: usize = 3;
 const SCORE_MIN: u16 = 560;
 /// Full months of history before a loan is granted.
 const MONTHS_OF_HISTORY_MIN: u16 = 3;
-/// All instalments together may take this many percent of the usual income.
+/// All instalments together may take this many percent of the usual wages.
 const INCOME_SHARE_PERCENT_MAX: i64 = 35;
 /// The rate at the lowest score, in hundredths of a percent a year; it falls by 3 for every point above.
 const RATE_BP_MAX: u32 = 1_290;
@@ -298,7 +298,7 @@ fn reason_to_decline(
 ) -> Option<String> {
     let running = loans.iter().filter_map(Loan::next_instalment);
     let burden = running.clone().map(Instalment::total_minor).fold(instalment_minor, i64::saturating_add);
-    let income = statement.mean(|span| span.income_minor).unwrap_or(0);
+    let income = statement.mean(|span| span.salary_minor).unwrap_or(0);
     let affordable = income.saturating_mul(INCOME_SHARE_PERCENT_MAX) / 100;
     if score.months_of_history < MONTHS_OF_HISTORY_MIN {
         Some(format!("We need to know you for {MONTHS_OF_HISTORY_MIN} full months before we lend to you."))
@@ -308,7 +308,7 @@ fn reason_to_decline(
         Some(format!("Your score of {} is below the {SCORE_MIN} that we lend from.", score.score))
     } else if burden > affordable {
         Some(format!(
-            "Your instalments would come to {} a month; with your income we lend up to {}.",
+            "Your instalments would come to {} a month; with your wages we lend up to {}.",
             money(burden, statement.currency),
             money(affordable, statement.currency)
         ))

@@ -92,7 +92,8 @@ pub(super) fn rate(statement: &Statement, loans: &[Loan]) -> CreditScore {
 
 fn features(statement: &Statement, loans: &[Loan]) -> Vec<Feature> {
     let months = statement.spans.len();
-    let income = statement.mean(|span| span.income_minor).unwrap_or(0);
+    // Wages alone: cash paid in, or money sent round among friends, would otherwise make anybody look well off.
+    let income = statement.mean(|span| span.salary_minor).unwrap_or(0);
     let spending = statement.mean(|span| span.spending_minor).unwrap_or(0);
     let with_salary = statement.spans.iter().filter(|span| span.salary_minor > 0).count();
     // A month counts as tight when a payment left less than a twentieth of what a month costs.
@@ -120,7 +121,7 @@ fn features(statement: &Statement, loans: &[Loan]) -> Vec<Feature> {
             value: quotient(income.saturating_sub(spending), income).clamp(-1.0, 1.0),
             centre: 0.05,
             weight: 1.8,
-            sentence: format!("In a usual month you get {} and spend {}.", amount(income), amount(spending)),
+            sentence: format!("In a usual month you earn {} and spend {}.", amount(income), amount(spending)),
         },
         Feature {
             code: "reserve",
@@ -188,6 +189,10 @@ mod tests {
             ("spends more than comes in", statement(vec![month(300_000, 330_000, 50_000); 6], 200_000)),
             ("runs empty", statement(vec![month(300_000, 280_000, 100); 6], 200_000)),
             ("unknown", statement(Vec::new(), 0)),
+            (
+                "lives on cash",
+                statement(vec![Span { salary_minor: 0, ..month(900_000, 280_000, 50_000) }; 6], 200_000),
+            ),
         ];
         for (who, statement) in better {
             assert!(score(&statement) > score(&ordinary), "{who}");

@@ -8,7 +8,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | `request`, `authorize`, `login`, `pages` | an authorization request, and the pages a person meets until it is answered |
-//! | `token`, `client_auth`, `token_state`, `userinfo` | the endpoints that clients and resource servers call |
+//! | `token`, `issue`, `client_auth`, `token_state`, `userinfo` | the endpoints that clients and resource servers call |
 //! | `logout` | logging out, from a client and towards clients |
 //! | `keys`, `grants`, `revocations`, `consents` | what is kept in the store and flushed before it is acknowledged |
 //! | `session`, `expiring`, `throttle` | what may be lost, bounded and expiring |
@@ -26,6 +26,7 @@ mod discovery;
 mod errors;
 mod expiring;
 mod grants;
+mod issue;
 mod keys;
 mod login;
 mod logout;

@@ -7,21 +7,19 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, HeaderValue};
-use serde::Serialize;
 
 use super::Idp;
 use super::authorize::LoggedIn;
 use super::client_auth;
-use super::clients::{Client, RESOURCE_ADMIN, Refresh};
+use super::clients::{Client, Refresh};
 use super::errors::{ErrorCode, IdpError, OAuthError};
 use super::grants::{Grant, LiveToken, Renewal};
+use super::issue::TokenResponse;
 use super::params::Params;
 use super::provider::SESSION_LIFETIME_MS;
 use super::request::{AuthorizationRequest, resource};
 use super::secret::{digest_base64url, random_id, same};
-use super::tokens::{
-    ACCESS_TOKEN_TYPE, AccessClaims, ID_TOKEN_TYPE, IdClaims, TOKEN_LIFETIME_MS, at_hash, scope_text,
-};
+use super::tokens::TOKEN_LIFETIME_MS;
 
 const CODE_LIFETIME_MS: i64 = 60 * 1000;
 const OFFLINE_LIFETIME_MS: i64 = 30 * 24 * 60 * 60 * 1000;
@@ -62,18 +60,6 @@ impl IssuedCode {
             replayed: false,
         }
     }
-}
-
-#[derive(Serialize)]
-pub(super) struct TokenResponse {
-    access_token: String,
-    token_type: &'static str,
-    expires_in: i64,
-    scope: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refresh_token: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id_token: Option<String>,
 }
 
 pub(super) async fn post(State(idp): State<Arc<Idp>>, params: Params) -> Response {
@@ -135,7 +121,7 @@ impl Idp {
             self.end_grant(&grant_id)?;
             return Err(INVALID_CODE);
         }
-        self.respond(&grant, &grant.scopes, token, refresh_token, code.request.nonce)
+        Ok(self.issue(&grant, &grant.scopes, token, refresh_token, code.request.nonce)?)
     }
 
     /// Marks the code as used. Used before: whatever it gave ends, for somebody else has it (RFC 6749, 4.1.2).
@@ -176,7 +162,7 @@ impl Idp {
         match renewal {
             Renewal::Renewed { grant, refresh_token, displaced } => {
                 self.revocations.revoke(displaced)?;
-                self.respond(&grant, &scopes, token, Some(refresh_token), None)
+                Ok(self.issue(&grant, &scopes, token, Some(refresh_token), None)?)
             }
             Renewal::Reused(grant) => {
                 tracing::warn!("a refresh token was used twice");
@@ -198,88 +184,7 @@ impl Idp {
             .ok_or(OAuthError::new(ErrorCode::InvalidScope, "a scope is not for this client"))?;
         let now_ms = self.now_ms();
         let token = new_token(now_ms)?;
-        let claims = AccessClaims {
-            iss: self.issuer().to_owned(),
-            // No username holds a colon, so no client can be taken for a person (RFC 9700, 4.15).
-            sub: format!("client:{}", client.id),
-            aud: resource.to_owned(),
-            client_id: client.id.to_owned(),
-            scope: scope_text(&scopes),
-            iat: now_ms / 1000,
-            exp: token.expires_ms / 1000,
-            jti: token.jti,
-            acr: None,
-            auth_time: None,
-            sid: None,
-            roles: Vec::new(),
-        };
-        Ok(TokenResponse {
-            access_token: self.keys.sign(ACCESS_TOKEN_TYPE, &claims, now_ms)?,
-            token_type: "Bearer",
-            expires_in: TOKEN_LIFETIME_MS / 1000,
-            scope: claims.scope,
-            refresh_token: None,
-            id_token: None,
-        })
-    }
-
-    fn respond(
-        &self,
-        grant: &Grant,
-        scopes: &BTreeSet<String>,
-        token: LiveToken,
-        refresh_token: Option<String>,
-        nonce: Option<String>,
-    ) -> Result<TokenResponse, OAuthError> {
-        let now_ms = self.now_ms();
-        let person = self.people.get(&grant.subject);
-        let for_admin = grant.resource == RESOURCE_ADMIN && scopes.contains("admin");
-        let claims = AccessClaims {
-            iss: self.issuer().to_owned(),
-            sub: grant.subject.clone(),
-            aud: grant.resource.clone(),
-            client_id: grant.client_id.clone(),
-            scope: scope_text(scopes),
-            iat: now_ms / 1000,
-            exp: token.expires_ms / 1000,
-            jti: token.jti,
-            acr: Some(grant.acr.clone()),
-            auth_time: Some(grant.auth_time_ms / 1000),
-            sid: Some(grant.sid.clone()),
-            // Read now, so that a role that was taken away is gone at the next refresh.
-            roles: person
-                .as_ref()
-                .filter(|_| for_admin)
-                .map(|person| person.roles.clone())
-                .unwrap_or_default(),
-        };
-        let access_token = self.keys.sign(ACCESS_TOKEN_TYPE, &claims, now_ms)?;
-        let id_token = if scopes.contains("openid") {
-            let id_claims = IdClaims {
-                iss: self.issuer().to_owned(),
-                sub: grant.subject.clone(),
-                aud: grant.client_id.clone(),
-                iat: now_ms / 1000,
-                exp: now_ms.saturating_add(TOKEN_LIFETIME_MS) / 1000,
-                auth_time: grant.auth_time_ms / 1000,
-                acr: grant.acr.clone(),
-                sid: grant.sid.clone(),
-                at_hash: at_hash(&access_token),
-                nonce,
-                name: person.filter(|_| scopes.contains("profile")).map(|person| person.full_name),
-            };
-            Some(self.keys.sign(ID_TOKEN_TYPE, &id_claims, now_ms)?)
-        } else {
-            None
-        };
-        Ok(TokenResponse {
-            access_token,
-            token_type: "Bearer",
-            expires_in: TOKEN_LIFETIME_MS / 1000,
-            scope: claims.scope,
-            refresh_token,
-            id_token,
-        })
+        Ok(self.issue_to_client(client, resource, &scopes, token)?)
     }
 
     /// Ends a grant and its access tokens.

@@ -34,7 +34,7 @@ pub(super) struct AccessClaims {
     pub(super) auth_time: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sid: Option<String>,
-    /// Staff roles, for the admin API alone.
+    /// Staff roles, for the admin API and the bank's own pages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) roles: Vec<String>,
 }
@@ -55,6 +55,9 @@ pub(super) struct IdClaims {
     pub(super) nonce: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<String>,
+    /// As in the access token given with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) roles: Vec<String>,
 }
 
 /// Claims of a logout token (OpenID Connect Back-Channel Logout 2.4).

@@ -65,3 +65,76 @@ impl Asset {
         (described, self.body).into_response()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    /// The colour tokens of the block that `start` opens.
+    fn colours(start: &str) -> HashMap<&'static str, [f64; 3]> {
+        let block = STYLE_SHEET.body.split(start).nth(1).unwrap().split('}').next().unwrap();
+        let tokens = block.lines().filter_map(|line| line.trim().strip_suffix(';')?.split_once(": #"));
+        tokens
+            .map(|(name, hex)| {
+                let part = |at| f64::from(u8::from_str_radix(&hex[at..at + 2], 16).unwrap()) / 255.0;
+                (name, [part(0), part(2), part(4)])
+            })
+            .collect()
+    }
+
+    /// Relative luminance (WCAG 2.2).
+    fn luminance(colour: [f64; 3]) -> f64 {
+        let linear = colour.map(|c| if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) });
+        0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    }
+
+    fn contrast(one: [f64; 3], other: [f64; 3]) -> f64 {
+        let (one, other) = (luminance(one), luminance(other));
+        (one.max(other) + 0.05) / (one.min(other) + 0.05)
+    }
+
+    #[test]
+    fn text_and_controls_can_be_read_in_light_and_dark() {
+        let text = [
+            ("--ink", "--paper"),
+            ("--ink", "--brand-wash"),
+            ("--ink", "--good-wash"),
+            ("--ink", "--bad-wash"),
+            ("--ink-soft", "--paper"),
+            ("--ink-soft", "--surface"),
+            ("--ink-soft", "--sunken"),
+            ("--brand", "--paper"),
+            ("--brand", "--surface"),
+            ("--brand-strong", "--brand-wash"),
+            ("--on-brand", "--brand"),
+            ("--on-brand", "--brand-strong"),
+            ("--good", "--surface"),
+            ("--good", "--good-wash"),
+            ("--warn", "--warn-wash"),
+            ("--bad", "--surface"),
+            ("--bad", "--bad-wash"),
+        ];
+        // Success criterion 1.4.11: borders of fields, the ring around what has the focus, bars and gauges.
+        let shapes = [
+            ("--line-strong", "--surface"),
+            ("--line-strong", "--paper"),
+            ("--focus", "--surface"),
+            ("--focus", "--paper"),
+            ("--gold", "--surface"),
+            ("--brand", "--sunken"),
+            ("--good", "--sunken"),
+            ("--bad", "--sunken"),
+        ];
+        for start in [":root {", "@media (prefers-color-scheme: dark) {\n  :root {"] {
+            let colours = colours(start);
+            for (pairs, least) in [(&text[..], 4.5), (&shapes[..], 3.0)] {
+                for (front, back) in pairs {
+                    let found = contrast(colours[front], colours[back]);
+                    assert!(found >= least, "{front} on {back}: {found:.2} in {start}");
+                }
+            }
+        }
+    }
+}

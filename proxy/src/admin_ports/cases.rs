@@ -2,9 +2,9 @@
 
 use admin::ports::{Answer, Cases, PortError};
 use admin::views::{Case, CasePage, CaseQuery, CaseStatus, Judgement, Ruling};
-use policies::DecisionRecord;
 use policies::ports::DecisionReader;
 use policies::record::Pseudonym;
+use policies::{DecisionRecord, Outcome};
 
 use super::Ports;
 use crate::audit::{CaseEvent, Entry};
@@ -23,7 +23,8 @@ impl Cases for Ports {
                 Some(CaseStatus::Rejected) => Some(CaseState::Rejected),
                 Some(CaseStatus::Spent) => Some(CaseState::Spent),
             };
-            let page = self.core.cases.list(state, query.after.as_deref(), query.limit).await.map_err(port_error)?;
+            let page =
+                self.core.cases.list(state, query.after.as_deref(), query.limit).await.map_err(port_error)?;
             let mut cases = Vec::with_capacity(page.cases.len());
             for case in page.cases {
                 let shown = self.shown(case).await;
@@ -51,7 +52,9 @@ impl Cases for Ports {
                 return Err(PortError::Conflict);
             }
             if judgement.at_ms >= before.opened_ms.saturating_add(OPEN_FOR_MS) {
-                return Err(PortError::Refused("the case is older than a day; the customer has to ask again".to_owned()));
+                return Err(PortError::Refused(
+                    "the case is older than a day; the customer has to ask again".to_owned(),
+                ));
             }
             let kind = match judgement.ruling {
                 Ruling::Release => RulingKind::Release,
@@ -92,7 +95,8 @@ fn shown(case: stores::Case, decision: Option<&DecisionRecord>, now_ms: i64) -> 
     let transfer = decision.and_then(|d| d.transfer.as_ref());
     let mut reasons: Vec<String> =
         decision.and_then(|d| d.fraud.as_ref()).map(|f| f.sentences.clone()).unwrap_or_default();
-    reasons.extend(case.held.reasons.iter().map(|r| r.message.to_string()));
+    let holding = case.held.reasons.iter().filter(|r| r.outcome == Outcome::Hold);
+    reasons.extend(holding.map(|r| format!("rule {}", r.source)));
     Case {
         revision: revision(case.state),
         id: case.id,

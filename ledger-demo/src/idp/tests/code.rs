@@ -206,7 +206,15 @@ async fn only_staff_get_admin_tokens_and_with_their_roles() {
     assert!(matches!(refused, Err(script::ScriptError::Returned(error)) if error == "access_denied"));
     let bank = provider.log_in("olivia").await;
     let (_, claims) = provider.decode(bank.access_token.expose_secret()).await;
-    assert_eq!(claims["roles"], Value::Null, "roles are for the admin API alone");
+    assert_eq!(claims["roles"], Value::Null, "no roles for a command line at the bank's API");
+    for (username, roles) in [("olivia", json!(["operator", "viewer"])), ("alice", Value::Null)] {
+        let answer = provider.answer(&mut provider.browser(), username, DEMO_WEB, &[]).await;
+        let (_, tokens) = provider.redeem(DEMO_WEB, &answer["code"]).await;
+        for token in ["access_token", "id_token"] {
+            let (_, claims) = provider.decode(text(&tokens, token)).await;
+            assert_eq!(claims["roles"], roles, "the bank's own pages know staff: {username} {token}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ fn account_choices(accounts: &[Account]) -> Vec<Choice> {
             let available = amount::show(account.available(), &currency);
             Choice {
                 value: account.id.to_string(),
-                label: format!("{} · {available} {currency} available", account.name),
+                label: format!("{} · {available} {currency}", account.name),
             }
         })
         .collect()

@@ -15,14 +15,15 @@ const TO_BOB: [(&str, &str); 4] =
 async fn deposit_withdrawal_and_transfer_are_booked_and_said() {
     let site = Site::open().await;
     let before = (site.balance("alice", "alice-current"), site.balance("bob", "bob-current"));
-    let cases: [(&str, &[(&str, &str)], &str, i64); 3] = [
-        ("/deposit", &[("account", "alice-current"), ("amount", "100"), ("memo", "")], "deposited", 10_000),
-        ("/withdraw", &[("account", "alice-current"), ("amount", "0.5"), ("memo", "")], "withdrawn", -50),
-        ("/transfer", &TO_BOB, "transferred", -1_250),
+    let cash = |amount| [("account", "alice-current"), ("amount", amount), ("memo", "")].to_vec();
+    let cases = [
+        ("/deposit", cash("100"), "deposited", 10_000),
+        ("/withdraw", cash("0.5"), "withdrawn", -50),
+        ("/transfer", TO_BOB.to_vec(), "transferred", -1_250),
     ];
     let mut expected = before.0;
     for (path, entered, done, change) in cases {
-        let answer = site.fill_in("alice", path, entered).await;
+        let answer = site.fill_in("alice", path, &entered).await;
         assert_eq!(answer.status, 303, "{path}: {}", answer.body);
         assert_eq!(answer.location(), format!("/history?account=alice-current&done={done}"));
         assert_eq!(site.get("alice", answer.location()).await.status, 200);

@@ -106,9 +106,14 @@ fn token(house: &House, case: &Case) -> String {
     change(&mut header, &case.header);
     change(&mut claims, &case.claims);
     let header = case.header_text.clone().unwrap_or_else(|| header.to_string());
-    let claims = case.claims_text.clone().map_or_else(|| claims.to_string(), |text| {
-        text.replace("{iss}", &issuer).replace("{iat}", &NOW_S.to_string()).replace("{exp}", &(NOW_S + 60).to_string())
-    });
+    let claims = case.claims_text.clone().map_or_else(
+        || claims.to_string(),
+        |text| {
+            text.replace("{iss}", &issuer)
+                .replace("{iat}", &NOW_S.to_string())
+                .replace("{exp}", &(NOW_S + 60).to_string())
+        },
+    );
     let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(&header), URL_SAFE_NO_PAD.encode(&claims));
     let rsa = house.issuer.jwk("rs");
     let signature = match case.sign.as_deref().unwrap_or("es") {
@@ -137,7 +142,9 @@ fn filled(value: Value, issuer: &str) -> Value {
             )
         }
         Value::String(text) => json!(text.replace("{iss}", issuer).replace("{now}", &NOW_S.to_string())),
-        Value::Object(map) => map.into_iter().map(|(k, v)| (k, filled(v, issuer))).collect::<serde_json::Map<_, _>>().into(),
+        Value::Object(map) => {
+            map.into_iter().map(|(k, v)| (k, filled(v, issuer))).collect::<serde_json::Map<_, _>>().into()
+        }
         other => other,
     }
 }

@@ -118,7 +118,7 @@ async fn remembered_tokens_and_sessions_are_cheap() {
     let house = House::new().await;
     let token = house.token(json!({}));
     let bearer = request("GET", "/", &[("authorization", &format!("Bearer {token}"))]);
-    let mut browser = super::browser::Browser::new(&house);
+    let mut browser = browser::Browser::new(&house);
     browser.log_in().await;
     let session = browser.parts("GET", "/", &[]);
     house.bearer(&token, NOW_MS).await.unwrap();
