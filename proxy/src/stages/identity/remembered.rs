@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aws_lc_rs::digest::{Context, SHA256};
 use policies::facts::Identity;
 
+use super::bearer::Verified;
 use super::bounded::BoundedMap;
 use super::keys::VerifyingKey;
 use super::revocation::{Checked, Revocations};
@@ -28,6 +29,7 @@ pub struct Remembered {
 struct Entry {
     identity: Arc<Identity>,
     key: Arc<VerifyingKey>,
+    bound_to: Option<[u8; 32]>,
     checked: Checked,
 }
 
@@ -71,10 +73,17 @@ impl Remembered {
         found
     }
 
-    /// Remembers what was just verified with `key`.
-    pub fn keep(&self, app: usize, token: &str, identity: Arc<Identity>, verified_with: Arc<VerifyingKey>) {
-        let entry = Entry { identity, key: verified_with, checked: Checked::default() };
+    /// Remembers what was just verified, and shares its identity.
+    pub fn keep(&self, app: usize, token: &str, verified: Verified) -> Arc<Identity> {
+        let identity = Arc::new(verified.identity);
+        let entry = Entry {
+            identity: Arc::clone(&identity),
+            key: verified.key,
+            bound_to: verified.bound_to,
+            checked: Checked::default(),
+        };
         self.entries.insert(key(app, token), Arc::new(entry));
+        identity
     }
 
     /// Drops what has expired.

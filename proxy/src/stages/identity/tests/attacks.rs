@@ -4,7 +4,6 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac_sha256::hmac_sha256;
 use serde::Deserialize;
 
 use super::*;
@@ -150,10 +149,8 @@ fn filled(value: Value, issuer: &str) -> Value {
     }
 }
 
-mod hmac_sha256 {
-    /// What a confused verifier would compute.
-    pub fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
-        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, key);
-        aws_lc_rs::hmac::sign(&key, message).as_ref().to_vec()
-    }
+/// What a confused verifier would compute.
+fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, key);
+    aws_lc_rs::hmac::sign(&key, message).as_ref().to_vec()
 }
