@@ -88,9 +88,18 @@ function runs(values) {
   return found;
 }
 
+/** What tells the large layers apart without colour: refusals are hatched, throttling is dotted. */
+const TEXTURES = {
+  throttle: () => s('circle', { class: 'texture', cx: 3, cy: 3, r: 0.5 }),
+  deny: () => s('path', { class: 'texture', d: 'M-1 7 7-1M5 7 7 5M-1 1 1-1' }),
+};
+
+const textures = () => s('defs', {}, Object.entries(TEXTURES).map(([outcome, drawn]) =>
+  s('pattern', { id: `texture-${outcome}`, width: 6, height: 6, patternUnits: 'userSpaceOnUse' }, drawn())));
+
 /** Requests a second by outcome, stacked, mildest at the bottom. */
 export function outcomeChart() {
-  const chart = frame('Requests by outcome', 232, (point) => [
+  const chart = frame('Requests by outcome', 216, (point) => [
     h('b', {}, clock(point.at_ms)),
     h('dl', {}, [...OUTCOMES].reverse().filter((outcome) => point.rates[outcome] > 0).map((outcome) => [
       h('dt', {}, badge(outcome)), h('dd', {}, `${rate(point.rates[outcome])}/s`),
@@ -106,14 +115,16 @@ export function outcomeChart() {
       const top = ceiling(Math.max(1, ...points.map((point) => total(point) / stepS)) * 1.06);
       chart.draw(rates, top, (n) => (n < 10 && n % 1 ? n.toFixed(1) : count(n)), (x, y) => {
         let floor = rates.map(() => 0);
-        return OUTCOMES.map((outcome) => {
+        return [textures(), OUTCOMES.map((outcome) => {
           const roof = floor.map((below, at) => below + rates[at].rates[outcome]);
           const back = [...floor].map((n, at) => [n, at]).reverse();
           const d = `${line(roof, x, y)}${back.map(([n, at]) => `L${x(at).toFixed(1)} ${y(n).toFixed(1)}`).join('')}Z`;
           const empty = !roof.some((n, at) => n > floor[at]);
           floor = roof;
-          return empty ? null : s('path', { class: `layer ${tone(outcome)}`, d });
-        });
+          if (empty) return null;
+          const layer = s('path', { class: `layer ${tone(outcome)}`, d });
+          return TEXTURES[outcome] ? [layer, s('path', { d, fill: `url(#texture-${outcome})` })] : layer;
+        })];
       });
       const sums = OUTCOMES.map((outcome) => `${outcome.replace('_', '-')} ${count(points.reduce((n, p) => n + p.requests[outcome], 0))}`);
       chart.describeAs(`Requests by outcome over the last five minutes: ${sums.join(', ')}. Arrow keys read single moments.`);

@@ -7,8 +7,8 @@ import { OUTCOMES, mark, tone, word } from './outcomes.js';
 import { decisionRow } from './rows.js';
 
 /** `rows`: how many are shown live. `compact`: without search and paging. */
-export function feed({ rows, compact }) {
-  const state = { outcome: null, route: '', reason: '', paused: false, reading: false, waiting: 0, older: [], next: null };
+export function feed({ rows, compact, reason = '' }) {
+  const state = { outcome: null, route: '', reason, paused: false, reading: false, waiting: 0, next: null };
   const list = h('div', { class: 'rows', role: 'list', 'aria-label': 'Decisions' });
   const hint = h('span', { class: 'quiet', role: 'status' });
   const chips = h('div', { class: 'chips', role: 'group', 'aria-label': 'Filter by outcome' });
@@ -27,7 +27,7 @@ export function feed({ rows, compact }) {
   function search(name, key) {
     let timer = 0;
     return h('input', {
-      class: 'search', type: 'search', placeholder: name, 'aria-label': `Filter by ${name.toLowerCase()}`, maxlength: '128', spellcheck: 'false',
+      class: 'search', type: 'search', placeholder: name, 'aria-label': `Filter by ${name.toLowerCase()}`, maxlength: '128', spellcheck: 'false', value: state[key],
       on: { input: (event) => { state[key] = event.target.value.trim(); clearTimeout(timer); timer = setTimeout(reload, 300); } },
     });
   }
@@ -35,7 +35,7 @@ export function feed({ rows, compact }) {
   const filtered = () => state.outcome !== null || state.route !== '' || state.reason !== '';
   const wanted = (row) => (state.outcome === null || row.outcome === state.outcome)
     && (state.route === '' || row.route === state.route) && (state.reason === '' || row.reason === state.reason);
-  const still = () => state.paused || state.reading || state.older.length > 0;
+  const still = () => state.paused || state.reading;
 
   function drawChips() {
     put(chips, [null, ...OUTCOMES].map((outcome) => h('button', {
@@ -74,7 +74,6 @@ export function feed({ rows, compact }) {
   }
 
   async function reload() {
-    state.older = [];
     state.waiting = 0;
     shown = [];
     const ticket = ++asked;
@@ -93,7 +92,7 @@ export function feed({ rows, compact }) {
   async function loadOlder() {
     const params = { outcome: state.outcome, route: state.route, reason: state.reason, before: shown.at(-1).position, limit: 100 };
     const { body } = await get(`decisions${query(params)}`);
-    state.older = body.decisions;
+    state.paused = true;
     shown = [...shown, ...body.decisions];
     state.next = body.next ?? null;
     draw();
@@ -101,7 +100,7 @@ export function feed({ rows, compact }) {
 
   function togglePause() {
     state.paused = !state.paused;
-    if (!state.paused) { state.older = []; take(); } else drawHint();
+    if (state.paused) drawHint(); else { shown = shown.slice(0, rows); take(); }
   }
 
   const reading = (value) => () => {
@@ -125,8 +124,8 @@ export function feed({ rows, compact }) {
   return { root, stop };
 }
 
-export function decisionsPage(main) {
-  const list = feed({ rows: 100, compact: false });
+export function decisionsPage(main, reason) {
+  const list = feed({ rows: 100, compact: false, reason: reason ?? '' });
   put(main, h('div', { class: 'page-head' }, h('h1', {}, 'Decisions'), h('p', {}, 'One record for every request that entered; select one to see why.')), list.root);
   return list.stop;
 }

@@ -9,6 +9,8 @@ export const live = {
   pools: null,
   /** Admissions and sheds a second by pool and class, from the totals of two moments. */
   poolRates: new Map(),
+  /** What each pool's controller did, newest first, one entry a change. */
+  actions: new Map(),
   decisions: [],
   state: 'wait',
   at: 0,
@@ -37,6 +39,7 @@ function takePools(pools) {
   const before = new Map((live.pools ?? []).map((pool) => [pool.pool, pool]));
   for (const pool of pools) {
     const old = before.get(pool.pool);
+    noteActions(pool);
     const now = { at: Date.now(), classes: pool.classes };
     const since = live.poolRates.get(pool.pool);
     if (!since || now.at - since.now.at > 900) live.poolRates.set(pool.pool, { before: since?.now ?? now, now });
@@ -48,6 +51,18 @@ function takePools(pools) {
   }
   live.pools = pools;
   tell('capacity');
+}
+
+function noteActions(pool) {
+  const known = live.actions.get(pool.pool) ?? [];
+  const ticks = (pool.latest ?? []).map((tick) => ({ at_ms: tick.at_ms, ...tick.explanation }));
+  const now = { at_ms: pool.history?.at(-1)?.at_ms ?? Date.now(), action: pool.action, reason: pool.reason };
+  for (const one of [...ticks, now]) {
+    const last = known[0];
+    if (last && (one.at_ms <= last.at_ms || one.action === last.action)) continue;
+    known.unshift({ at_ms: one.at_ms, action: one.action, reason: one.reason });
+  }
+  live.actions.set(pool.pool, known.slice(0, 20));
 }
 
 /** Requests a second of one class of a pool: [admitted, shed]. */

@@ -29,11 +29,12 @@ function lately(figures, seconds) {
 
 function tiles() {
   const sparks = { requests: spark(), stopped: spark(), latency: spark() };
+  const used = gauge('Share of all capacity in use');
   const parts = {
     requests: tile('Requests', { extra: sparks.requests.root }),
     stopped: tile('Stopped', { extra: sparks.stopped.root }),
     latency: tile('Latency p99', { extra: sparks.latency.root }),
-    capacity: tile('Capacity in use', { href: '#/capacity' }),
+    capacity: tile('Capacity in use', { href: '#/capacity', extra: used.root }),
     review: tile('Waiting for review', { href: '#/cases' }),
   };
   function draw() {
@@ -49,9 +50,10 @@ function tiles() {
     parts.stopped.show(percent(all ? stopped / all : 0).replace(' %', ''), '%', `${count(stopped)} stopped, ${count(shed)} shed in a minute`);
     const [p99, unit] = micros(figures.latency.p99_us);
     parts.latency.show(p99, unit, `p50 ${microsText(figures.latency.p50_us)}, p90 ${microsText(figures.latency.p90_us)}`);
-    const used = (pools ?? []).reduce((n, pool) => n + pool.in_flight, 0);
+    const busy = (pools ?? []).reduce((n, pool) => n + pool.in_flight, 0);
     const limit = (pools ?? []).reduce((n, pool) => n + pool.limit, 0);
-    parts.capacity.show(percent(limit ? used / limit : 0, 0).replace(' %', ''), '%', `${count(used)} in flight of ${count(Math.round(limit))}`);
+    parts.capacity.show(percent(limit ? busy / limit : 0, 0).replace(' %', ''), '%', `${count(busy)} in flight of ${count(Math.round(limit))}`);
+    used.draw(busy, limit);
     parts.review.show(count(figures.cases_open), '', figures.cases_open === 1 ? 'held transfer' : 'held transfers');
     const done = figures.points.slice(0, -1);
     sparks.requests.draw(done.map((point) => sum(point, OUTCOMES)));
@@ -152,7 +154,7 @@ function scores() {
       anomaly.draw(figures.anomaly_bins);
       const top = Math.max(1, ...figures.reasons.map((one) => one.count));
       put(reasons, figures.reasons.length
-        ? figures.reasons.slice(0, 7).map((one) => h('li', {}, h('i', { style: { width: `${(one.count / top) * 100}%` } }), h('code', {}, one.code), h('span', {}, count(one.count))))
+        ? figures.reasons.slice(0, 7).map((one) => h('li', {}, h('i', { style: { width: `${(one.count / top) * 100}%` } }), h('a', { href: `#/decisions/${encodeURIComponent(one.code)}` }, h('code', {}, one.code)), h('span', {}, count(one.count))))
         : h('li', { class: 'quiet' }, 'Nothing but allows.'));
     },
   };

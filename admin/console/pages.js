@@ -3,7 +3,7 @@ import { get, post } from './api.js';
 import { ask } from './ask.js';
 import { lineChart } from './charts.js';
 import { h, put, say } from './dom.js';
-import { ago, count, moment, short, value, words } from './format.js';
+import { ago, clock, count, moment, short, value, words } from './format.js';
 import { live, replacePools, watch } from './live.js';
 import { badge } from './outcomes.js';
 import { poolCard } from './overview.js';
@@ -14,8 +14,8 @@ export const card = (title, note, ...content) => h('section', { class: 'card' },
   title ? h('header', {}, h('h2', {}, title), note ? h('span', { class: 'quiet' }, note) : null) : null, content);
 const cell = (content, name) => h('td', { class: name }, content);
 const columns = (names) => h('thead', {}, h('tr', {}, names.map((name) => h('th', { scope: 'col', class: name.startsWith('>') ? 'end' : null }, name.replace('>', '')))));
-export const table = (names, rows, empty) => (rows.length
-  ? h('div', { class: 'scroll' }, h('table', { class: 'plain' }, columns(names), h('tbody', {}, rows)))
+export const table = (names, rows, empty, kind = '') => (rows.length
+  ? h('div', { class: 'scroll' }, h('table', { class: `plain ${kind}` }, columns(names), h('tbody', {}, rows)))
   : h('p', { class: 'empty' }, empty));
 
 /** Runs a loading function and shows what went wrong instead of nothing. */
@@ -51,15 +51,20 @@ export function capacityPage(main) {
     ], (n) => count(Math.round(n)), (n) => count(Math.round(n)));
     const modes = h('div', { class: 'actions' });
     const choices = h('tbody');
+    const said = h('ol', { class: 'log' });
+    const state = h('p', { class: 'quiet' });
     const root = h('div', { class: 'grid' },
       h('div', { class: 'w5' }, now.root),
       h('div', { class: 'w7 stack' },
         card('Last 15 minutes', 'limit and requests in flight', h('div', { class: 'body' }, history.root)),
-        card('Controller', null, h('div', { class: 'body' }, h('p', { class: 'quiet' }, may('operator') ? 'Mode of operation' : 'Mode of operation (set by operators)'), modes, h('table', { class: 'classes' }, choices)))));
+        card('Controller', null, h('div', { class: 'body' }, h('p', { class: 'quiet' }, may('operator') ? 'Mode of operation' : 'Mode of operation (set by operators)'), modes, state, h('table', { class: 'classes' }, choices))),
+        card('What the controller did', 'newest first, while this page was open or just before', h('div', { class: 'body' }, said))));
     function draw() {
       now.draw();
       const pool = live.pools.find((one) => one.pool === name);
       if (pool.history.length > 1) history.draw(pool.history);
+      put(state, pool.state ? `It takes the situation to be: ${pool.state}.` : '', pool.reward === null || pool.reward === undefined ? '' : ` Reward of the last tick ${pool.reward.toFixed(2)}.`);
+      put(said, (live.actions.get(name) ?? []).map((one) => h('li', {}, h('span', { class: 'quiet' }, clock(one.at_ms)), h('b', {}, one.action || '–'), h('p', { class: 'quiet' }, one.reason))));
       if (modes.contains(document.activeElement)) return;
       put(modes, pool.mode === null ? h('span', { class: 'tag' }, pool.controller) : MODES.map(([mode, text]) => h('button', {
         class: 'chip', type: 'button', title: text, 'aria-pressed': String(pool.mode === mode), disabled: !may('operator'),
@@ -93,9 +98,10 @@ export function modelsPage(main) {
 }
 
 function modelCard(model) {
+  const named = (name) => (/^(au|f\d|p\d|r\d|mse|ece)/.test(name) && name.length < 6 ? name.toUpperCase() : words(name));
   const pair = (name, text) => [h('dt', {}, name), h('dd', { title: text }, text)];
   return card(model.name, model.kind, h('div', { class: 'body' },
-    h('dl', { class: 'metrics' }, Object.entries(model.metrics).map(([name, n]) => h('div', {}, h('dt', {}, words(name)), h('dd', {}, n > 0 && n <= 1 ? n.toFixed(3) : value(n))))),
+    h('dl', { class: 'metrics' }, Object.entries(model.metrics).map(([name, n]) => h('div', {}, h('dt', {}, named(name)), h('dd', {}, n > 0 && n <= 1 ? n.toFixed(3) : value(n))))),
     h('dl', { class: 'pairs' },
       pair('Version', model.version),
       Object.entries(model.thresholds).map(([name, n]) => pair(`Threshold ${words(name)}`, n.toFixed(3))),
@@ -118,10 +124,10 @@ export function policiesPage(main, version) {
       cell(h('span', { class: `tag ${rule.mode === 'enforce' ? 'good' : rule.mode === 'shadow' ? 'warn' : ''}` }, rule.mode)),
       cell([h('b', {}, count(rule.hits)), h('div', { class: 'quiet nowrap' }, ago(rule.last_hit_ms)), rule.failures ? h('span', { class: 'tag warn' }, `${count(rule.failures)} failed`) : null], 'end')));
     put(main, head('Policies', `Version ${chosen.version}, ${chosen.active ? 'active' : 'not active'}, loaded ${moment(chosen.loaded_at_ms)}, ${short(chosen.hash)}`),
-      policies.length > 1 ? h('div', { class: 'chips actions' }, policies.map((one) => h('a', { class: 'chip', href: `#/policies/${encodeURIComponent(one.version)}`, 'aria-current': one === chosen ? 'true' : null }, one.version, one.active ? h('span', { class: 'tag good' }, 'active') : null))) : null,
+      policies.length > 1 ? h('div', { class: 'chips versions' }, policies.map((one) => h('a', { class: 'chip', href: `#/policies/${encodeURIComponent(one.version)}`, 'aria-current': one === chosen ? 'true' : null }, one.version, one.active ? h('span', { class: 'tag good' }, 'active') : null))) : null,
       h('div', { class: 'stack' },
         card('Rules', 'hits since the document was loaded', table(['Rule', 'When', 'Outcome', 'Mode', '>Hits'], rows, 'This document has no rules.')),
-        card('Document', 'as loaded', h('div', { class: 'body' }), h('pre', { class: 'tall', tabindex: '0' }, document.text))));
+        card('Document', 'as loaded', h('pre', { class: 'tall', tabindex: '0' }, document.text))));
   });
 }
 
@@ -166,7 +172,7 @@ export function sessionsPage(main) {
     put(main, h('div', { class: 'page-head' }, h('h1', {}, 'Sessions'), h('p', {}, 'Customers signed in through the gateway; names are keyed hashes.'),
       may('operator') ? h('button', { class: 'button small', type: 'button', on: { click: byName } }, 'Revoke by name') : null),
     h('div', { class: 'stack' },
-      card(null, null, table(['Session', 'Customer', 'Application', 'Level', 'Began', 'Last used', '>'], rows, 'Nobody is signed in.'),
+      card(null, null, table(['Session', 'Customer', 'Application', 'Level', 'Began', 'Last used', '>'], rows, 'Nobody is signed in.', 'middle'),
         next ? h('div', { class: 'list-tools' }, h('button', { class: 'button', type: 'button', on: { click: () => show(next) } }, 'More sessions')) : null),
       card('Revocations in force', null, table(['Kind', 'Value', 'By', 'When', 'Kept until', '>Sessions ended', 'Note'], revoked, 'None.'))));
   }
@@ -196,6 +202,6 @@ export function auditPage(main) {
         h('div', { class: 'w6' }, card('Checkpoint', moment(at), h('div', { class: 'body' }, h('div', { class: 'pool-head' }, h('span', { class: 'figure' }, count(size)), h('span', { class: 'quiet' }, 'entries')), h('p', { class: 'mono quiet' }, top)))),
         h('div', { class: 'w6' }, card('Verification', null, found, h('div', { class: 'body' }, button)))),
       card('Limits', null, table(['Limit', 'Per', 'Allows', '>Keys held', '>Stopped'], rows, 'No limits are configured.')),
-      card('Configuration', 'without its secrets', h('div', { class: 'body' }), h('pre', { class: 'tall', tabindex: '0' }, JSON.stringify(config.body, null, 2)))));
+      card('Configuration', 'without its secrets', h('pre', { class: 'tall', tabindex: '0' }, JSON.stringify(config.body, null, 2)))));
   });
 }

@@ -1,6 +1,7 @@
 //! Serves the console over a gateway made of memory, so that it can be looked at: `cargo run -p admin --example console`.
 //!
 //! The address is the first argument (127.0.0.1:9901 when absent); `--hostile` fills every text with markup.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a demonstration may stop")]
 
 #[path = "../tests/fakes/mod.rs"]
 mod fakes;
@@ -12,8 +13,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use admin::views::*;
 use fakes::{World, records};
-use learner::capacity::record::HistoryPoint;
 use learner::capacity::PerClass;
+use learner::capacity::record::HistoryPoint;
 use policies::{DecisionRecord, Outcome};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -58,6 +59,7 @@ struct Show {
 impl Show {
     fn furnish(&mut self, now: i64) {
         self.world.now_ms.store(now, Ordering::SeqCst);
+        self.world.tokens_end_s.store(now / 1000 + 8 * 3600, Ordering::SeqCst);
         let mut figures = self.world.figures.lock().unwrap();
         figures.started_at_ms = now - 7_200_000;
         figures.version = "0.1.0".to_owned();
@@ -116,14 +118,34 @@ impl Show {
         figures.points.drain(..old);
         figures.at_ms = at_ms;
         figures.latency = Latency { p50_us: Some(p50), p90_us: Some(p50 * 3), p99_us: Some(p99) };
-        figures.anomaly_bins = (0..20).map(|bin| (9_000.0 * (-(f64::from(bin) - 4.0).powi(2) / 14.0).exp()) as u64 + if bin > 17 { 210 } else { 4 }).collect();
-        figures.fraud_bins = (0..20).map(|bin| (2_600.0 * (-f64::from(bin) / 1.3).exp()) as u64 + if bin > 16 { 9 } else { 2 }).collect();
-        figures.reasons = [("limit.address", 2_140), ("token.expired", 611), ("inspection.sqli", 377), ("auth.age", 240), ("fraud.score", 131), ("inspection.traversal", 96), ("capacity.shed", 40)]
-            .into_iter()
-            .map(|(code, count)| ReasonCount { code: if self.hostile { MARKUP.into() } else { code.into() }, count })
+        figures.anomaly_bins = (0..20)
+            .map(|bin| {
+                (9_000.0 * (-(f64::from(bin) - 4.0).powi(2) / 14.0).exp()) as u64
+                    + if bin > 17 { 210 } else { 4 }
+            })
             .collect();
+        figures.fraud_bins = (0..20)
+            .map(|bin| (2_600.0 * (-f64::from(bin) / 1.3).exp()) as u64 + if bin > 16 { 9 } else { 2 })
+            .collect();
+        figures.reasons = [
+            ("limit.address", 2_140),
+            ("token.expired", 611),
+            ("inspection.sqli", 377),
+            ("auth.age", 240),
+            ("fraud.score", 131),
+            ("inspection.traversal", 96),
+            ("capacity.shed", 40),
+        ]
+        .into_iter()
+        .map(|(code, count)| ReasonCount {
+            code: if self.hostile { MARKUP.into() } else { code.into() },
+            count,
+        })
+        .collect();
         figures.degraded = if self.hostile { vec![MARKUP.to_owned()] } else { Vec::new() };
-        figures.cases_open = self.world.cases.lock().unwrap().iter().filter(|case| case.status == CaseStatus::Open).count() as u64;
+        figures.cases_open =
+            self.world.cases.lock().unwrap().iter().filter(|case| case.status == CaseStatus::Open).count()
+                as u64;
         figures.audit_lag_ms = 4;
     }
 
@@ -136,7 +158,12 @@ impl Show {
             51..=68 => records::transfer(&id, at_ms, customer, self.dice.gen_range(500..48_000)),
             69..=72 => DecisionRecord {
                 outcome: Outcome::Observe,
-                reasons: vec![records::reason("anomaly.high", "mark-strange", Outcome::Observe, "Unusual request")],
+                reasons: vec![records::reason(
+                    "anomaly.high",
+                    "mark-strange",
+                    Outcome::Observe,
+                    "Unusual request",
+                )],
                 ..records::read(&id, at_ms, customer)
             },
             73..=83 => records::throttled(&id, at_ms),
@@ -163,7 +190,9 @@ impl Show {
         let flood = Self::flood(now);
         let mut pools = self.world.pools.lock().unwrap();
         for pool in pools.iter_mut() {
-            let used = (34.0 + 22.0 * flood + 4.0 * (now as f64 / 9_000.0).sin() + self.dice.gen_range(-2.0..2.0)) as u32;
+            let used =
+                (34.0 + 22.0 * flood + 4.0 * (now as f64 / 9_000.0).sin() + self.dice.gen_range(-2.0..2.0))
+                    as u32;
             pool.limit = 64.0 + 6.0 * (now as f64 / 60_000.0).sin();
             pool.in_flight = used;
             for (at, share) in [0.15, 0.56, 0.24, 0.05].into_iter().enumerate() {
@@ -175,15 +204,23 @@ impl Show {
             if flood == 0.0 {
                 pool.state = "latency near base, demand as usual".to_owned();
                 pool.action = "Keep the limit, keep the split".to_owned();
-                pool.reason = "Latency is at its usual level and no class waits, so nothing needs to move.".to_owned();
+                pool.reason =
+                    "Latency is at its usual level and no class waits, so nothing needs to move.".to_owned();
             } else {
                 pool.action = "Keep the limit, squeeze suspicious".to_owned();
-                pool.reason = format!("Suspicious demand is {:.0} times usual while latency is normal, so its share shrinks and the limit stays.", 2.0 + 8.0 * flood);
+                pool.reason = format!(
+                    "Suspicious demand is {:.0} times usual while latency is normal, so its share shrinks and the limit stays.",
+                    2.0 + 8.0 * flood
+                );
             }
             if self.hostile {
                 pool.action = MARKUP.to_owned();
                 pool.reason = MARKUP.to_owned();
             }
+            pool.q_values = vec![
+                q_values("limit", "keep"),
+                q_values("split", if flood == 0.0 { "keep" } else { "squeeze suspicious" }),
+            ];
             pool.history.push(HistoryPoint {
                 at_ms: now,
                 limit: pool.limit,
@@ -201,7 +238,16 @@ impl Show {
     }
 
     fn cases(&mut self, now: i64) {
-        let decision = self.world.decisions.lock().unwrap().iter().rev().find(|(_, r)| r.outcome == Outcome::Hold).map(|(_, r)| r.id.clone()).unwrap_or_default();
+        let decision = self
+            .world
+            .decisions
+            .lock()
+            .unwrap()
+            .iter()
+            .rev()
+            .find(|(_, r)| r.outcome == Outcome::Hold)
+            .map(|(_, r)| r.id.clone())
+            .unwrap_or_default();
         let mut cases = vec![
             records::case("C-2041", &decision, now - 95_000, CaseStatus::Open, 920_000),
             records::case("C-2040", &decision, now - 1_260_000, CaseStatus::Open, 148_050),
@@ -235,7 +281,12 @@ impl Show {
             thresholds: [("review".to_owned(), threshold)].into(),
         };
         *self.world.models.lock().unwrap() = vec![
-            model("fraud", "logistic regression", &[("auprc", 0.873), ("precision", 0.842), ("recall", 0.801), ("f1", 0.821)], 0.62),
+            model(
+                "fraud",
+                "logistic regression",
+                &[("auprc", 0.873), ("precision", 0.842), ("recall", 0.801), ("f1", 0.821)],
+                0.62,
+            ),
             model("anomaly", "autoencoder", &[("auroc", 0.981), ("auprc", 0.902)], 0.97),
             model("capacity", "q-learning", &[("goodput", 0.875), ("episodes", 1800.0)], 0.0),
         ];
@@ -251,18 +302,66 @@ impl Show {
             last_hit_ms: (hits > 0).then_some(now - 14_000),
         };
         let rules = vec![
-            rule("refuse-injection", "Lexical findings of high confidence", "inspection.sqli >= 0.9 || inspection.xss >= 0.9", Outcome::Deny, "enforce", 377),
-            rule("hold-likely-fraud", "Transfers that the fraud model finds likely", "fraud.score >= thresholds.review && amount_minor > 50000", Outcome::Hold, "enforce", 131),
-            rule("fresh-login-for-large", "Large first payments need a fresh login", "behaviour.new_payee && amount_minor > 100000 && auth.age_s > 300", Outcome::StepUp, "enforce", 240),
-            rule("mark-strange", "Unusual requests are marked", "anomaly.score >= 0.97", Outcome::Observe, "enforce", 1_204),
-            rule("mule-fan-in", "Many customers begin to pay one payee", "behaviour.payee_fan_in_1d > 8", Outcome::Deny, "shadow", 12),
-            rule("night-pause", "Nothing large at night", "hour < 5 && amount_minor > 500000", Outcome::Hold, "off", 0),
+            rule(
+                "refuse-injection",
+                "Lexical findings of high confidence",
+                "inspection.sqli >= 0.9 || inspection.xss >= 0.9",
+                Outcome::Deny,
+                "enforce",
+                377,
+            ),
+            rule(
+                "hold-likely-fraud",
+                "Transfers that the fraud model finds likely",
+                "fraud.score >= thresholds.review && amount_minor > 50000",
+                Outcome::Hold,
+                "enforce",
+                131,
+            ),
+            rule(
+                "fresh-login-for-large",
+                "Large first payments need a fresh login",
+                "behaviour.new_payee && amount_minor > 100000 && auth.age_s > 300",
+                Outcome::StepUp,
+                "enforce",
+                240,
+            ),
+            rule(
+                "mark-strange",
+                "Unusual requests are marked",
+                "anomaly.score >= 0.97",
+                Outcome::Observe,
+                "enforce",
+                1_204,
+            ),
+            rule(
+                "mule-fan-in",
+                "Many customers begin to pay one payee",
+                "behaviour.payee_fan_in_1d > 8",
+                Outcome::Deny,
+                "shadow",
+                12,
+            ),
+            rule(
+                "night-pause",
+                "Nothing large at night",
+                "hour < 5 && amount_minor > 500000",
+                Outcome::Hold,
+                "off",
+                0,
+            ),
         ];
         let document: String = rules
             .iter()
             .map(|rule| format!("[[rules]]\nid = \"{}\"\ndescription = \"{}\"\nwhen = '{}'\noutcome = \"{}\"\nmode = \"{}\"\nroutes = [\"transfers\"]\n\n", rule.id, rule.description, rule.when, rule.outcome.name(), rule.mode))
             .collect();
-        let summary = |version: &str, active| PolicySummary { version: version.to_owned(), hash: "3f8a61b09c".repeat(6), active, loaded_at_ms: now - 7_200_000, rules: 6 };
+        let summary = |version: &str, active| PolicySummary {
+            version: version.to_owned(),
+            hash: "3f8a61b09c".repeat(6),
+            active,
+            loaded_at_ms: now - 7_200_000,
+            rules: 6,
+        };
         *self.world.policies.lock().unwrap() = vec![
             PolicyDocument { summary: summary("7", true), text: document.clone(), rule_hits: rules.clone() },
             PolicyDocument { summary: summary("6", false), text: document, rule_hits: rules },
@@ -278,7 +377,15 @@ impl Show {
                 expires_at_ms: now + 3_600_000,
             })
             .collect();
-        let limit = |name: &str, scope: &str, per_second, burst, keys, exceeded_total| Limit { name: text(name), scope: scope.to_owned(), per_second, burst, keys, keys_max: 200_000, exceeded_total };
+        let limit = |name: &str, scope: &str, per_second, burst, keys, exceeded_total| Limit {
+            name: text(name),
+            scope: scope.to_owned(),
+            per_second,
+            burst,
+            keys,
+            keys_max: 200_000,
+            exceeded_total,
+        };
         *self.world.limits.lock().unwrap() = vec![
             limit("address", "address", 50.0, 100, 1_204, 2_140),
             limit("customer", "customer", 10.0, 30, 58, 21),
@@ -314,5 +421,14 @@ fn deface(record: &mut DecisionRecord) {
         for contribution in &mut score.contributions {
             contribution.feature = MARKUP.into();
         }
+    }
+}
+
+fn q_values(table: &str, chosen: &str) -> learner::capacity::ActionValues {
+    learner::capacity::ActionValues {
+        table: table.to_owned(),
+        chosen: chosen.to_owned(),
+        visits: 4_120,
+        values: Vec::new(),
     }
 }

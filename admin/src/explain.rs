@@ -3,9 +3,11 @@
 use policies::Outcome;
 use policies::evidence::{AttackKind, Behaviour, Unavailability};
 use policies::facts::Credential;
-use policies::record::{DecisionRecord, RecordedIdentity, RecordedScore, RecordedTransfer};
+use policies::record::{DecisionRecord, RecordedIdentity, RecordedScore};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::wording::{duration, lower_first, money, seconds, sentence};
 
 /// The stages in the order of the request's way.
 const STAGES: [&str; 10] = [
@@ -20,6 +22,11 @@ const STAGES: [&str; 10] = [
     "respond",
     "audit",
 ];
+
+/// From here on an anomaly score is marked in the story; what is done about it is the policy's to say.
+const ODD: f64 = 0.95;
+/// The same for a fraud probability.
+const LIKELY: f64 = 0.5;
 
 /// A decision told to a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -91,9 +98,36 @@ fn headline(record: &DecisionRecord) -> String {
         Outcome::Hold => "is held for review",
         Outcome::Deny => "was refused",
     };
-    match leading_sentence(record).filter(|_| record.outcome != Outcome::Allow) {
-        Some(reason) => format!("{what} {done}: {}", lower_first(&reason)),
+    let because = if record.outcome == Outcome::Allow { None } else { cause(record) };
+    match because {
+        Some(cause) => format!("{what} {done}: {}", lower_first(&cause)),
         None => format!("{what} {done}."),
+    }
+}
+
+/// Why, for staff: the strongest finding behind the leading reason, else what the customer was told.
+fn cause(record: &DecisionRecord) -> Option<String> {
+    let leading = record.reasons.first()?;
+    let model = |score: &Option<RecordedScore>| score.as_ref()?.sentences.first().cloned();
+    let found = match leading.code.split('.').next().unwrap_or_default() {
+        "fraud" => model(&record.fraud),
+        "anomaly" => model(&record.anomaly),
+        "inspection" => record
+            .inspection
+            .first()
+            .map(|one| format!("it looks like {} in {}", attack(one.kind), one.location)),
+        _ => None,
+    };
+    Some(sentence(&found.unwrap_or_else(|| leading.message.to_string())))
+}
+
+fn attack(kind: AttackKind) -> &'static str {
+    match kind {
+        AttackKind::Sqli => "SQL injection",
+        AttackKind::Xss => "cross-site scripting",
+        AttackKind::Traversal => "path traversal",
+        AttackKind::Command => "command injection",
+        AttackKind::Probe => "a probe",
     }
 }
 
@@ -154,13 +188,7 @@ fn inspection(record: &DecisionRecord) -> (Tone, Vec<String>) {
     let mut told = Vec::new();
     for finding in &record.inspection {
         tone = Tone::Noted;
-        let kind = match finding.kind {
-            AttackKind::Sqli => "SQL injection",
-            AttackKind::Xss => "cross-site scripting",
-            AttackKind::Traversal => "path traversal",
-            AttackKind::Command => "command injection",
-            AttackKind::Probe => "a probe",
-        };
+        let kind = attack(finding.kind);
         told.push(format!(
             "Looks like {kind} in {} ({:.2}): {}",
             finding.location,
@@ -170,7 +198,10 @@ fn inspection(record: &DecisionRecord) -> (Tone, Vec<String>) {
     }
     if let Some(score) = &record.anomaly {
         match score.value {
-            Some(value) => told.push(format!("Stranger than {:.1} % of normal traffic.", value * 100.0)),
+            Some(value) => {
+                tone = if value >= ODD { Tone::Noted } else { tone };
+                told.push(format!("Stranger than {:.1} % of normal traffic.", value * 100.0));
+            }
             None => tone = tone.max(Tone::Noted),
         }
         told.extend(score_words(score, "anomaly"));
@@ -182,12 +213,18 @@ fn transfer(record: &DecisionRecord) -> (Tone, Vec<String>) {
     let Some(transfer) = &record.transfer else { return (Tone::Fine, Vec::new()) };
     let mut told = vec![format!("Asks to move {}.", money(transfer))];
     let mut tone = Tone::Fine;
-    if let Some(behaviour) = &record.behaviour {
+    // The model's sentences speak of the same habits: they are told once.
+    let told_by_model = record.fraud.as_ref().is_some_and(|score| !score.sentences.is_empty());
+    if let Some(behaviour) = record.behaviour.as_ref().filter(|_| !told_by_model) {
         told.extend(habits(behaviour));
+        tone = if told.len() > 1 { Tone::Noted } else { tone };
     }
     if let Some(score) = &record.fraud {
         match score.value {
-            Some(value) => told.push(format!("Fraud probability {:.1} %.", value * 100.0)),
+            Some(value) => {
+                tone = if value >= LIKELY { Tone::Noted } else { tone };
+                told.push(format!("Fraud probability {:.1} %.", value * 100.0));
+            }
             None => tone = Tone::Noted,
         }
         told.extend(score_words(score, "fraud"));
@@ -208,10 +245,9 @@ fn habits(behaviour: &Behaviour) -> Vec<String> {
         None => told.push("There is no history to compare the amount with.".to_owned()),
     }
     if let Some(share) = behaviour.hour_share.filter(|share| *share < 0.05) {
-        told.push(format!(
-            "Only {:.0} % of the customer's transfers happen around this hour.",
-            share * 100.0
-        ));
+        let share =
+            if share < 0.01 { "Less than 1 %".to_owned() } else { format!("Only {:.0} %", share * 100.0) };
+        told.push(format!("{share} of the customer's transfers happen around this hour."));
     }
     if behaviour.refused_1h > 0 {
         told.push(format!("Refused attempts in the last hour: {}.", behaviour.refused_1h));
@@ -272,60 +308,5 @@ fn outcome_words(outcome: Outcome) -> &'static str {
         Outcome::StepUp => "step-up",
         Outcome::Hold => "hold",
         Outcome::Deny => "deny",
-    }
-}
-
-/// Minor units as a person writes them; currencies without minor units (ISO 4217) keep none.
-fn money(transfer: &RecordedTransfer) -> String {
-    let digits: usize = match transfer.currency.as_str() {
-        "JPY" | "KRW" | "ISK" | "CLP" | "VND" | "XAF" | "XOF" => 0,
-        "BHD" | "KWD" | "OMR" | "JOD" | "TND" => 3,
-        _ => 2,
-    };
-    let minor = transfer.amount_minor.unsigned_abs();
-    let unit = 10_u64.pow(digits as u32);
-    let major = grouped(minor / unit);
-    let sign = if transfer.amount_minor < 0 { "-" } else { "" };
-    match digits {
-        0 => format!("{sign}{major} {}", transfer.currency),
-        _ => format!("{sign}{major}.{:0digits$} {}", minor % unit, transfer.currency),
-    }
-}
-
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-fn duration(seconds: i64) -> String {
-    match seconds {
-        ..=119 => format!("{seconds} s"),
-        120..=7199 => format!("{} min", seconds / 60),
-        _ => format!("{} h", seconds / 3600),
-    }
-}
-
-fn seconds(count: u64) -> String {
-    if count == 1 { "1 second".to_owned() } else { format!("{count} seconds") }
-}
-
-fn sentence(text: &str) -> String {
-    let text = text.trim();
-    if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
-}
-
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    match (chars.next(), chars.clone().next()) {
-        // An abbreviation such as SQL stays as it is.
-        (Some(first), Some(second)) if !second.is_uppercase() => first.to_lowercase().chain(chars).collect(),
-        _ => text.to_owned(),
     }
 }

@@ -16,6 +16,7 @@ pub mod routes;
 pub mod state;
 mod trail;
 pub mod views;
+mod wording;
 
 use axum::response::IntoResponse;
 use axum::routing::get;

@@ -90,7 +90,7 @@ pub(crate) fn numbers_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Resu
 }
 
 /// Kinds of attack that the lexical inspection knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttackKind {
     /// SQL injection.

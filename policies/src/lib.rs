@@ -5,6 +5,8 @@
 //! must provide (stores, clocks) stands in [`ports`] as traits.
 #![deny(clippy::indexing_slicing)]
 
+#[cfg(test)]
+mod cel_agrees;
 pub mod chain;
 pub mod compile;
 pub mod document;

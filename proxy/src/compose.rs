@@ -16,8 +16,8 @@ use crate::gateway::{Core, Live, Parts, Pool, Scorers};
 use crate::habits;
 use crate::keys;
 use crate::metrics::Metrics;
-use crate::stages::admission::{Admission, steady_clock};
 use crate::outbound::{self, Outbound};
+use crate::stages::admission::{Admission, steady_clock};
 use crate::stages::identity::{self, ApplicationIdentity, GatewayKeys, IdentityStage, Setup};
 use crate::stages::transfer::Customers;
 use crate::stores::{Bounds, Cases, SledHot, SledRecords};
@@ -49,7 +49,19 @@ pub async fn compose(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Ar
     let customers = Customers::new(pseudonyms.clone(), config.server.utc_offset_hours);
     let profiles = Arc::new(habits::restore(&config, &customers)?);
     let live = Live::new(config, policy, models, &metrics);
-    Ok(Core::new(Parts { live, clock, hot, identity, log, cases, profiles, customers, pseudonyms, pools, metrics }))
+    Ok(Core::new(Parts {
+        live,
+        clock,
+        hot,
+        identity,
+        log,
+        cases,
+        profiles,
+        customers,
+        pseudonyms,
+        pools,
+        metrics,
+    }))
 }
 
 /// What the identity stage is made of. The admin API counts as one more application, behind the others: its tokens are
@@ -67,7 +79,8 @@ fn identity_setup(config: &Config, hot: Arc<SledHot>, records: Arc<SledRecords>)
         };
         apps.push(("admin".into(), Some(identity)));
     }
-    let issuer = config.applications.first().map(|app| app.external_url.as_str().trim_end_matches('/').to_owned());
+    let issuer =
+        config.applications.first().map(|app| app.external_url.as_str().trim_end_matches('/').to_owned());
     let key = keys::signing_key(&config.server.data_dir.join("keys").join("gateway.pem"))?;
     Ok(Setup {
         issuers: config.issuers.clone(),
@@ -100,9 +113,13 @@ pub fn reload(core: &Core, config: Config) -> anyhow::Result<()> {
 
 fn same_shape(old: &Config, new: &Config) -> bool {
     let upstreams = |c: &Config| -> Vec<_> {
-        c.applications.iter().map(|a| (a.name.clone(), a.upstream.peers.clone(), a.identity.is_some())).collect()
+        c.applications
+            .iter()
+            .map(|a| (a.name.clone(), a.upstream.peers.clone(), a.identity.is_some()))
+            .collect()
     };
-    let listeners = |c: &Config| -> Vec<_> { c.listeners.iter().map(|l| (l.address, l.tls.is_some())).collect() };
+    let listeners =
+        |c: &Config| -> Vec<_> { c.listeners.iter().map(|l| (l.address, l.tls.is_some())).collect() };
     let issuers = |c: &Config| -> Vec<_> { c.issuers.iter().map(|i| i.issuer.clone()).collect() };
     upstreams(old) == upstreams(new) && listeners(old) == listeners(new) && issuers(old) == issuers(new)
 }
@@ -112,7 +129,8 @@ fn same_shape(old: &Config, new: &Config) -> bool {
 /// # Errors
 /// An artifact that is refused, by file and name of the refusal.
 pub fn scorers(models: &Models, now_ms: i64) -> anyhow::Result<Scorers> {
-    let name = |kind: &str, digest: &str| format!("{kind}/{}", digest.get(..12).unwrap_or(digest)).as_str().into();
+    let name =
+        |kind: &str, digest: &str| format!("{kind}/{}", digest.get(..12).unwrap_or(digest)).as_str().into();
     let fraud = match &models.fraud {
         None => None,
         Some(path) => Some(FraudScorer::load(path).with_context(|| refused(path))?),
@@ -140,7 +158,8 @@ fn refused(path: &Path) -> String {
 /// Every problem of the document, with file, line and column.
 pub fn policy(config: &Config, pseudonyms: &Pseudonymizer) -> anyhow::Result<Policy> {
     let file = &config.policy;
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the policy {}", file.display()))?;
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read the policy {}", file.display()))?;
     let policy = policies::document::parse(&text).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(|e| format!("{}:{e}", file.display())).collect();
         anyhow::anyhow!("{}", lines.join("\n"))
@@ -165,7 +184,8 @@ fn pools(config: &Config) -> anyhow::Result<Vec<Pool>> {
         .map(|app| {
             let controller = app.capacity.controller(table.clone());
             let admission = Admission::new(&app.name, &app.capacity, controller, Arc::clone(&clock));
-            Pool::new(&app.name, &app.upstream, admission).with_context(|| format!("upstream of {}", app.name))
+            Pool::new(&app.name, &app.upstream, admission)
+                .with_context(|| format!("upstream of {}", app.name))
         })
         .collect()
 }
@@ -198,7 +218,8 @@ fn open_hot(data: &Path) -> anyhow::Result<SledHot> {
                 _ => Err(e),
             })?;
             std::fs::rename(&folder, &aside)?;
-            SledHot::open(&folder, Bounds::default()).with_context(|| format!("cannot open {}", folder.display()))
+            SledHot::open(&folder, Bounds::default())
+                .with_context(|| format!("cannot open {}", folder.display()))
         }
     }
 }

@@ -104,7 +104,8 @@ impl Serving {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let clients = self.clients;
-        let ended = tokio::task::spawn_blocking(move || clients.shutdown_timeout(Duration::from_secs(1))).await;
+        let ended =
+            tokio::task::spawn_blocking(move || clients.shutdown_timeout(Duration::from_secs(1))).await;
         if let Err(error) = ended {
             tracing::error!(%error, "serving threads did not end in order");
         }
@@ -173,7 +174,8 @@ pub fn check_tls(certificate: &std::path::Path, key: &std::path::Path) -> anyhow
         .and_then(Iterator::collect)
         .map_err(|e| anyhow::anyhow!("certificate {}: {e}", certificate.display()))?;
     anyhow::ensure!(!chain.is_empty(), "certificate {}: holds no PEM certificate", certificate.display());
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| anyhow::anyhow!("key {}: {e}", key.display()))?;
+    let private =
+        PrivateKeyDer::from_pem_file(key).map_err(|e| anyhow::anyhow!("key {}: {e}", key.display()))?;
     rustls::ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, private)
@@ -187,8 +189,9 @@ async fn serve_http(
     router: axum::Router,
     mut shutdown: watch::Receiver<bool>,
 ) -> anyhow::Result<SocketAddr> {
-    let listener =
-        tokio::net::TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
     let ended = async move {
         let _ = shutdown.wait_for(|&down| down).await;

@@ -28,6 +28,8 @@ pub struct World {
     /// Writes that reached a port.
     pub writes: AtomicU64,
     pub revoked_tokens: Mutex<HashSet<String>>,
+    /// When every token ends, Unix seconds.
+    pub tokens_end_s: AtomicI64,
     /// Token that a console login yields.
     pub login_token: Mutex<String>,
     pub decisions: Mutex<Vec<(u64, DecisionRecord)>>,
@@ -50,6 +52,7 @@ impl World {
             calls: Mutex::default(),
             writes: AtomicU64::new(0),
             revoked_tokens: Mutex::default(),
+            tokens_end_s: AtomicI64::new(START_MS / 1000 + 3600),
             login_token: Mutex::new("t-all".to_owned()),
             decisions: Mutex::default(),
             feed: broadcast::channel(64).0,
@@ -141,7 +144,7 @@ impl Authenticator for World {
                 .map(|roles| Operator {
                     subject: token.replace("t-", "staff-"),
                     roles,
-                    expires_at: (START_MS.max(self.now() - 3_599_000)) / 1000 + 3600,
+                    expires_at: self.tokens_end_s.load(Ordering::SeqCst),
                 })
                 .ok_or_else(|| AuthenticationError::Invalid("bad signature of kid internal-7".to_owned())),
         })

@@ -49,8 +49,8 @@ impl GradientLimiter {
             self.limit = seen.limit; // as confined by the rails
         }
         self.gradient = (tolerance / ratio).clamp(0.5, 1.0);
-        // A limit that is not used says nothing about what would happen if it were.
-        if seen.utilisation() >= 0.5 || self.gradient < 1.0 {
+        // A limit that is not used is not what makes answers slow, nor would more of it make them fast.
+        if seen.utilisation() >= 0.5 {
             let wanted = self.limit * self.gradient + self.settings.headroom * self.limit.sqrt();
             self.limit += self.settings.smoothing * (wanted - self.limit);
         }
@@ -95,6 +95,47 @@ impl Controller for Gradient2 {
             action: format!("limit {:.1}", self.limiter.limit),
             reason: format!("{verb}: the gradient is {:.2}", self.limiter.gradient),
             ..Explanation::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capacity::class::PerClass;
+    use crate::capacity::observation::ClassObservation;
+
+    fn seen(limit: f64, in_flight_peak: u32, latency_ms: f64) -> Observation {
+        let class = ClassObservation {
+            arrivals: 20,
+            completions: 20,
+            latency_mean_ms: latency_ms,
+            ..ClassObservation::default()
+        };
+        Observation { dt_s: 0.2, limit, in_flight_peak, classes: PerClass([class; 4]) }
+    }
+
+    /// The limit after five seconds at the normal latency and five at `latency_ms`.
+    fn limit_after(in_flight: u32, latency_ms: f64) -> f64 {
+        let mut controller = Gradient2::new(GradientSettings::default(), 64.0);
+        let mut limit = 64.0;
+        for tick in 0..50 {
+            let latency_ms = if tick < 25 { 20.0 } else { latency_ms };
+            limit = controller.tick(&seen(limit, in_flight.min(limit as u32), latency_ms)).limit;
+        }
+        limit
+    }
+
+    #[test]
+    fn a_full_pool_shrinks_when_latency_rises_and_grows_while_it_does_not() {
+        assert!(limit_after(10_000, 200.0) < 64.0, "{}", limit_after(10_000, 200.0));
+        assert!(limit_after(10_000, 20.0) > 64.0);
+    }
+
+    #[test]
+    fn an_idle_pool_keeps_its_limit_however_slow_its_answers_are() {
+        for latency_ms in [20.0, 200.0, 5_000.0] {
+            assert_eq!(limit_after(5, latency_ms), 64.0);
         }
     }
 }

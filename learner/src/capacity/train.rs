@@ -31,7 +31,7 @@ impl Default for TrainSettings {
             agent: QSettings::default(),
             episodes: 900,
             seed: 1,
-            knee: [8.0, 40.0],
+            knee: [8.0, 32.0],
             exploration: [0.5, 0.05],
             command: "gatehouse train capacity --data configs/scenarios --out configs/models/capacity"
                 .to_owned(),

@@ -148,6 +148,7 @@ pub fn read_payload(payload: &[u8]) -> Result<Payload, LineError> {
 pub fn looks_like_decision(payload: &[u8], id: Option<&str>) -> bool {
     const BEGINNING_BYTES: usize = 512;
     let beginning = payload.get(..BEGINNING_BYTES.min(payload.len())).unwrap_or_default();
-    let contains = |needle: &[u8]| beginning.windows(needle.len()).any(|window| window == needle);
+    let contains =
+        |needle: &[u8]| needle.is_empty() || beginning.windows(needle.len()).any(|window| window == needle);
     contains(b"\"entry\":{\"decision\":{\"id\":") && id.is_none_or(|id| contains(id.as_bytes()))
 }

@@ -76,5 +76,9 @@ fn start_logging(filter: &str, json: bool) {
 
 /// The runtime of everything but the clients' requests.
 fn control_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("control")
+        .enable_all()
+        .build()?)
 }

@@ -186,7 +186,8 @@ impl Journey {
 
     /// The verdict as it is recorded: the rules' reasons, and before them the stage's own refusal.
     pub fn recorded_verdict(&self) -> Verdict {
-        let mut verdict = self.verdict.clone().unwrap_or_else(|| Verdict::from_reasons(Vec::new(), Vec::new()));
+        let mut verdict =
+            self.verdict.clone().unwrap_or_else(|| Verdict::from_reasons(Vec::new(), Vec::new()));
         if let Some(refusal) = &self.refusal {
             let row = refusal.reason.row();
             verdict.outcome = row.outcome;
@@ -230,11 +231,11 @@ fn decision_id(at_ms: i64) -> String {
 /// What the caller is told to answer instead of going on.
 pub enum Stop {
     /// A stage refused.
-    Refused(Stage, Refusal),
+    Refused(Stage, Box<Refusal>),
     /// The policy did not let it through.
     Verdict,
     /// A path of the gateway's own, answered.
-    Own(http::Response<bytes::Bytes>),
+    Own(Box<http::Response<bytes::Bytes>>),
     /// The connection failed.
     Broken(pingora::BError),
 }
@@ -253,7 +254,7 @@ pub trait At<T> {
 
 impl<T> At<T> for Result<T, Refusal> {
     fn at(self, stage: Stage) -> Result<T, Stop> {
-        self.map_err(|refusal| Stop::Refused(stage, refusal))
+        self.map_err(|refusal| Stop::Refused(stage, Box::new(refusal)))
     }
 }
 

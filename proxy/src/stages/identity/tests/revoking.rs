@@ -1,0 +1,160 @@
+//! Revocation, by the bank and by the issuer.
+
+use policies::ports::RecordStore;
+
+use super::browser::Browser;
+use super::*;
+
+fn revocation(house: &House, target: Target, issued_before_s: i64) -> Revocation {
+    Revocation { issuer: house.issuer.url.clone(), target, issued_before_s, expires_ms: NOW_MS + 3_600_000 }
+}
+
+#[tokio::test]
+async fn what_is_revoked_is_refused_at_the_next_request_although_remembered() {
+    for (target, before, hit) in [
+        (Target::Token("t1".into()), i64::MAX, true),
+        (Target::Session("s1".into()), i64::MAX, true),
+        (Target::Subject("alice".into()), NOW_S, true),
+        (Target::Subject("alice".into()), NOW_S - 10, true),
+        (Target::Subject("alice".into()), NOW_S - 11, false),
+        (Target::Token("t2".into()), i64::MAX, false),
+        (Target::Session("alice".into()), i64::MAX, false),
+    ] {
+        let house = House::new().await;
+        let token = house.token(json!({}));
+        let identity = house.bearer(&token, NOW_MS).await.unwrap();
+        let parts = request("GET", "/", &[("authorization", &format!("Bearer {token}"))]);
+        assert!(house.stage.recognise(0, &parts, &PEER, NOW_MS).is_some());
+        let mut watch = house.stage.revoked();
+        watch.mark_unchanged();
+        house.stage.revocations().revoke(&revocation(&house, target.clone(), before)).await.unwrap();
+        assert!(watch.has_changed().unwrap());
+        assert_eq!(house.stage.revocations().is_revoked(&identity), hit, "{target:?}");
+        assert_eq!(house.stage.recognise(0, &parts, &PEER, NOW_MS).is_none(), hit, "{target:?}");
+        let expected = if hit { Some(Reason::TokenRevoked) } else { None };
+        assert_eq!(house.bearer(&token, NOW_MS).await.err(), expected, "{target:?}");
+        // Another gateway with the same records, or this one after a restart.
+        let second =
+            House::with_stores(Arc::clone(&house.issuer), house.hot.clone(), house.records.clone()).await;
+        second.stage.prime(NOW_MS).await;
+        assert_eq!(second.bearer(&token, NOW_MS).await.err(), expected, "{target:?} after a restart");
+    }
+}
+
+#[tokio::test]
+async fn another_issuers_revocation_hits_nobody_here() {
+    let house = House::new().await;
+    let mut foreign = revocation(&house, Target::Subject("alice".into()), i64::MAX);
+    foreign.issuer = "https://other.example".into();
+    house.stage.revocations().revoke(&foreign).await.unwrap();
+    assert!(house.bearer(&house.token(json!({})), NOW_MS).await.is_ok());
+}
+
+#[tokio::test]
+async fn sessions_are_revoked_like_tokens() {
+    for target in [
+        Target::Session("s1".into()),
+        Target::Subject("alice".into()),
+        Target::Token(String::new()), // the session's own handle
+    ] {
+        let house = House::new().await;
+        let mut browser = Browser::new(&house);
+        browser.log_in().await;
+        let identity = browser.get("/").await.unwrap();
+        let target = match target {
+            Target::Token(_) => Target::Token(identity.token_id.clone().unwrap()),
+            other => other,
+        };
+        house.stage.revocations().revoke(&revocation(&house, target.clone(), i64::MAX)).await.unwrap();
+        assert_eq!(browser.get("/").await.err(), Some(Reason::SessionEnded), "{target:?}");
+    }
+}
+
+#[tokio::test]
+async fn revocations_expire_never_get_milder_and_are_bounded() {
+    let house = House::new().await;
+    let revocations = house.stage.revocations();
+    revocations.revoke(&revocation(&house, Target::Subject("alice".into()), NOW_S)).await.unwrap();
+    let mut milder = revocation(&house, Target::Subject("alice".into()), 0);
+    milder.expires_ms = NOW_MS + 1;
+    revocations.revoke(&milder).await.unwrap();
+    assert_eq!(house.bearer(&house.token(json!({})), NOW_MS).await.err(), Some(Reason::TokenRevoked));
+    revocations.sweep(NOW_MS + 3_599_999).await.unwrap();
+    assert_eq!(revocations.len(), 1);
+    revocations.sweep(NOW_MS + 3_600_000).await.unwrap();
+    assert!(revocations.is_empty());
+    let left = house.records.list(policies::ports::Space::Revocations, None, 10).await.unwrap();
+    assert!(left.is_empty());
+    let small = Revocations::new(house.records.clone(), 2);
+    for (n, fits) in [(1, true), (2, true), (3, false)] {
+        let one = revocation(&house, Target::Token(format!("{n}")), i64::MAX);
+        assert_eq!(small.enforce(&one).is_ok(), fits, "{n}");
+    }
+}
+
+fn logout_token(house: &House, changes: Value, signer: &str) -> String {
+    let mut claims = json!({
+        "iss": house.issuer.url, "aud": "gateway", "iat": NOW_S, "exp": NOW_S + 120, "jti": "l1", "sid": "s1",
+        "sub": "alice", "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+    });
+    merge(&mut claims, changes);
+    house.issuer.sign(signer, &json!({ "alg": "ES256", "kid": "es", "typ": "logout+jwt" }), &claims)
+}
+
+async fn post(house: &House, body: &str, media: &str) -> u16 {
+    let parts = request("POST", "/.gatehouse/backchannel-logout", &[("content-type", media)]);
+    let body = Bytes::copy_from_slice(body.as_bytes());
+    match house.stage.owned(0, &parts, body, &PEER, NOW_MS).await {
+        Ok(response) => response.unwrap().status().as_u16(),
+        Err(refusal) => refusal.reason.row().status,
+    }
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+#[tokio::test]
+async fn the_issuer_logs_people_out_behind_the_browsers_back() {
+    let house = House::new().await;
+    let mut browser = Browser::new(&house);
+    browser.log_in().await;
+    let api = house.token(json!({}));
+    assert!(house.bearer(&api, NOW_MS).await.is_ok());
+    let form = format!("logout_token={}", logout_token(&house, json!({}), "es"));
+    assert_eq!(post(&house, &form, FORM).await, 200);
+    assert_eq!(browser.get("/").await.err(), Some(Reason::SessionEnded));
+    assert_eq!(
+        house.bearer(&api, NOW_MS).await.err(),
+        Some(Reason::TokenRevoked),
+        "tokens of the same log-in"
+    );
+    assert_eq!(post(&house, &form, FORM).await, 400, "a replay");
+}
+
+#[tokio::test]
+async fn logout_tokens_that_are_none_log_nobody_out() {
+    let house = House::new().await;
+    let mut browser = Browser::new(&house);
+    browser.log_in().await;
+    let no_event = json!({ "events": { "http://other": {} } });
+    for (what, token) in [
+        ("another key", logout_token(&house, json!({}), "es-other")),
+        ("another audience", logout_token(&house, json!({ "aud": "x" }), "es")),
+        ("another issuer", logout_token(&house, json!({ "iss": "https://evil.example" }), "es")),
+        ("with a nonce", logout_token(&house, json!({ "nonce": "n" }), "es")),
+        ("no event", logout_token(&house, json!({ "events": null }), "es")),
+        ("another event", logout_token(&house, no_event, "es")),
+        ("expired", logout_token(&house, json!({ "exp": NOW_S }), "es")),
+        ("no exp", logout_token(&house, json!({ "exp": null }), "es")),
+        ("no jti", logout_token(&house, json!({ "jti": null }), "es")),
+        ("nobody", logout_token(&house, json!({ "sub": null, "sid": null }), "es")),
+        ("an access token", house.token(json!({ "aud": "gateway" }))),
+        ("nothing", String::new()),
+    ] {
+        assert_eq!(post(&house, &format!("logout_token={token}"), FORM).await, 400, "{what}");
+        assert!(browser.get("/").await.is_ok(), "{what}");
+    }
+    let good = logout_token(&house, json!({}), "es");
+    assert_eq!(post(&house, &format!("logout_token={good}"), "application/json").await, 400);
+    assert_eq!(post(&house, &format!("logout_token={good}&logout_token={good}"), FORM).await, 400);
+    assert!(browser.get("/").await.is_ok());
+}
