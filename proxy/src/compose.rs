@@ -166,8 +166,13 @@ pub fn policy(config: &Config, pseudonyms: &Pseudonymizer) -> anyhow::Result<Pol
     })?;
     let routes: Vec<&str> =
         config.applications.iter().flat_map(|a| a.routes.iter().map(|r| &*r.name)).collect();
-    for (rule, pattern) in policy.idle_routes(&routes) {
-        tracing::warn!(rule = %rule.id, %pattern, "the rule names a route that does not exist");
+    let mut idle: Vec<&Name> = policy.idle_routes(&routes).map(|(rule, _)| &rule.id).collect();
+    idle.dedup();
+    // A rule that covers at least one route is fine: patterns may be written for several sites.
+    for rule in
+        policy.rules().iter().filter(|r| idle.contains(&&r.id) && !routes.iter().any(|name| r.covers(name)))
+    {
+        tracing::warn!(rule = %rule.id, "no route of this configuration is covered by the rule");
     }
     Ok(policy.keyed(pseudonyms.clone()))
 }

@@ -7,11 +7,11 @@ use std::time::Instant;
 use http::request::Parts;
 use learner::capacity::Class;
 use policies::facts::{Identity, TransferIntent};
-use policies::{Evidence, Facts, Name, Outcome, Reason, Verdict};
+use policies::{Evidence, Facts, Name, Outcome, Verdict};
 
 use super::core::{Core, Live};
 use crate::config::Route;
-use crate::refusal::Refusal;
+use crate::refusal::{Reason, Refusal};
 use crate::stages::admission::Permit;
 use crate::stages::transfer::Assessment;
 
@@ -193,7 +193,7 @@ impl Journey {
             verdict.outcome = row.outcome;
             verdict.reasons.insert(
                 0,
-                Reason {
+                policies::Reason {
                     code: row.code.into(),
                     source: self.stage.name().into(),
                     outcome: row.outcome,
@@ -216,7 +216,15 @@ impl Journey {
 
 impl Drop for Journey {
     fn drop(&mut self) {
-        // A panic in a stage, or a connection torn down before `logging`, ends here.
+        // A panic in a stage, or a connection torn down before `logging`, ends here; it must not read as an allow.
+        if !self.ended && self.refusal.is_none() && self.status == 0 {
+            let panicked = std::thread::panicking();
+            if panicked {
+                self.core.metrics.panics.inc();
+            }
+            let inside = if panicked { "a stage panicked" } else { "the connection was torn down" };
+            self.refusal = Some(Refusal::new(Reason::Internal, inside));
+        }
         self.end();
     }
 }

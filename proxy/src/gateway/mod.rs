@@ -6,11 +6,13 @@ mod pool;
 mod walk;
 
 use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -143,7 +145,14 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, journey: &mut Journey) -> pingora::Result<bool> {
-        match self.walk(session, journey).await {
+        // A defect in a stage ends that request alone, with an answer and a record.
+        let walked = AssertUnwindSafe(self.walk(session, journey)).catch_unwind().await;
+        let walked = walked.unwrap_or_else(|_| {
+            self.core.metrics.panics.inc();
+            let refusal = Refusal::new(Reason::Internal, "a stage panicked");
+            Err(Stop::Refused(Stage::Dropped, Box::new(refusal)))
+        });
+        match walked {
             Ok(()) => Ok(false),
             Err(stop) => self.stopped(session, journey, stop).await.map(|()| true),
         }

@@ -50,11 +50,13 @@ impl Remembered {
         Self { entries: BoundedMap::new(capacity), hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
-    /// The identity of a token verified before, if nothing has ended it since.
+    /// The identity of a token verified before, if nothing has ended it since. A token bound to a client certificate is
+    /// found only on a connection with that certificate.
     pub fn find(
         &self,
         app: usize,
         token: &str,
+        client_cert: Option<[u8; 32]>,
         revocations: &Revocations,
         now_ms: i64,
     ) -> Option<Arc<Identity>> {
@@ -66,7 +68,8 @@ impl Remembered {
             if ended {
                 self.entries.remove(&key);
             }
-            (!ended).then(|| Arc::clone(&entry.identity))
+            let proved = entry.bound_to.is_none() || entry.bound_to == client_cert;
+            (!ended && proved).then(|| Arc::clone(&entry.identity))
         });
         let counter = if found.is_some() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
