@@ -91,6 +91,8 @@ pub struct Journey {
     pub evidence: Evidence,
     /// The policy's verdict.
     pub verdict: Option<Verdict>,
+    /// What a would-be transfer would meet, on routes that only want to know.
+    pub would_be: Option<Verdict>,
     /// Case opened or spent.
     pub case: Option<String>,
     /// The stage that settled it.
@@ -133,6 +135,7 @@ impl Journey {
             assessment: None,
             evidence: Evidence::default(),
             verdict: None,
+            would_be: None,
             case: None,
             stage: Stage::Dropped,
             refusal: None,

@@ -204,7 +204,7 @@ impl ProxyHttp for Gateway {
         let client = upstream::Client { address: journey.source, tls: over_tls(session) };
         upstream::prepare(request, client, &journey.id, journey.identity.as_deref(), minted)?;
         if journey.route().is_some_and(|r| r.score_only) {
-            upstream::tell_scores(request, &journey.evidence, journey.verdict.as_ref())?;
+            upstream::tell_scores(request, &journey.evidence, journey.would_be.as_ref())?;
         }
         Ok(())
     }

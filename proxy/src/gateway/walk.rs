@@ -9,7 +9,7 @@ use learner::capacity::Class;
 use pingora::proxy::Session;
 use policies::evidence::AttackKind;
 use policies::facts::Identity;
-use policies::{Evidence, Outcome};
+use policies::{Evidence, Facts, Outcome};
 
 use super::Gateway;
 use super::journey::{At, Journey, Stage, Stop, copy_head};
@@ -257,17 +257,20 @@ impl Gateway {
 
     /// The verdict; and before money moves, its durable record.
     async fn decide(&self, route: &Route, journey: &mut Journey) -> Result<(), Stop> {
+        if route.score_only {
+            return self.decide_would_be(journey);
+        }
         let facts = journey.facts();
         let policy = Arc::clone(&journey.live.policy);
         let mut verdict = policy.decide(&facts, &journey.evidence);
-        let moves_money = route.transfer.is_some() && !route.score_only;
+        let moves_money = route.transfer.is_some();
         if moves_money && matches!(verdict.outcome, Outcome::StepUp | Outcome::Hold) {
             journey.evidence.released_case = self.released(journey).await.at(Stage::Decision)?;
             if journey.evidence.released_case.is_some() {
                 verdict = policy.decide(&facts, &journey.evidence);
             }
         }
-        let forwards = verdict.outcome.forwards() || route.score_only;
+        let forwards = verdict.outcome.forwards();
         let holds = verdict.outcome == Outcome::Hold;
         journey.verdict = Some(verdict);
         if !forwards {
@@ -282,6 +285,26 @@ impl Gateway {
         if moves_money {
             journey.stage = Stage::Audit;
             self.record_intent(journey).await.at(Stage::Audit)?;
+        }
+        journey.stage = Stage::Upstream;
+        Ok(())
+    }
+
+    /// A route that only wants to know: what the transfer would meet is told to the upstream and recorded in shadow; the
+    /// request itself is decided as one without a transfer, so that an attack is refused here as anywhere.
+    fn decide_would_be(&self, journey: &mut Journey) -> Result<(), Stop> {
+        let facts = journey.facts();
+        let policy = Arc::clone(&journey.live.policy);
+        let would_be = policy.decide(&facts, &journey.evidence);
+        let plain = Facts { transfer: None, ..facts };
+        let evidence = Evidence { fraud: None, behaviour: None, ..journey.evidence.clone() };
+        let mut verdict = policy.decide(&plain, &evidence);
+        verdict.shadow.extend(would_be.reasons.iter().cloned());
+        let forwards = verdict.outcome.forwards();
+        journey.would_be = Some(would_be);
+        journey.verdict = Some(verdict);
+        if !forwards {
+            return Err(Stop::Verdict);
         }
         journey.stage = Stage::Upstream;
         Ok(())
