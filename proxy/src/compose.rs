@@ -1,11 +1,11 @@
 //! The composition root: from a checked configuration to everything that serves, in the order of its dependencies.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
 use learner::anomaly::AnomalyScorer;
-use learner::capacity::q_learning;
+use learner::capacity::{CapacityConfig, q_learning, train_report};
 use learner::fraud::FraudScorer;
 use policies::ports::Clock;
 use policies::{Name, Policy, Pseudonymizer};
@@ -187,12 +187,45 @@ fn pools(config: &Config) -> anyhow::Result<Vec<Pool>> {
         .applications
         .iter()
         .map(|app| {
-            let controller = app.capacity.controller(table.clone());
-            let admission = Admission::new(&app.name, &app.capacity, controller, Arc::clone(&clock));
+            let learnt = learnt_file(&config.server.data_dir, &app.name);
+            let table = restored_table(&learnt).or_else(|| table.clone());
+            // Whoever could predict the exploration could teach the learner.
+            let capacity = CapacityConfig { seed: rand::random(), ..app.capacity.clone() };
+            let controller = capacity.controller(table);
+            let admission = Admission::new(&app.name, &capacity, controller, Arc::clone(&clock));
             Pool::new(&app.name, &app.upstream, admission)
                 .with_context(|| format!("upstream of {}", app.name))
         })
         .collect()
+}
+
+/// Where a pool's controller keeps what it learnt.
+fn learnt_file(data_dir: &Path, pool: &str) -> PathBuf {
+    data_dir.join("capacity").join(format!("{pool}.json"))
+}
+
+/// What a pool's controller learnt in earlier runs; a file that is damaged or of another version is said and left out.
+fn restored_table(file: &Path) -> Option<q_learning::Artifact> {
+    let text = std::fs::read_to_string(file).ok()?;
+    q_learning::Artifact::from_text(&text)
+        .inspect_err(|error| tracing::error!(%error, file = %file.display(), "the capacity table starts from the shipped one"))
+        .ok()
+}
+
+/// Writes down what every pool's controller learnt.
+///
+/// # Errors
+/// A file cannot be written; the old one stays.
+pub fn save_learnt(core: &Core) -> std::io::Result<()> {
+    let data_dir = core.live().config.server.data_dir.clone();
+    for pool in &core.pools {
+        if let Some(learnt) = pool.admission.learnt() {
+            let file = learnt_file(&data_dir, &pool.name);
+            std::fs::create_dir_all(data_dir.join("capacity"))?;
+            train_report::save(&file, &learnt)?;
+        }
+    }
+    Ok(())
 }
 
 /// The trained table in `folder`.

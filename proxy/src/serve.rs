@@ -22,7 +22,7 @@ use crate::config::{Config, Listener};
 use crate::front::{Connections, Front, Sockets};
 use crate::gateway::{Core, Gateway};
 use crate::stages::admission::Ticker;
-use crate::{admin_ports, habits, observe};
+use crate::{admin_ports, compose, habits, observe};
 
 /// Upstream connections kept open for reuse, for each serving thread.
 const UPSTREAM_POOL: usize = 256;
@@ -110,8 +110,10 @@ impl Serving {
             tracing::error!(%error, "serving threads did not end in order");
         }
         let data_dir = self.core.live().config.server.data_dir.clone();
-        if let Err(error) = habits::save(&self.core.profiles, &data_dir) {
-            tracing::error!(%error, "behaviour profiles could not be written");
+        let saved =
+            habits::save(&self.core.profiles, &data_dir).and_then(|()| compose::save_learnt(&self.core));
+        if let Err(error) = saved {
+            tracing::error!(%error, "behaviour profiles or capacity tables could not be written");
         }
         self.core.log.close();
     }
@@ -228,9 +230,10 @@ fn background(core: &Arc<Core>, shutdown: &watch::Receiver<bool>) {
         loop {
             tokio::time::sleep(SAVE_EVERY).await;
             let (core, data_dir) = (Arc::clone(&saving), data_dir.clone());
-            let saved = tokio::task::spawn_blocking(move || habits::save(&core.profiles, &data_dir)).await;
-            if !matches!(saved, Ok(Ok(()))) {
-                tracing::error!("behaviour profiles could not be written");
+            let save =
+                move || habits::save(&core.profiles, &data_dir).and_then(|()| compose::save_learnt(&core));
+            if !matches!(tokio::task::spawn_blocking(save).await, Ok(Ok(()))) {
+                tracing::error!("behaviour profiles or capacity tables could not be written");
             }
         }
     }));

@@ -9,6 +9,7 @@ use clap::{Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use learner::capacity::sim::{PlaneMode, compare, contender, contender_names, load_scenarios};
 use learner::capacity::train::{TrainSettings, train as train_table};
+use learner::capacity::train_report::{self, Summary};
 use learner::score::Scorer;
 use learner::train::anomaly::{self, TrainAnomaly, anomaly};
 use learner::train::data::Source;
@@ -181,9 +182,9 @@ fn capacity(
         bar.set_message(format!("{} {:.2}", lesson.scenario, lesson.goodput_weighted));
     });
     bar.finish_and_clear();
-    std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
-    let file = out.join("q-learning.json");
-    std::fs::write(&file, table.to_text()).with_context(|| format!("cannot write {}", file.display()))?;
+    let report = train_report::write(out, &table, &Summary::of(&table, &lessons))
+        .with_context(|| format!("cannot write to {}", out.display()))?;
+    tracing::info!(report = %report.display(), "trained");
     let last = lessons.len() / 10;
     let mean = |some: &[learner::capacity::train::Lesson]| {
         some.iter().map(|l| l.goodput_weighted).sum::<f64>() / (some.len().max(1) as f64)
