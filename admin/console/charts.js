@@ -1,6 +1,6 @@
 // Charts, drawn as SVG. Each one is made once and redrawn with new figures.
 import { h, put, s } from './dom.js';
-import { clock, count, micros, rate } from './format.js';
+import { clock, count, micros, rate, value } from './format.js';
 import { OUTCOMES, badge, tone } from './outcomes.js';
 
 const WIDTH = 1000;
@@ -207,7 +207,7 @@ export function contributions(list) {
   const sorted = [...list].sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight)).slice(0, 12);
   const top = Math.max(1e-9, ...sorted.map((one) => Math.abs(one.weight)));
   return h('ul', { class: 'bars' }, sorted.map((one) => h('li', {},
-    h('span', { class: 'name', title: one.feature }, one.feature.replaceAll('_', ' '), ' ', h('span', {}, Number(one.value).toPrecision(3))),
+    h('span', { class: 'name', title: one.feature }, one.feature.replaceAll('_', ' '), ' ', h('span', {}, value(Number(one.value)))),
     h('span', { class: 'lane', 'aria-hidden': 'true' }, h('i', { class: one.weight >= 0 ? 'up' : 'down', style: { width: `${(Math.abs(one.weight) / top) * 50}%` } })),
     h('span', { class: 'num' }, `${one.weight >= 0 ? '+' : '−'}${Math.abs(one.weight).toFixed(2)}`))));
 }

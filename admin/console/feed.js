@@ -45,7 +45,7 @@ export function feed({ rows, compact, reason = '' }) {
   }
 
   function drawHint() {
-    const text = state.waiting ? `${count(state.waiting)} new since you paused` : still() ? 'held still while you read' : 'live';
+    const text = state.waiting ? `${count(state.waiting)} new, held while you read` : still() ? 'held still while you read' : 'live';
     put(hint, text);
     pause.setAttribute('aria-pressed', String(state.paused));
     put(pause, state.paused ? 'Resume' : 'Pause');

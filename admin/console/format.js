@@ -58,6 +58,7 @@ export const short = (hash, length = 10) => (hash ? String(hash).slice(0, length
 export function value(n) {
   if (!Number.isFinite(n)) return '–';
   if (Number.isInteger(n)) return plain.format(n);
+  if (Math.abs(n) < 0.01) return n.toPrecision(1);
   return Math.abs(n) >= 100 ? n.toFixed(0) : n.toFixed(Math.abs(n) >= 10 ? 1 : 2);
 }
 

@@ -2,6 +2,7 @@
 import { get } from './api.js';
 
 const KEPT = 400;
+const WINDOW_MS = 300_000;
 const listeners = new Set();
 
 export const live = {
@@ -27,9 +28,8 @@ const tell = (kind) => { for (const listener of [...listeners]) listener(kind); 
 function takeFigures(figures) {
   const old = live.figures?.points ?? [];
   const first = figures.points[0]?.at_ms ?? Infinity;
-  const window = figures.step_s * 1000 * 150;
   const last = figures.points.at(-1)?.at_ms ?? 0;
-  const points = [...old.filter((point) => point.at_ms < first && point.at_ms > last - window), ...figures.points];
+  const points = [...old.filter((point) => point.at_ms < first && point.at_ms > last - WINDOW_MS), ...figures.points];
   live.figures = { ...figures, points };
   live.at = Date.now();
   tell('figures');
