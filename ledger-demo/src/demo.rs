@@ -1,8 +1,8 @@
 //! The whole demo bank: bank and identity provider on their ports, with half a year of history behind them.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::net::SocketAddr;
 
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -69,8 +69,8 @@ impl Demo {
         seed(&books, DEMO_SEED, now_ms).await.map_err(|e| failed("history")(e.to_string()))?;
 
         let provider = provider(&db, &people, &config, &clock)?;
-        let form_key =
-            FormKey::open(&config.data_dir.join("form.key")).map_err(|e| failed("form key")(e.to_string()))?;
+        let form_key = FormKey::open(&config.data_dir.join("form.key"))
+            .map_err(|e| failed("form key")(e.to_string()))?;
         let bank_config = BankConfig {
             origins: origins(&config.gateway_url),
             login_origins: vec![config.idp_url.origin().ascii_serialization()],
@@ -82,7 +82,8 @@ impl Demo {
             form_key,
             clock,
         };
-        let address = |listener: &TcpListener| listener.local_addr().map_err(|e| failed("socket")(e.to_string()));
+        let address =
+            |listener: &TcpListener| listener.local_addr().map_err(|e| failed("socket")(e.to_string()));
         let (bank, idp) = (address(&bank_listener)?, address(&idp_listener)?);
         let mut serving = JoinSet::new();
         let (served, bank_stop, idp_stop) = (Arc::clone(&books), stop.clone(), stop);

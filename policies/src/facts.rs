@@ -47,7 +47,7 @@ pub enum Credential {
 }
 
 /// A verified identity. Only the identity stage makes one from a credential.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
     /// Issuer, exactly as configured.
     pub issuer: Name,

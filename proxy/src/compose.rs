@@ -1,11 +1,11 @@
 //! The composition root: from a checked configuration to everything that serves, in the order of its dependencies.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
 use learner::anomaly::AnomalyScorer;
-use learner::capacity::q_learning;
+use learner::capacity::{CapacityConfig, q_learning, train_report};
 use learner::fraud::FraudScorer;
 use policies::ports::Clock;
 use policies::{Name, Policy, Pseudonymizer};
@@ -16,8 +16,8 @@ use crate::gateway::{Core, Live, Parts, Pool, Scorers};
 use crate::habits;
 use crate::keys;
 use crate::metrics::Metrics;
-use crate::stages::admission::{Admission, steady_clock};
 use crate::outbound::{self, Outbound};
+use crate::stages::admission::{Admission, steady_clock};
 use crate::stages::identity::{self, ApplicationIdentity, GatewayKeys, IdentityStage, Setup};
 use crate::stages::transfer::Customers;
 use crate::stores::{Bounds, Cases, SledHot, SledRecords};
@@ -49,7 +49,19 @@ pub async fn compose(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Ar
     let customers = Customers::new(pseudonyms.clone(), config.server.utc_offset_hours);
     let profiles = Arc::new(habits::restore(&config, &customers)?);
     let live = Live::new(config, policy, models, &metrics);
-    Ok(Core::new(Parts { live, clock, hot, identity, log, cases, profiles, customers, pseudonyms, pools, metrics }))
+    Ok(Core::new(Parts {
+        live,
+        clock,
+        hot,
+        identity,
+        log,
+        cases,
+        profiles,
+        customers,
+        pseudonyms,
+        pools,
+        metrics,
+    }))
 }
 
 /// What the identity stage is made of. The admin API counts as one more application, behind the others: its tokens are
@@ -67,7 +79,8 @@ fn identity_setup(config: &Config, hot: Arc<SledHot>, records: Arc<SledRecords>)
         };
         apps.push(("admin".into(), Some(identity)));
     }
-    let issuer = config.applications.first().map(|app| app.external_url.as_str().trim_end_matches('/').to_owned());
+    let issuer =
+        config.applications.first().map(|app| app.external_url.as_str().trim_end_matches('/').to_owned());
     let key = keys::signing_key(&config.server.data_dir.join("keys").join("gateway.pem"))?;
     Ok(Setup {
         issuers: config.issuers.clone(),
@@ -100,9 +113,13 @@ pub fn reload(core: &Core, config: Config) -> anyhow::Result<()> {
 
 fn same_shape(old: &Config, new: &Config) -> bool {
     let upstreams = |c: &Config| -> Vec<_> {
-        c.applications.iter().map(|a| (a.name.clone(), a.upstream.peers.clone(), a.identity.is_some())).collect()
+        c.applications
+            .iter()
+            .map(|a| (a.name.clone(), a.upstream.peers.clone(), a.identity.is_some()))
+            .collect()
     };
-    let listeners = |c: &Config| -> Vec<_> { c.listeners.iter().map(|l| (l.address, l.tls.is_some())).collect() };
+    let listeners =
+        |c: &Config| -> Vec<_> { c.listeners.iter().map(|l| (l.address, l.tls.is_some())).collect() };
     let issuers = |c: &Config| -> Vec<_> { c.issuers.iter().map(|i| i.issuer.clone()).collect() };
     upstreams(old) == upstreams(new) && listeners(old) == listeners(new) && issuers(old) == issuers(new)
 }
@@ -112,7 +129,8 @@ fn same_shape(old: &Config, new: &Config) -> bool {
 /// # Errors
 /// An artifact that is refused, by file and name of the refusal.
 pub fn scorers(models: &Models, now_ms: i64) -> anyhow::Result<Scorers> {
-    let name = |kind: &str, digest: &str| format!("{kind}/{}", digest.get(..12).unwrap_or(digest)).as_str().into();
+    let name =
+        |kind: &str, digest: &str| format!("{kind}/{}", digest.get(..12).unwrap_or(digest)).as_str().into();
     let fraud = match &models.fraud {
         None => None,
         Some(path) => Some(FraudScorer::load(path).with_context(|| refused(path))?),
@@ -140,15 +158,21 @@ fn refused(path: &Path) -> String {
 /// Every problem of the document, with file, line and column.
 pub fn policy(config: &Config, pseudonyms: &Pseudonymizer) -> anyhow::Result<Policy> {
     let file = &config.policy;
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the policy {}", file.display()))?;
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read the policy {}", file.display()))?;
     let policy = policies::document::parse(&text).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(|e| format!("{}:{e}", file.display())).collect();
         anyhow::anyhow!("{}", lines.join("\n"))
     })?;
     let routes: Vec<&str> =
         config.applications.iter().flat_map(|a| a.routes.iter().map(|r| &*r.name)).collect();
-    for (rule, pattern) in policy.idle_routes(&routes) {
-        tracing::warn!(rule = %rule.id, %pattern, "the rule names a route that does not exist");
+    let mut idle: Vec<&Name> = policy.idle_routes(&routes).map(|(rule, _)| &rule.id).collect();
+    idle.dedup();
+    // A rule that covers at least one route is fine: patterns may be written for several sites.
+    for rule in
+        policy.rules().iter().filter(|r| idle.contains(&&r.id) && !routes.iter().any(|name| r.covers(name)))
+    {
+        tracing::warn!(rule = %rule.id, "no route of this configuration is covered by the rule");
     }
     Ok(policy.keyed(pseudonyms.clone()))
 }
@@ -163,11 +187,45 @@ fn pools(config: &Config) -> anyhow::Result<Vec<Pool>> {
         .applications
         .iter()
         .map(|app| {
-            let controller = app.capacity.controller(table.clone());
-            let admission = Admission::new(&app.name, &app.capacity, controller, Arc::clone(&clock));
-            Pool::new(&app.name, &app.upstream, admission).with_context(|| format!("upstream of {}", app.name))
+            let learnt = learnt_file(&config.server.data_dir, &app.name);
+            let table = restored_table(&learnt).or_else(|| table.clone());
+            // Whoever could predict the exploration could teach the learner.
+            let capacity = CapacityConfig { seed: rand::random(), ..app.capacity.clone() };
+            let controller = capacity.controller(table);
+            let admission = Admission::new(&app.name, &capacity, controller, Arc::clone(&clock));
+            Pool::new(&app.name, &app.upstream, admission)
+                .with_context(|| format!("upstream of {}", app.name))
         })
         .collect()
+}
+
+/// Where a pool's controller keeps what it learnt.
+fn learnt_file(data_dir: &Path, pool: &str) -> PathBuf {
+    data_dir.join("capacity").join(format!("{pool}.json"))
+}
+
+/// What a pool's controller learnt in earlier runs; a file that is damaged or of another version is said and left out.
+fn restored_table(file: &Path) -> Option<q_learning::Artifact> {
+    let text = std::fs::read_to_string(file).ok()?;
+    q_learning::Artifact::from_text(&text)
+        .inspect_err(|error| tracing::error!(%error, file = %file.display(), "the capacity table starts from the shipped one"))
+        .ok()
+}
+
+/// Writes down what every pool's controller learnt.
+///
+/// # Errors
+/// A file cannot be written; the old one stays.
+pub fn save_learnt(core: &Core) -> std::io::Result<()> {
+    let data_dir = core.live().config.server.data_dir.clone();
+    for pool in &core.pools {
+        if let Some(learnt) = pool.admission.learnt() {
+            let file = learnt_file(&data_dir, &pool.name);
+            std::fs::create_dir_all(data_dir.join("capacity"))?;
+            train_report::save(&file, &learnt)?;
+        }
+    }
+    Ok(())
 }
 
 /// The trained table in `folder`.
@@ -198,7 +256,8 @@ fn open_hot(data: &Path) -> anyhow::Result<SledHot> {
                 _ => Err(e),
             })?;
             std::fs::rename(&folder, &aside)?;
-            SledHot::open(&folder, Bounds::default()).with_context(|| format!("cannot open {}", folder.display()))
+            SledHot::open(&folder, Bounds::default())
+                .with_context(|| format!("cannot open {}", folder.display()))
         }
     }
 }

@@ -88,10 +88,9 @@ impl LiveWindow {
         step.durations.add(finished.duration_us);
         bin(&mut step.anomaly, finished.anomaly);
         bin(&mut step.fraud, finished.fraud);
-        if let Some(reason) = finished.reason {
-            if step.reasons.len() < REASONS_MAX || step.reasons.contains_key(&reason) {
-                *step.reasons.entry(reason).or_default() += 1;
-            }
+        let room = step.reasons.len() < REASONS_MAX;
+        if let Some(reason) = finished.reason.filter(|r| room || step.reasons.contains_key(r)) {
+            *step.reasons.entry(reason).or_default() += 1;
         }
     }
 
@@ -99,7 +98,8 @@ impl LiveWindow {
     pub fn shown(&self, now_ms: i64) -> Shown {
         let last = now_ms.div_euclid(i64::from(STEP_S) * 1000);
         let steps = self.steps.lock().clone();
-        let mut shown = Shown { anomaly_bins: vec![0; SCORE_BINS], fraud_bins: vec![0; SCORE_BINS], ..Shown::default() };
+        let mut shown =
+            Shown { anomaly_bins: vec![0; SCORE_BINS], fraud_bins: vec![0; SCORE_BINS], ..Shown::default() };
         let mut minute = Durations::default();
         let mut reasons: HashMap<Name, u64> = HashMap::new();
         for number in (last - STEPS as i64 + 1)..=last {

@@ -72,7 +72,13 @@ pub fn read_or_make(file: &Path, fresh: impl FnOnce() -> Vec<u8>) -> Result<Vec<
     }
     let bytes = fresh();
     let draft = file.with_extension("new");
-    let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(failed)?;
+    let mut out = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&draft)
+        .map_err(failed)?;
     out.write_all(&bytes).and_then(|()| out.sync_all()).map_err(failed)?;
     fs::rename(&draft, file).map_err(failed)?;
     Ok(bytes)

@@ -2,8 +2,8 @@
 
 use policies::Outcome;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::refusal::Reason;
@@ -86,13 +86,21 @@ impl Metrics {
     /// A name registered twice: a defect that the first start shows.
     pub fn new() -> prometheus::Result<Self> {
         let r = Registry::new();
-        let durations = histograms(&r, "gatehouse_request_duration_seconds", "Entry to last byte", &["app", "route"], DURATION_BUCKETS)?;
-        let by_stage = histograms(&r, "gatehouse_stage_duration_seconds", "Time in a stage", &["stage"], STAGE_BUCKETS)?;
+        let durations = histograms(
+            &r,
+            "gatehouse_request_duration_seconds",
+            "Entry to last byte",
+            &["app", "route"],
+            DURATION_BUCKETS,
+        )?;
+        let by_stage =
+            histograms(&r, "gatehouse_stage_duration_seconds", "Time in a stage", &["stage"], STAGE_BUCKETS)?;
         let refusals = counters(&r, "gatehouse_refusals_total", "Requests refused by a stage", &["reason"])?;
         for reason in Reason::ALL {
             refusals.with_label_values(&[reason.row().code]);
         }
-        let requests = counters(&r, "gatehouse_requests_total", "Requests that ended", &["app", "route", "outcome"])?;
+        let requests =
+            counters(&r, "gatehouse_requests_total", "Requests that ended", &["app", "route", "outcome"])?;
         Ok(Self {
             unrouted: route_metrics(&requests, &durations, "-", "-"),
             requests,
@@ -101,19 +109,44 @@ impl Metrics {
             refusals,
             anomaly_score: histogram(&r, "gatehouse_anomaly_score", "Anomaly scores given", SCORE_BUCKETS)?,
             fraud_score: histogram(&r, "gatehouse_fraud_score", "Fraud scores given", SCORE_BUCKETS)?,
-            score_unavailable: counters(&r, "gatehouse_score_unavailable_total", "Scores that could not be given", &["model"])?,
+            score_unavailable: counters(
+                &r,
+                "gatehouse_score_unavailable_total",
+                "Scores that could not be given",
+                &["model"],
+            )?,
             capacity_permits: gauges(&r, "gatehouse_capacity_permits", "Permits held", &["pool", "class"])?,
             capacity_limit: gauges(&r, "gatehouse_capacity_limit", "Threshold in force", &["pool", "class"])?,
             shed: counters(&r, "gatehouse_shed_total", "Requests without a permit", &["class"])?,
             jwks_age: gauges(&r, "gatehouse_jwks_age_seconds", "Age of an issuer's keys", &["issuer"])?,
-            audit_lag: register(&r, prometheus::Gauge::new("gatehouse_audit_lag_seconds", "Age of the oldest record not on disk")?)?,
+            audit_lag: register(
+                &r,
+                prometheus::Gauge::new(
+                    "gatehouse_audit_lag_seconds",
+                    "Age of the oldest record not on disk",
+                )?,
+            )?,
             audit_log: gauges(&r, "gatehouse_audit_log", "The decision log's counters", &["what"])?,
-            remembered_tokens: gauges(&r, "gatehouse_remembered_tokens", "Verified-token memory: held, hits, misses", &["what"])?,
+            remembered_tokens: gauges(
+                &r,
+                "gatehouse_remembered_tokens",
+                "Verified-token memory: held, hits, misses",
+                &["what"],
+            )?,
             upstream_healthy: gauges(&r, "gatehouse_upstream_healthy", "Healthy peers", &["app"])?,
             connections: register(&r, IntGauge::new("gatehouse_connections", "Open client connections")?)?,
-            connections_refused: register(&r, IntCounter::new("gatehouse_connections_refused_total", "Connections refused")?)?,
-            panics: register(&r, IntCounter::new("gatehouse_stage_panics_total", "Requests ended by a defect")?)?,
-            rule_failures: register(&r, IntCounter::new("gatehouse_rule_failures_total", "Rules that failed at run time")?)?,
+            connections_refused: register(
+                &r,
+                IntCounter::new("gatehouse_connections_refused_total", "Connections refused")?,
+            )?,
+            panics: register(
+                &r,
+                IntCounter::new("gatehouse_stage_panics_total", "Requests ended by a defect")?,
+            )?,
+            rule_failures: register(
+                &r,
+                IntCounter::new("gatehouse_rule_failures_total", "Rules that failed at run time")?,
+            )?,
             reloads: counters(&r, "gatehouse_reloads_total", "Configuration reloads", &["result"])?,
             registry: r,
         })
@@ -164,7 +197,10 @@ fn route_metrics(requests: &IntCounterVec, durations: &HistogramVec, app: &str, 
     }
 }
 
-fn register<M: prometheus::core::Collector + Clone + 'static>(registry: &Registry, metric: M) -> prometheus::Result<M> {
+fn register<M: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: M,
+) -> prometheus::Result<M> {
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
 }
@@ -181,6 +217,12 @@ fn histogram(r: &Registry, name: &str, help: &str, buckets: &[f64]) -> prometheu
     register(r, Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?)
 }
 
-fn histograms(r: &Registry, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> prometheus::Result<HistogramVec> {
+fn histograms(
+    r: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+    buckets: &[f64],
+) -> prometheus::Result<HistogramVec> {
     register(r, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?)
 }

@@ -38,7 +38,9 @@ pub fn degraded(core: &Core) -> Vec<String> {
         found.push("no fraud model is loaded: transfers are judged by rules alone".to_owned());
     }
     if live.models.anomaly.is_none() {
-        found.push("no anomaly model is loaded: requests are judged by rules and lexical checks alone".to_owned());
+        found.push(
+            "no anomaly model is loaded: requests are judged by rules and lexical checks alone".to_owned(),
+        );
     }
     found
 }
@@ -75,7 +77,9 @@ async fn readyz(State(core): State<Arc<Core>>) -> Response {
 async fn metrics(State(core): State<Arc<Core>>) -> Response {
     refresh(&core);
     match core.metrics.text() {
-        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Ok(text) => {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+        }
         Err(error) => {
             tracing::error!(%error, "metrics cannot be encoded");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -107,9 +111,12 @@ fn refresh(core: &Core) {
     }
     let log = core.log.counters();
     metrics.audit_lag.set(log.lag_ms(now_ms) as f64 / 1000.0);
-    for (what, figure) in
-        [("failed", &log.failed), ("dropped", &log.dropped), ("refused", &log.refused), ("entries", &log.entries)]
-    {
+    for (what, figure) in [
+        ("failed", &log.failed),
+        ("dropped", &log.dropped),
+        ("refused", &log.refused),
+        ("entries", &log.entries),
+    ] {
         metrics.audit_log.with_label_values(&[what]).set(i64::try_from(figure.get()).unwrap_or(i64::MAX));
     }
 }

@@ -22,7 +22,7 @@ use crate::config::{Config, Listener};
 use crate::front::{Connections, Front, Sockets};
 use crate::gateway::{Core, Gateway};
 use crate::stages::admission::Ticker;
-use crate::{admin_ports, habits, observe};
+use crate::{admin_ports, compose, habits, observe};
 
 /// Upstream connections kept open for reuse, for each serving thread.
 const UPSTREAM_POOL: usize = 256;
@@ -104,13 +104,16 @@ impl Serving {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let clients = self.clients;
-        let ended = tokio::task::spawn_blocking(move || clients.shutdown_timeout(Duration::from_secs(1))).await;
+        let ended =
+            tokio::task::spawn_blocking(move || clients.shutdown_timeout(Duration::from_secs(1))).await;
         if let Err(error) = ended {
             tracing::error!(%error, "serving threads did not end in order");
         }
         let data_dir = self.core.live().config.server.data_dir.clone();
-        if let Err(error) = habits::save(&self.core.profiles, &data_dir) {
-            tracing::error!(%error, "behaviour profiles could not be written");
+        let saved =
+            habits::save(&self.core.profiles, &data_dir).and_then(|()| compose::save_learnt(&self.core));
+        if let Err(error) = saved {
+            tracing::error!(%error, "behaviour profiles or capacity tables could not be written");
         }
         self.core.log.close();
     }
@@ -173,7 +176,8 @@ pub fn check_tls(certificate: &std::path::Path, key: &std::path::Path) -> anyhow
         .and_then(Iterator::collect)
         .map_err(|e| anyhow::anyhow!("certificate {}: {e}", certificate.display()))?;
     anyhow::ensure!(!chain.is_empty(), "certificate {}: holds no PEM certificate", certificate.display());
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| anyhow::anyhow!("key {}: {e}", key.display()))?;
+    let private =
+        PrivateKeyDer::from_pem_file(key).map_err(|e| anyhow::anyhow!("key {}: {e}", key.display()))?;
     rustls::ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, private)
@@ -187,8 +191,9 @@ async fn serve_http(
     router: axum::Router,
     mut shutdown: watch::Receiver<bool>,
 ) -> anyhow::Result<SocketAddr> {
-    let listener =
-        tokio::net::TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
     let ended = async move {
         let _ = shutdown.wait_for(|&down| down).await;
@@ -225,9 +230,10 @@ fn background(core: &Arc<Core>, shutdown: &watch::Receiver<bool>) {
         loop {
             tokio::time::sleep(SAVE_EVERY).await;
             let (core, data_dir) = (Arc::clone(&saving), data_dir.clone());
-            let saved = tokio::task::spawn_blocking(move || habits::save(&core.profiles, &data_dir)).await;
-            if !matches!(saved, Ok(Ok(()))) {
-                tracing::error!("behaviour profiles could not be written");
+            let save =
+                move || habits::save(&core.profiles, &data_dir).and_then(|()| compose::save_learnt(&core));
+            if !matches!(tokio::task::spawn_blocking(save).await, Ok(Ok(()))) {
+                tracing::error!("behaviour profiles or capacity tables could not be written");
             }
         }
     }));

@@ -47,7 +47,11 @@ impl Program {
     pub async fn of(at: &Addresses, username: &str) -> anyhow::Result<Self> {
         let client = client(None)?;
         let tokens = LoginScript::new(at.idp.clone(), username).run(&client).await.context("log-in")?;
-        Ok(Self { client, base: at.gateway.clone(), token: Some(tokens.access_token.expose_secret().to_owned()) })
+        Ok(Self {
+            client,
+            base: at.gateway.clone(),
+            token: Some(tokens.access_token.expose_secret().to_owned()),
+        })
     }
 
     /// A program of staff member `username`, for the admin API.
@@ -57,7 +61,11 @@ impl Program {
     pub async fn staff(at: &Addresses, username: &str) -> anyhow::Result<Self> {
         let client = client(None)?;
         let tokens = LoginScript::admin(at.idp.clone(), username).run(&client).await.context("log-in")?;
-        Ok(Self { client, base: at.admin.clone(), token: Some(tokens.access_token.expose_secret().to_owned()) })
+        Ok(Self {
+            client,
+            base: at.admin.clone(),
+            token: Some(tokens.access_token.expose_secret().to_owned()),
+        })
     }
 
     /// A program without credentials, at `base`.

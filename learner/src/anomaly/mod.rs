@@ -32,7 +32,7 @@ pub struct AnomalyScore {
     /// Share of normal validation traffic that is less unusual, 0 to 1; 0.99 is passed by one normal request in 100.
     /// Beyond all of it the score goes on rising towards 1.
     pub percentile: f64,
-    /// Mean squared error of the reconstruction, scaled per feature; about 1 for normal traffic.
+    /// Quadratic mean of the squared, scaled errors of all features; of the order of 1 for normal traffic.
     pub error: f32,
     /// The largest contributions, largest first.
     pub contributions: [Contribution; TOP],

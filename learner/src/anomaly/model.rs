@@ -86,10 +86,11 @@ impl AnomalyModel {
         let mut sum = 0.0;
         for (feature, ((x, y), scale)) in input.iter().zip(&output).zip(&self.error_scales).enumerate() {
             let error = ((x - y) / scale).powi(2).min(ERROR_MAX);
-            sum += error;
+            // Squared once more, so that one feature far out is not lost in the mean over all others.
+            sum += error * error;
             keep_largest(&mut contributions, Contribution { feature, error });
         }
-        let error = sum / COUNT as f32;
+        let error = (sum / COUNT as f32).sqrt();
         if !error.is_finite() {
             return Err(Unavailable::NotFinite);
         }

@@ -46,7 +46,7 @@ fn the_error_is_what_cannot_be_given_back() {
     vector[20] = 2.0;
     vector[21] = 3.0;
     let score = scorer.score_vector(&vector).unwrap();
-    assert!((score.error - (1.0 + 4.0) / COUNT as f32).abs() < 1e-6);
+    assert!((score.error - ((1.0 + 16.0) / COUNT as f32).sqrt()).abs() < 1e-6);
     assert_eq!(score.contributions[0], Contribution { feature: 21, error: 4.0 });
     assert_eq!(score.contributions[1], Contribution { feature: 20, error: 1.0 });
     let words = sentences(&score);

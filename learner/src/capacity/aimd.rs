@@ -4,7 +4,7 @@ use super::allocation::Allocation;
 use super::controller::{Controller, Explanation};
 use super::observation::Observation;
 
-/// The controller's parameters; the defaults are those that did best on the training seeds.
+/// The controller's parameters; the defaults are customary values, not tuned in the simulator.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AimdSettings {
     /// Factor of the limit after a bad tick, 0 to 1.

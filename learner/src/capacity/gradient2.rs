@@ -9,7 +9,8 @@ use super::base::{BaseSettings, LatencyBase};
 use super::controller::{Controller, Explanation};
 use super::observation::Observation;
 
-/// The limiter's parameters; the defaults are those that did best on the training seeds.
+/// The limiter's parameters; tolerance, headroom and the base's rise were chosen by weighted goodput in a grid
+/// search over the trained scenarios.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GradientSettings {
     /// How far above normal latency may stand before the limit shrinks.

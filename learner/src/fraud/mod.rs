@@ -4,9 +4,11 @@
 
 mod model;
 mod sentences;
+mod subject;
 
 pub use model::{Calibration, Column, FraudModel, Thresholds};
 pub use sentences::sentences;
+pub use subject::Subject;
 
 use crate::artifact::{self, Artifact, ArtifactError, Kind, Manifest};
 use crate::features::transfer::{self, COUNT, TransferEvent};
@@ -46,12 +48,16 @@ pub struct FraudScore {
     pub probability: f64,
     /// The largest contributions by size, largest first; unused places have `log_odds` 0.
     pub contributions: [Contribution; TOP],
+    /// Log odds by subject, in the order of [`Subject::ALL`]: the sum over all features that speak of it. Features of
+    /// one subject overlap, so only their sum tells how much the subject matters.
+    pub subjects: [f64; Subject::ALL.len()],
 }
 
 /// A loaded fraud model. Scoring neither allocates nor blocks nor reads anything but its arguments.
 #[derive(Debug, Clone)]
 pub struct FraudScorer {
     model: FraudModel,
+    subjects: [Subject; COUNT],
     manifest: Manifest,
     digest: String,
 }
@@ -73,7 +79,7 @@ impl FraudScorer {
         let Artifact { manifest, model } =
             artifact::from_bytes::<FraudModel>(bytes, Kind::Fraud, &transfer::schema_hash())?;
         model.check().map_err(ArtifactError::Malformed)?;
-        Ok(Self { model, manifest, digest: artifact::digest(bytes) })
+        Ok(Self { model, subjects: Subject::table(), manifest, digest: artifact::digest(bytes) })
     }
 
     /// Scores a transfer against what was known before it.
@@ -92,7 +98,7 @@ impl FraudScorer {
     /// # Errors
     /// [`Unavailable`] for infinities, or `NaN` where a feature cannot be missing.
     pub fn score_vector(&self, vector: &[f64; COUNT]) -> Result<FraudScore, Unavailable> {
-        self.model.score(vector)
+        self.model.score(vector, &self.subjects)
     }
 
     /// Thresholds on the probability, learned on validation data.

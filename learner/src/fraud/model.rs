@@ -1,6 +1,6 @@
 //! The linear model: impute, standardise, weigh, calibrate.
 
-use super::{Contribution, FraudScore, TOP, Unavailable};
+use super::{Contribution, FraudScore, Subject, TOP, Unavailable};
 use crate::features::transfer::{COUNT, FEATURES};
 use serde::{Deserialize, Serialize};
 
@@ -99,17 +99,25 @@ impl FraudModel {
             .fold(self.intercept, |raw, (column, value)| raw + column.log_odds(*value))
     }
 
-    pub(crate) fn score(&self, vector: &[f64; COUNT]) -> Result<FraudScore, Unavailable> {
+    pub(crate) fn score(
+        &self,
+        vector: &[f64; COUNT],
+        table: &[Subject; COUNT],
+    ) -> Result<FraudScore, Unavailable> {
         let mut raw = self.intercept;
         let mut contributions = [Contribution::default(); TOP];
-        for (feature, ((&value, column), spec)) in vector.iter().zip(&self.columns).zip(&FEATURES).enumerate()
-        {
+        let mut subjects = [0.0; Subject::ALL.len()];
+        let columns = self.columns.iter().zip(&FEATURES).zip(table);
+        for (feature, (&value, ((column, spec), subject))) in vector.iter().zip(columns).enumerate() {
             let missing = value.is_nan();
             if value.is_infinite() || (missing && !spec.may_be_missing) {
                 return Err(Unavailable::BadInput);
             }
             let log_odds = column.log_odds(value);
             raw += log_odds;
+            if let Some(sum) = subjects.get_mut(*subject as usize) {
+                *sum += log_odds * self.calibration.slope;
+            }
             keep_largest(&mut contributions, Contribution { feature, log_odds, value });
         }
         if !raw.is_finite() {
@@ -118,7 +126,7 @@ impl FraudModel {
         for contribution in &mut contributions {
             contribution.log_odds *= self.calibration.slope;
         }
-        Ok(FraudScore { probability: self.calibration.probability(raw), contributions })
+        Ok(FraudScore { probability: self.calibration.probability(raw), contributions, subjects })
     }
 }
 

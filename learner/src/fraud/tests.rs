@@ -103,13 +103,24 @@ fn reasons_read_like_sentences() {
 }
 
 #[test]
-fn every_feature_has_a_sentence() {
-    for (feature, spec) in FEATURES.iter().enumerate() {
-        let mut contributions = [Contribution::default(); TOP];
-        contributions[0] = Contribution { feature, log_odds: 1.0, value: 1.0 };
-        let score = FraudScore { probability: 0.5, contributions };
-        assert_eq!(sentences(&score, &event(), &view()).len(), 1, "{}", spec.name);
+fn subjects_add_up_and_each_has_its_own() {
+    let weights =
+        [("amount_z", 0.5), ("amount_log", -0.2), ("new_payee", 1.0), ("night", 0.3), ("attempts_10m", 0.1)];
+    let scorer = scorer(model(&weights)).unwrap();
+    let score = scorer.score(&event(), &view()).unwrap();
+    let sum: f64 = score.subjects.iter().sum();
+    let log_odds = (score.probability / (1.0 - score.probability)).ln();
+    assert!((sum - (log_odds + 4.0)).abs() < 1e-9);
+    for subject in Subject::ALL {
+        assert!(FEATURES.iter().any(|spec| Subject::of(spec.name) == subject), "{subject:?} has no feature");
     }
+}
+
+#[test]
+fn a_subject_that_speaks_against_fraud_is_not_named() {
+    let scorer = scorer(model(&[("new_payee", -1.0), ("amount_z", 1.0)])).unwrap();
+    let score = scorer.score(&event(), &view()).unwrap();
+    assert_eq!(sentences(&score, &event(), &view()), ["amount is 14 times this customer's usual"]);
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub(super) fn strike(people: &[Person], day_ms: i64, random: &mut Random, events
 /// a device that have only begun.
 fn take_over(people: &[Person], day_ms: i64, random: &mut Random, events: &mut Events) {
     let Some(person) = random.pick(people) else { return };
-    let mule = random.identifier();
+    let mule = mule(people, random);
     let mut at_ms = day_ms
         + if random.chance(0.5) {
             random.between(0, 5 * 3_600_000) as i64
@@ -60,7 +60,7 @@ fn take_over(people: &[Person], day_ms: i64, random: &mut Random, events: &mut E
 
 /// Customers talked into paying a mule: their own devices, ordinary hours and sessions, rather large amounts.
 fn fan_in(people: &[Person], day_ms: i64, random: &mut Random, events: &mut Events) {
-    let mule = random.identifier();
+    let mule = mule(people, random);
     for _ in 0..4 + random.below(8) {
         let Some(person) = random.pick(people) else { return };
         let at_ms = day_ms + random.between(0, 2) as i64 * DAY_MS + person.time_of_day_ms(random);
@@ -90,7 +90,9 @@ fn test_cards(people: &[Person], day_ms: i64, random: &mut Random, events: &mut 
 /// Moderate amounts to one payee over a week or two; after the first, the payee is no longer new.
 fn drain(people: &[Person], day_ms: i64, random: &mut Random, events: &mut Events) {
     let Some(person) = random.pick(people) else { return };
-    let mule = random.identifier();
+    let mule = mule(people, random);
+    // Family or a landlord: somebody whom the victim has long paid.
+    let mule = if random.chance(0.2) { person.known_payee(random) } else { mule };
     let device = if random.chance(0.5) { Some(random.identifier()) } else { person.devices.first().copied() };
     let mut day = 0;
     for _ in 0..4 + random.below(5) {
@@ -106,6 +108,14 @@ fn drain(people: &[Person], day_ms: i64, random: &mut Random, events: &mut Event
         asked.device = device;
         push(events, asked, true, "drain");
         day += 1 + random.below(3) as i64;
+    }
+}
+
+/// Most mule accounts are new to the bank; some belong to people who were paid lawfully before.
+fn mule(people: &[Person], random: &mut Random) -> u64 {
+    match random.pick(people) {
+        Some(person) if random.chance(0.3) => person.known_payee(random),
+        _ => random.identifier(),
     }
 }
 

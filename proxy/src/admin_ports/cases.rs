@@ -2,9 +2,9 @@
 
 use admin::ports::{Answer, Cases, PortError};
 use admin::views::{Case, CasePage, CaseQuery, CaseStatus, Judgement, Ruling};
-use policies::{DecisionRecord, Outcome};
 use policies::ports::DecisionReader;
 use policies::record::Pseudonym;
+use policies::{DecisionRecord, Outcome};
 
 use super::Ports;
 use crate::audit::{CaseEvent, Entry};
@@ -23,7 +23,8 @@ impl Cases for Ports {
                 Some(CaseStatus::Rejected) => Some(CaseState::Rejected),
                 Some(CaseStatus::Spent) => Some(CaseState::Spent),
             };
-            let page = self.core.cases.list(state, query.after.as_deref(), query.limit).await.map_err(port_error)?;
+            let page =
+                self.core.cases.list(state, query.after.as_deref(), query.limit).await.map_err(port_error)?;
             let mut cases = Vec::with_capacity(page.cases.len());
             for case in page.cases {
                 let shown = self.shown(case).await;
@@ -51,7 +52,9 @@ impl Cases for Ports {
                 return Err(PortError::Conflict);
             }
             if judgement.at_ms >= before.opened_ms.saturating_add(OPEN_FOR_MS) {
-                return Err(PortError::Refused("the case is older than a day; the customer has to ask again".to_owned()));
+                return Err(PortError::Refused(
+                    "the case is older than a day; the customer has to ask again".to_owned(),
+                ));
             }
             let kind = match judgement.ruling {
                 Ruling::Release => RulingKind::Release,

@@ -10,7 +10,9 @@ use admin::ports::{
     Answer, AuthenticationError, Authenticator, ConsoleLogin, LoginCallback, LoginEnd, LoginStart, PortError,
     Revocations, Sessions,
 };
-use admin::views::{CustomerSession, RevocationInForce, RevocationKind, RevocationOrder, SessionPage, SessionQuery};
+use admin::views::{
+    CustomerSession, RevocationInForce, RevocationKind, RevocationOrder, SessionPage, SessionQuery,
+};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dashmap::DashMap;
@@ -120,7 +122,8 @@ impl People {
         let address = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
         let url = Url::parse(&address).map_err(|e| PortError::Unavailable(e.to_string()))?;
         let body = self.outbound.get(&url).await.map_err(|e| PortError::Unavailable(e.to_string()))?;
-        let found: Endpoints = serde_json::from_slice(&body).map_err(|e| PortError::Unavailable(e.to_string()))?;
+        let found: Endpoints =
+            serde_json::from_slice(&body).map_err(|e| PortError::Unavailable(e.to_string()))?;
         if found.issuer != self.issuer {
             return Err(PortError::Unavailable("the discovery document names another issuer".to_owned()));
         }
@@ -158,7 +161,10 @@ impl People {
 
     async fn finish_login(&self, callback: LoginCallback, login_state: &str) -> Result<LoginEnd, PortError> {
         let refused = |why: &str| PortError::Refused(why.to_owned());
-        let (_, login) = self.logins.remove(&hash(&callback.state)).ok_or_else(|| refused("this login is over; begin again"))?;
+        let (_, login) = self
+            .logins
+            .remove(&hash(&callback.state))
+            .ok_or_else(|| refused("this login is over; begin again"))?;
         if login.ends_ms <= self.core.clock.now_ms() || login.browser != hash(login_state) {
             return Err(refused("this login was begun elsewhere or is over; begin again"));
         }
@@ -181,8 +187,8 @@ impl People {
         if !answer.status.is_success() {
             return Err(refused("the identity provider did not accept the login; staff only"));
         }
-        let granted: Granted =
-            serde_json::from_slice(&answer.body).map_err(|_| refused("the identity provider's answer cannot be read"))?;
+        let granted: Granted = serde_json::from_slice(&answer.body)
+            .map_err(|_| refused("the identity provider's answer cannot be read"))?;
         Ok(LoginEnd { access_token: SecretString::from(granted.access_token), return_to: login.return_to })
     }
 
@@ -200,8 +206,12 @@ impl People {
         };
         let before = self.core.identity.sessions_cached();
         for issuer in issuers {
-            let revocation =
-                Revocation { issuer, target: target.clone(), issued_before_s: now_ms.div_euclid(1000), expires_ms };
+            let revocation = Revocation {
+                issuer,
+                target: target.clone(),
+                issued_before_s: now_ms.div_euclid(1000),
+                expires_ms,
+            };
             self.core.identity.revocations().revoke(&revocation).await?;
         }
         let in_force = RevocationInForce {

@@ -67,17 +67,38 @@ impl Models for Ports {
                     ("step_up".to_owned(), thresholds.step_up),
                     ("hold".to_owned(), thresholds.hold),
                 ]),
-                ..loaded("fraud", "logistic-regression", name, fraud.digest(), fraud.manifest(), models.loaded_ms)
+                ..loaded(
+                    "fraud",
+                    "logistic-regression",
+                    name,
+                    fraud.digest(),
+                    fraud.manifest(),
+                    models.loaded_ms,
+                )
             });
         }
         if let (Some(anomaly), Some(name)) = (&models.anomaly, &models.anomaly_name) {
-            list.push(loaded("anomaly", "autoencoder", name, anomaly.digest(), anomaly.manifest(), models.loaded_ms));
+            list.push(loaded(
+                "anomaly",
+                "autoencoder",
+                name,
+                anomaly.digest(),
+                anomaly.manifest(),
+                models.loaded_ms,
+            ));
         }
         ready(Ok(list))
     }
 }
 
-fn loaded(name: &str, kind: &str, version: &str, hash: &str, manifest: &Manifest, loaded_at_ms: i64) -> LoadedModel {
+fn loaded(
+    name: &str,
+    kind: &str,
+    version: &str,
+    hash: &str,
+    manifest: &Manifest,
+    loaded_at_ms: i64,
+) -> LoadedModel {
     let mut metrics = BTreeMap::new();
     numbers("", &manifest.metrics, &mut metrics);
     LoadedModel {

@@ -52,14 +52,23 @@ pub fn audit(command: Command) -> anyhow::Result<()> {
         );
         return Ok(());
     }
-    println!("sound: {} entries in {} files, {} bytes, chain head {}", report.entries, report.segments, report.bytes, report.head);
+    println!(
+        "sound: {} entries in {} files, {} bytes, chain head {}",
+        report.entries, report.segments, report.bytes, report.head
+    );
     println!(
         "  {} decisions; {} money-moving requests recorded before they were forwarded, {} of them unfinished",
         report.decisions, report.intents, report.unfinished
     );
-    println!("  {} starts, {} after an abrupt end; {} entries lost (each loss is in a gap entry)", report.starts, report.abrupt, report.lost);
+    println!(
+        "  {} starts, {} after an abrupt end; {} entries lost (each loss is in a gap entry)",
+        report.starts, report.abrupt, report.lost
+    );
     if report.torn_bytes > 0 {
-        println!("  the last {} bytes are an unfinished line: being written now, or cut off by a crash", report.torn_bytes);
+        println!(
+            "  the last {} bytes are an unfinished line: being written now, or cut off by a crash",
+            report.torn_bytes
+        );
     }
     Ok(())
 }

@@ -121,13 +121,7 @@ async fn start(arguments: &Arguments, stopped: watch::Receiver<bool>) -> anyhow:
         aggregator_jwk: aggregator.public_jwk(),
     };
     let clock: ledger_demo::Clock = Arc::new(|| policies::ports::Clock::now_ms(&SystemClock));
-    let places = Places {
-        gateway,
-        admin,
-        observe,
-        bank: bank.local_addr()?,
-        idp: idp.local_addr()?,
-    };
+    let places = Places { gateway, admin, observe, bank: bank.local_addr()?, idp: idp.local_addr()? };
     let demo = Demo::start(demo_config, bank, idp, clock, stopped).await?;
     let config = write_config(&folder, &places, &demo)?;
     let core = compose(Config::load(&config)?, Arc::new(SystemClock)).await?;
@@ -185,7 +179,12 @@ impl Started {
         }
     }
 
-    fn play(&self, traffic: Traffic, addresses: &Addresses, mut stop: watch::Receiver<bool>) -> tokio::task::JoinHandle<()> {
+    fn play(
+        &self,
+        traffic: Traffic,
+        addresses: &Addresses,
+        mut stop: watch::Receiver<bool>,
+    ) -> tokio::task::JoinHandle<()> {
         let plan = match traffic {
             Traffic::Calm => Plan::Calm,
             Traffic::Attack => Plan::Attack,
@@ -221,7 +220,9 @@ impl Addresses {
         println!("  metrics and readiness       {}/metrics  /readyz  /livez", self.observe);
         println!("  bank, directly              {}   (not through the gateway)", self.bank);
         println!("  identity provider           {}\n", self.idp);
-        println!("  customers  alice  bob  carol  mallory     staff  olivia (operator)  ana (analyst)  petra (approver)");
+        println!(
+            "  customers  alice  bob  carol  mallory     staff  olivia (operator)  ana (analyst)  petra (approver)"
+        );
         println!("  password   gatehouse-demo                 second factor   000000\n");
         println!("Ctrl-C ends it.");
     }
@@ -253,9 +254,9 @@ fn prepare_folder(data: &Path, fresh: bool) -> anyhow::Result<()> {
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}; name another address, or end in :0 for any free port"))
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; name another address, or end in :0 for any free port")
+    })
 }
 
 /// The address itself, or one with a port that is free now.

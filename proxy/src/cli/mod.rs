@@ -2,6 +2,7 @@
 
 mod audit;
 mod demo;
+mod learn;
 mod run;
 
 use std::path::PathBuf;
@@ -12,11 +13,11 @@ use tracing_subscriber::EnvFilter;
 
 /// A security gateway that a bank puts in front of the sites and APIs it already has.
 #[derive(Debug, Parser)]
-#[command(name = "gatehouse", version, about, max_term_width = 100)]
+#[command(name = "gatehouse", version, max_term_width = 100)]
 struct Cli {
     /// What is logged: `error`, `warn`, `info`, `debug`, or filters such as `proxy=debug`.
-    #[arg(long, global = true, default_value = "info")]
-    log: String,
+    #[arg(long, global = true, default_value = "info", value_name = "FILTER")]
+    log_filter: String,
     /// Log lines as JSON.
     #[arg(long, global = true)]
     log_json: bool,
@@ -36,6 +37,18 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Train a model; writes the artifact and a report with plots.
+    Train(learn::Train),
+    /// Measure a model on events it was not trained on.
+    Evaluate(learn::Evaluate),
+    /// Score recorded events, one JSON object a line from standard input.
+    Score {
+        /// The model's folder.
+        #[arg(long, value_name = "DIR")]
+        model: PathBuf,
+    },
+    /// Play overload scenarios against capacity controllers.
+    Simulate(learn::Simulate),
     /// Work with the decision log, without a running gateway.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -44,7 +57,7 @@ enum Command {
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging(&cli.log, cli.log_json);
+    start_logging(&cli.log_filter, cli.log_json);
     // Whoever comes first would choose the provider; say it once.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         tracing::debug!("a TLS provider was installed already");
@@ -53,6 +66,10 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => demo::demo(arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Check { config } => run::check(&config),
+        Command::Train(arguments) => learn::train(arguments),
+        Command::Evaluate(arguments) => learn::evaluate(&arguments),
+        Command::Score { model } => learn::score(&model),
+        Command::Simulate(arguments) => learn::simulate(&arguments),
         Command::Audit(command) => audit::audit(command),
     };
     match done {
@@ -76,5 +93,9 @@ fn start_logging(filter: &str, json: bool) {
 
 /// The runtime of everything but the clients' requests.
 fn control_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("control")
+        .enable_all()
+        .build()?)
 }

@@ -75,7 +75,10 @@ fn reload(serving: &Serving, file: &Path) {
         }
         Err(error) => {
             metrics.with_label_values(&["refused"]).inc();
-            tracing::error!(error = format!("{error:#}"), "reload refused; the old configuration stays in force");
+            tracing::error!(
+                error = format!("{error:#}"),
+                "reload refused; the old configuration stays in force"
+            );
         }
     }
 }

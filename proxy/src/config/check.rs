@@ -40,17 +40,34 @@ pub fn config(file: raw::File, folder: &Path) -> Result<Config, Vec<Problem>> {
     let mut found = Found::default();
     let root = At::root();
     let path = |p: PathBuf| folder.join(p);
-    found.unless(!file.listeners.is_empty(), root.key("listeners"), "no listener", "add a [[listeners]] table with an address");
-    found.unless(!file.applications.is_empty(), root.key("applications"), "no application", "add an [[applications]] table");
+    found.unless(
+        !file.listeners.is_empty(),
+        root.key("listeners"),
+        "no listener",
+        "add a [[listeners]] table with an address",
+    );
+    found.unless(
+        !file.applications.is_empty(),
+        root.key("applications"),
+        "no application",
+        "add an [[applications]] table",
+    );
     let threads = file.server.threads;
-    found.unless((1..=256).contains(&threads), root.key("server").key("threads"), "threads out of range", "choose 1 to 256, usually the number of cores");
+    found.unless(
+        (1..=256).contains(&threads),
+        root.key("server").key("threads"),
+        "threads out of range",
+        "choose 1 to 256, usually the number of cores",
+    );
 
     let mut issuers = Vec::new();
     for (index, issuer) in file.issuers.into_iter().enumerate() {
         let at = root.key("issuers").index(index);
         match identity::config::issuer(issuer) {
             Ok(issuer) => issuers.push(issuer),
-            Err(wrong) => found.0.extend(wrong.into_iter().map(|w| Problem::new(at.key(&w.field), w.what, w.hint))),
+            Err(wrong) => {
+                found.0.extend(wrong.into_iter().map(|w| Problem::new(at.key(&w.field), w.what, w.hint)))
+            }
         }
     }
     let mut applications: Vec<Application> = Vec::new();
@@ -58,7 +75,11 @@ pub fn config(file: raw::File, folder: &Path) -> Result<Config, Vec<Problem>> {
         let at = root.key("applications").index(index);
         for other in &applications {
             for host in raw.hosts.iter().filter(|h| other.hosts.contains(&h.to_ascii_lowercase())) {
-                found.add(at.key("hosts"), format!("host {host} also belongs to {}", other.name), "give each host to one application");
+                found.add(
+                    at.key("hosts"),
+                    format!("host {host} also belongs to {}", other.name),
+                    "give each host to one application",
+                );
             }
         }
         applications.extend(application(raw, &at, folder, &issuers, &mut found));
@@ -129,7 +150,11 @@ fn rate(raw: Option<raw::Rate>, at: &At, found: &mut Found) -> Option<Rate> {
     match (NonZeroU32::new(raw.per_second), NonZeroU32::new(raw.burst)) {
         (Some(per_second), Some(burst)) if raw.per_second <= 1_000_000 => Some(Rate { per_second, burst }),
         _ => {
-            found.add(at.clone(), "a rate needs per_second 1..1000000 and burst of at least 1", "leave the table out for no limit");
+            found.add(
+                at.clone(),
+                "a rate needs per_second 1..1000000 and burst of at least 1",
+                "leave the table out for no limit",
+            );
             None
         }
     }
@@ -144,25 +169,40 @@ fn application(
 ) -> Option<Application> {
     let before = found.0.len();
     found.unless(is_name(&raw.name), at.key("name"), "not a name", "use letters, digits and hyphens");
-    found.unless(!raw.hosts.is_empty(), at.key("hosts"), "no host", "list the host names that clients use, with port where it is not 80 or 443");
+    found.unless(
+        !raw.hosts.is_empty(),
+        at.key("hosts"),
+        "no host",
+        "list the host names that clients use, with port where it is not 80 or 443",
+    );
     let external_url = raw.external_url;
-    let identity = match raw.identity.map(|i| identity::config::application(i, &external_url, issuers, folder)) {
-        None => None,
-        Some(Ok(identity)) => Some(identity),
-        Some(Err(wrong)) => {
-            let at = at.key("identity");
-            found.0.extend(wrong.into_iter().map(|w| Problem::new(at.key(&w.field), w.what, w.hint)));
-            None
-        }
-    };
+    let identity =
+        match raw.identity.map(|i| identity::config::application(i, &external_url, issuers, folder)) {
+            None => None,
+            Some(Ok(identity)) => Some(identity),
+            Some(Err(wrong)) => {
+                let at = at.key("identity");
+                found.0.extend(wrong.into_iter().map(|w| Problem::new(at.key(&w.field), w.what, w.hint)));
+                None
+            }
+        };
     let mut routes = Vec::new();
     for (index, raw) in raw.routes.into_iter().enumerate() {
         let at = at.key("routes").index(index);
         if identity.is_none() && raw.access != Access::Public {
-            found.add(at.key("access"), "the application has no [applications.identity]", "add it, or make the route public");
+            found.add(
+                at.key("access"),
+                "the application has no [applications.identity]",
+                "add it, or make the route public",
+            );
         }
         let paths = raw.paths.clone();
-        found.unless(paths.iter().all(|p| p.starts_with('/')) && !paths.is_empty(), at.key("paths"), "a path pattern starts with /", "such as /api/accounts/{id} or /static/{*rest}");
+        found.unless(
+            paths.iter().all(|p| p.starts_with('/')) && !paths.is_empty(),
+            at.key("paths"),
+            "a path pattern starts with /",
+            "such as /api/accounts/{id} or /static/{*rest}",
+        );
         routes.extend(route(raw, &at, found).map(|r| (r, paths)));
     }
     let upstream = upstream(raw.upstream, &at.key("upstream"), found);
@@ -171,7 +211,11 @@ fn application(
     let routes = match RouteTable::new(routes) {
         Ok(table) => table,
         Err((index, why)) => {
-            found.add(at.key("routes").index(index).key("paths"), why, "give each path pattern to routes that differ by method");
+            found.add(
+                at.key("routes").index(index).key("paths"),
+                why,
+                "give each path pattern to routes that differ by method",
+            );
             RouteTable::default()
         }
     };
@@ -189,9 +233,19 @@ fn application(
 }
 
 fn upstream(raw: raw::Upstream, at: &At, found: &mut Found) -> Upstream {
-    found.unless(!raw.peers.is_empty(), at.key("peers"), "no peer", "list at least one address such as \"10.0.0.5:8443\"");
+    found.unless(
+        !raw.peers.is_empty(),
+        at.key("peers"),
+        "no peer",
+        "list at least one address such as \"10.0.0.5:8443\"",
+    );
     // An empty SNI makes the TLS library verify nothing.
-    found.unless(raw.tls_name.as_deref() != Some(""), at.key("tls_name"), "an empty name would verify nothing", "give the name in the servers' certificate, or leave the field out for plain HTTP");
+    found.unless(
+        raw.tls_name.as_deref() != Some(""),
+        at.key("tls_name"),
+        "an empty name would verify nothing",
+        "give the name in the servers' certificate, or leave the field out for plain HTTP",
+    );
     Upstream {
         peers: raw.peers,
         tls_name: raw.tls_name,
@@ -206,7 +260,8 @@ fn route(raw: raw::Route, at: &At, found: &mut Found) -> Option<Route> {
     found.unless(is_name(&raw.name), at.key("name"), "not a name", "use letters, digits and hyphens");
     let methods: Vec<http::Method> = raw.methods.iter().filter_map(|m| m.parse().ok()).collect();
     found.unless(
-        methods.len() == raw.methods.len() && raw.methods.iter().all(|m| m.bytes().all(|b| b.is_ascii_uppercase())),
+        methods.len() == raw.methods.len()
+            && raw.methods.iter().all(|m| m.bytes().all(|b| b.is_ascii_uppercase())),
         at.key("methods"),
         "not a list of methods",
         "write them in upper case, such as [\"GET\", \"POST\"]",
@@ -234,7 +289,12 @@ fn route(raw: raw::Route, at: &At, found: &mut Found) -> Option<Route> {
         None if raw.access == Access::Required => Class::AuthenticatedRead,
         None => Class::Anonymous,
     };
-    found.unless(!money || raw.access == Access::Required, at.key("class"), "money-moving needs an identity", "set access = \"required\"");
+    found.unless(
+        !money || raw.access == Access::Required,
+        at.key("class"),
+        "money-moving needs an identity",
+        "set access = \"required\"",
+    );
     let transfer = raw.transfer.map(|t| mapping(t, &at.key("transfer"), found));
     let rate = rate(raw.rate, &at.key("rate"), found);
     (found.0.len() == before).then(|| Route {
@@ -257,12 +317,19 @@ fn route(raw: raw::Route, at: &At, found: &mut Found) -> Option<Route> {
 }
 
 fn mapping(raw: raw::Transfer, at: &At, found: &mut Found) -> TransferMapping {
-    for (key, value) in [("from", &raw.from), ("to", &raw.to), ("amount", &raw.amount), ("currency", &raw.currency)] {
+    for (key, value) in
+        [("from", &raw.from), ("to", &raw.to), ("amount", &raw.amount), ("currency", &raw.currency)]
+    {
         let fits = match raw.format {
             BodyFormat::Json => value.starts_with('/'),
             BodyFormat::Form => !value.is_empty(),
         };
-        found.unless(fits, at.key(key), "not a place in the body", "JSON bodies take a pointer such as /amount, forms a field name");
+        found.unless(
+            fits,
+            at.key(key),
+            "not a place in the body",
+            "JSON bodies take a pointer such as /amount, forms a field name",
+        );
     }
     TransferMapping {
         format: raw.format,

@@ -117,7 +117,10 @@ impl Problems {
     pub fn syntax(file: &Path, text: &str, error: &toml::de::Error) -> Self {
         let (line, column) = line_column(text, error.span().map_or(0, |s| s.start));
         let hint = "compare with configs/gatehouse.toml, where every field is explained";
-        Self { file: file.to_owned(), found: vec![(line, column, error.message().to_owned(), hint.to_owned())] }
+        Self {
+            file: file.to_owned(),
+            found: vec![(line, column, error.message().to_owned(), hint.to_owned())],
+        }
     }
 
     /// How many.

@@ -193,7 +193,10 @@ impl Config {
     /// Every problem found, each with its place.
     pub fn load(file: &Path) -> Result<Self, Problems> {
         let text = std::fs::read_to_string(file).map_err(|e| {
-            Problems::one(file, Problem::file(format!("cannot be read: {e}"), "name an existing TOML file with --config"))
+            Problems::one(
+                file,
+                Problem::file(format!("cannot be read: {e}"), "name an existing TOML file with --config"),
+            )
         })?;
         Self::parse(&text, file)
     }

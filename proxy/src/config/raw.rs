@@ -40,7 +40,13 @@ pub struct Server {
 
 impl Default for Server {
     fn default() -> Self {
-        Self { data_dir: "gatehouse-data".into(), threads: 2, grace_s: 10, utc_offset_hours: 0, backfill: None }
+        Self {
+            data_dir: "gatehouse-data".into(),
+            threads: 2,
+            grace_s: 10,
+            utc_offset_hours: 0,
+            backfill: None,
+        }
     }
 }
 

@@ -31,7 +31,14 @@ pub struct Connections {
 impl Connections {
     /// At most `max` altogether and `per_address_max` from one address (IPv6: one /64).
     pub fn new(max: u32, per_address_max: u32, gauge: IntGauge, refused: IntCounter) -> Arc<Self> {
-        Arc::new(Self { open: AtomicU32::new(0), by_address: DashMap::new(), max, per_address_max, gauge, refused })
+        Arc::new(Self {
+            open: AtomicU32::new(0),
+            by_address: DashMap::new(),
+            max,
+            per_address_max,
+            gauge,
+            refused,
+        })
     }
 
     /// A place for one more connection from `address`, held until it is dropped.

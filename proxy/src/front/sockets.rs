@@ -12,7 +12,9 @@ use pingora::server::Fds;
 #[derive(Debug, thiserror::Error)]
 pub enum SocketsError {
     /// Binding failed.
-    #[error("cannot listen on {0}: {1}; is another gateway running there? (--upgrade takes its sockets over)")]
+    #[error(
+        "cannot listen on {0}: {1}; is another gateway running there? (--upgrade takes its sockets over)"
+    )]
     Bind(SocketAddr, std::io::Error),
     /// The other process did not hand its sockets over, or did not take ours.
     #[error("sockets could not be handed over through {0}: {1}")]

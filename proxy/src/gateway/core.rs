@@ -8,8 +8,8 @@ use learner::anomaly::AnomalyScorer;
 use learner::fraud::FraudScorer;
 use learner::profiles::Profiles;
 use parking_lot::RwLock;
-use policies::ports::{Clock, HotStore};
 use policies::evidence::Scored;
+use policies::ports::{Clock, HotStore};
 use policies::record::Course;
 use policies::{DecisionRecord, Name, Outcome, Policy, Pseudonymizer};
 
@@ -192,7 +192,8 @@ impl Live {
 
     /// Hour of the day at the bank.
     pub fn local_hour(&self, at_ms: i64) -> u8 {
-        let hours = at_ms.div_euclid(3_600_000).saturating_add(i64::from(self.config.server.utc_offset_hours));
+        let hours =
+            at_ms.div_euclid(3_600_000).saturating_add(i64::from(self.config.server.utc_offset_hours));
         u8::try_from(hours.rem_euclid(24)).unwrap_or_default()
     }
 }
@@ -289,10 +290,8 @@ impl Core {
         if verdict.failures > 0 {
             self.metrics.rule_failures.inc_by(u64::from(verdict.failures));
         }
-        if !outcome.forwards() {
-            if let Some(reason) = verdict.leading() {
-                self.metrics.refused(&reason.code);
-            }
+        if let Some(reason) = verdict.leading().filter(|_| !outcome.forwards()) {
+            self.metrics.refused(&reason.code);
         }
         let duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         self.window.count(Finished {
@@ -322,7 +321,12 @@ impl Core {
     }
 
     /// The decision record of a journey.
-    pub(super) fn record(&self, journey: &Journey, verdict: &policies::Verdict, duration_us: u64) -> DecisionRecord {
+    pub(super) fn record(
+        &self,
+        journey: &Journey,
+        verdict: &policies::Verdict,
+        duration_us: u64,
+    ) -> DecisionRecord {
         let course = Course {
             id: journey.id.clone(),
             duration_us,
@@ -341,11 +345,11 @@ impl Core {
             &self.pseudonyms,
         );
         // An everyday request is recorded without its 38 shape features: they explain nothing that was decided.
-        if record.outcome == Outcome::Allow && record.reasons.is_empty() {
-            if let Some(anomaly) = record.anomaly.as_mut().filter(|a| a.value.is_some_and(|v| v < EVERYDAY)) {
-                anomaly.features.clear();
-                anomaly.contributions.clear();
-            }
+        let plain = record.outcome == Outcome::Allow && record.reasons.is_empty();
+        let everyday = record.anomaly.as_mut().filter(|a| plain && a.value.is_some_and(|v| v < EVERYDAY));
+        if let Some(anomaly) = everyday {
+            anomaly.features.clear();
+            anomaly.contributions.clear();
         }
         record
     }

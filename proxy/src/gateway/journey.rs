@@ -7,11 +7,11 @@ use std::time::Instant;
 use http::request::Parts;
 use learner::capacity::Class;
 use policies::facts::{Identity, TransferIntent};
-use policies::{Evidence, Facts, Name, Outcome, Reason, Verdict};
+use policies::{Evidence, Facts, Name, Outcome, Verdict};
 
 use super::core::{Core, Live};
 use crate::config::Route;
-use crate::refusal::Refusal;
+use crate::refusal::{Reason, Refusal};
 use crate::stages::admission::Permit;
 use crate::stages::transfer::Assessment;
 
@@ -91,6 +91,8 @@ pub struct Journey {
     pub evidence: Evidence,
     /// The policy's verdict.
     pub verdict: Option<Verdict>,
+    /// What a would-be transfer would meet, on routes that only want to know.
+    pub would_be: Option<Verdict>,
     /// Case opened or spent.
     pub case: Option<String>,
     /// The stage that settled it.
@@ -133,6 +135,7 @@ impl Journey {
             assessment: None,
             evidence: Evidence::default(),
             verdict: None,
+            would_be: None,
             case: None,
             stage: Stage::Dropped,
             refusal: None,
@@ -186,13 +189,14 @@ impl Journey {
 
     /// The verdict as it is recorded: the rules' reasons, and before them the stage's own refusal.
     pub fn recorded_verdict(&self) -> Verdict {
-        let mut verdict = self.verdict.clone().unwrap_or_else(|| Verdict::from_reasons(Vec::new(), Vec::new()));
+        let mut verdict =
+            self.verdict.clone().unwrap_or_else(|| Verdict::from_reasons(Vec::new(), Vec::new()));
         if let Some(refusal) = &self.refusal {
             let row = refusal.reason.row();
             verdict.outcome = row.outcome;
             verdict.reasons.insert(
                 0,
-                Reason {
+                policies::Reason {
                     code: row.code.into(),
                     source: self.stage.name().into(),
                     outcome: row.outcome,
@@ -215,7 +219,15 @@ impl Journey {
 
 impl Drop for Journey {
     fn drop(&mut self) {
-        // A panic in a stage, or a connection torn down before `logging`, ends here.
+        // A panic in a stage, or a connection torn down before `logging`, ends here; it must not read as an allow.
+        if !self.ended && self.refusal.is_none() && self.status == 0 {
+            let panicked = std::thread::panicking();
+            if panicked {
+                self.core.metrics.panics.inc();
+            }
+            let inside = if panicked { "a stage panicked" } else { "the connection was torn down" };
+            self.refusal = Some(Refusal::new(Reason::Internal, inside));
+        }
         self.end();
     }
 }
@@ -230,11 +242,11 @@ fn decision_id(at_ms: i64) -> String {
 /// What the caller is told to answer instead of going on.
 pub enum Stop {
     /// A stage refused.
-    Refused(Stage, Refusal),
+    Refused(Stage, Box<Refusal>),
     /// The policy did not let it through.
     Verdict,
     /// A path of the gateway's own, answered.
-    Own(http::Response<bytes::Bytes>),
+    Own(Box<http::Response<bytes::Bytes>>),
     /// The connection failed.
     Broken(pingora::BError),
 }
@@ -253,7 +265,7 @@ pub trait At<T> {
 
 impl<T> At<T> for Result<T, Refusal> {
     fn at(self, stage: Stage) -> Result<T, Stop> {
-        self.map_err(|refusal| Stop::Refused(stage, refusal))
+        self.map_err(|refusal| Stop::Refused(stage, Box::new(refusal)))
     }
 }
 

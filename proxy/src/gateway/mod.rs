@@ -6,11 +6,13 @@ mod pool;
 mod walk;
 
 use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -68,12 +70,12 @@ impl Gateway {
     async fn stopped(&self, session: &mut Session, journey: &mut Journey, stop: Stop) -> pingora::Result<()> {
         let response = match stop {
             Stop::Broken(error) => return Err(error),
-            Stop::Own(response) => response,
+            Stop::Own(response) => *response,
             Stop::Refused(stage, refusal) => {
                 journey.stage = stage;
                 tracing::debug!(decision = %journey.id, stage = stage.name(), inside = %refusal.inside, "refused");
-                let answer = Answer::from(&refusal);
-                journey.refusal = Some(refusal);
+                let answer = Answer::from(&*refusal);
+                journey.refusal = Some(*refusal);
                 self.login_or(session, journey, answer)
             }
             Stop::Verdict => {
@@ -91,9 +93,9 @@ impl Gateway {
         let app = journey.place.map(|(app, _)| app);
         let step_up_return = journey.route().and_then(|r| r.step_up_return.clone());
         let reason = journey.refusal.as_ref().map(|r| r.reason);
-        let redirect = app
-            .filter(|_| respond::navigates(head))
-            .and_then(|app| self.core.identity.login_redirect(app, head, reason, answer.outcome, step_up_return.as_deref()));
+        let redirect = app.filter(|_| respond::navigates(head)).and_then(|app| {
+            self.core.identity.login_redirect(app, head, reason, answer.outcome, step_up_return.as_deref())
+        });
         redirect.unwrap_or_else(|| answer.render(head, &journey.id))
     }
 
@@ -112,9 +114,10 @@ impl Gateway {
 
     fn verdict_answer(&self, session: &Session, journey: &Journey) -> Answer {
         let verdict = journey.recorded_verdict();
-        let challenge = journey.place.filter(|_| verdict.outcome == policies::Outcome::StepUp).map(|(app, _)| {
-            self.core.identity.step_up_challenge(app, session.req_header())
-        });
+        let challenge = journey
+            .place
+            .filter(|_| verdict.outcome == policies::Outcome::StepUp)
+            .map(|(app, _)| self.core.identity.step_up_challenge(app, session.req_header()));
         Answer::of_verdict(&verdict, journey.case.as_deref(), challenge)
     }
 }
@@ -130,14 +133,26 @@ impl ProxyHttp for Gateway {
     /// Nothing of Pingora's own modules: responses pass as they are.
     fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {}
 
-    fn on_connection_reuse(&self, _session: &mut Session, _journey: &mut Journey, seen: Box<dyn Any + Send + Sync>) {
+    fn on_connection_reuse(
+        &self,
+        _session: &mut Session,
+        _journey: &mut Journey,
+        seen: Box<dyn Any + Send + Sync>,
+    ) {
         if let Ok(seen) = seen.downcast::<HeaderSeen>() {
             seen.set();
         }
     }
 
     async fn request_filter(&self, session: &mut Session, journey: &mut Journey) -> pingora::Result<bool> {
-        match self.walk(session, journey).await {
+        // A defect in a stage ends that request alone, with an answer and a record.
+        let walked = AssertUnwindSafe(self.walk(session, journey)).catch_unwind().await;
+        let walked = walked.unwrap_or_else(|_| {
+            self.core.metrics.panics.inc();
+            let refusal = Refusal::new(Reason::Internal, "a stage panicked");
+            Err(Stop::Refused(Stage::Dropped, Box::new(refusal)))
+        });
+        match walked {
             Ok(()) => Ok(false),
             Err(stop) => self.stopped(session, journey, stop).await.map(|()| true),
         }
@@ -153,13 +168,18 @@ impl ProxyHttp for Gateway {
         let max = journey.route().map_or(0, |r| r.body_bytes_max);
         journey.body_bytes = journey.body_bytes.saturating_add(body.as_ref().map_or(0, Bytes::len));
         if journey.body_bytes > max && !journey.upgraded {
-            journey.refusal = Some(Refusal::new(Reason::BodyTooLarge, "streamed body over the route's bound"));
+            journey.refusal =
+                Some(Refusal::new(Reason::BodyTooLarge, "streamed body over the route's bound"));
             return Err(Error::explain(ErrorType::HTTPStatus(413), "body over the route's bound"));
         }
         Ok(())
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, journey: &mut Journey) -> pingora::Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        journey: &mut Journey,
+    ) -> pingora::Result<Box<HttpPeer>> {
         journey.attempts = journey.attempts.saturating_add(1);
         let pool = journey.place.and_then(|(app, _)| self.core.pools.get(app));
         let peer = pool.and_then(Pool::peer);
@@ -184,7 +204,7 @@ impl ProxyHttp for Gateway {
         let client = upstream::Client { address: journey.source, tls: over_tls(session) };
         upstream::prepare(request, client, &journey.id, journey.identity.as_deref(), minted)?;
         if journey.route().is_some_and(|r| r.score_only) {
-            upstream::tell_scores(request, &journey.evidence, journey.verdict.as_ref())?;
+            upstream::tell_scores(request, &journey.evidence, journey.would_be.as_ref())?;
         }
         Ok(())
     }
@@ -240,7 +260,12 @@ impl ProxyHttp for Gateway {
         error
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, journey: &mut Journey) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        journey: &mut Journey,
+    ) -> FailToProxy {
         if journey.refusal.is_none() {
             journey.refusal = failure(error);
         }
@@ -276,7 +301,9 @@ fn failure(error: &Error) -> Option<Refusal> {
     let inside = error.to_string();
     let reason = match (error.etype(), error.esource()) {
         (_, ErrorSource::Downstream) => return None,
-        (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => Reason::UpstreamTimeout,
+        (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => {
+            Reason::UpstreamTimeout
+        }
         (ErrorType::ConnectTimedout, _) => Reason::UpstreamTimeout,
         (ErrorType::ConnectNoRoute, _) | (_, ErrorSource::Upstream) => Reason::UpstreamDown,
         _ => Reason::Internal,

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use learner::capacity::Outcome;
+use pingora::lb::LoadBalancer;
 use pingora::lb::health_check::{HttpHealthCheck, TcpHealthCheck};
 use pingora::lb::selection::RoundRobin;
-use pingora::lb::LoadBalancer;
 use pingora::upstreams::peer::HttpPeer;
 
 use crate::config::Upstream;

@@ -9,16 +9,16 @@ use learner::capacity::Class;
 use pingora::proxy::Session;
 use policies::evidence::AttackKind;
 use policies::facts::Identity;
-use policies::{Evidence, Outcome};
+use policies::{Evidence, Facts, Outcome};
 
 use super::Gateway;
 use super::journey::{At, Journey, Stage, Stop, copy_head};
+use crate::audit::Entry;
 use crate::config::{Route, Routed};
 use crate::refusal::{Reason, Refusal};
 use crate::stages::identity::{Authentication, Peer};
 use crate::stages::limits::{Keyed, prefix, take_together};
 use crate::stages::{inspection, normalize, transfer};
-use crate::audit::Entry;
 use crate::stores::{CaseError, NewCase, Release};
 
 /// Findings at least this strong make a request suspicious for capacity, before the policy speaks.
@@ -49,7 +49,10 @@ impl Gateway {
         }
         let (_, position) = journey.place.unwrap_or_default();
         let Some(route) = live.config.applications.get(app).and_then(|a| a.routes.get(position)) else {
-            return Err(Stop::Refused(Stage::Normalize, Refusal::new(Reason::NotFound, "route vanished")));
+            return Err(Stop::Refused(
+                Stage::Normalize,
+                Box::new(Refusal::new(Reason::NotFound, "route vanished")),
+            ));
         };
 
         // The class is known before the permit: only what was verified before makes a better one.
@@ -58,8 +61,11 @@ impl Gateway {
         self.permit(app, known.as_ref(), journey).await.at(Stage::Admission)?;
         clock.passed(0);
 
-        let authentication =
-            self.core.identity.identify(app, &route.requirement, session.req_header(), &peer, journey.at_ms).await;
+        let authentication = self
+            .core
+            .identity
+            .identify(app, &route.requirement, session.req_header(), &peer, journey.at_ms)
+            .await;
         if let Authentication::Known(identity) = authentication.at(Stage::Identity)? {
             journey.identity = Some(identity);
             self.promote(route, journey);
@@ -116,15 +122,22 @@ impl Gateway {
         journey.stage = Stage::Identity;
         self.permit(app, None, journey).await.at(Stage::Admission)?;
         let limits = journey.live.config.limits;
-        let body = inspection::read_body(session, OWN_BODY_BYTES_MAX, limits.body_timeout).await.at(Stage::Inspection)?;
+        let body = inspection::read_body(session, OWN_BODY_BYTES_MAX, limits.body_timeout)
+            .await
+            .at(Stage::Inspection)?;
         let head = copy_head(session.req_header());
         match self.core.identity.owned(app, &head, body, peer, journey.at_ms).await.at(Stage::Identity)? {
-            Some(response) => Err(Stop::Own(response)),
-            None => Err(Stop::Refused(Stage::Normalize, Refusal::new(Reason::NotFound, "not a path of the gateway"))),
+            Some(response) => Err(Stop::Own(Box::new(response))),
+            None => Err(Refusal::new(Reason::NotFound, "not a path of the gateway")).at(Stage::Normalize),
         }
     }
 
-    async fn permit(&self, app: usize, known: Option<&Arc<Identity>>, journey: &mut Journey) -> Result<(), Refusal> {
+    async fn permit(
+        &self,
+        app: usize,
+        known: Option<&Arc<Identity>>,
+        journey: &mut Journey,
+    ) -> Result<(), Refusal> {
         let Some(pool) = self.core.pools.get(app) else {
             return Err(Refusal::new(Reason::Internal, "application without a pool"));
         };
@@ -192,7 +205,8 @@ impl Gateway {
             return Ok(Bytes::new());
         }
         let body =
-            inspection::read_body(session, route.body_bytes_max, journey.live.config.limits.body_timeout).await?;
+            inspection::read_body(session, route.body_bytes_max, journey.live.config.limits.body_timeout)
+                .await?;
         let models = &journey.live.models;
         let name = models.anomaly_name.as_ref().unwrap_or(&self.core.names.none);
         let found = inspection::inspect(head, &body, models.anomaly.as_ref(), name);
@@ -200,19 +214,27 @@ impl Gateway {
             Some(score) => self.core.metrics.anomaly_score.observe(score),
             None => self.core.metrics.score_unavailable.with_label_values(&["anomaly"]).inc(),
         }
-        let attack = found.findings.iter().any(|f| f.kind != AttackKind::Probe && f.score >= SUSPICIOUS_FINDING);
+        let attack =
+            found.findings.iter().any(|f| f.kind != AttackKind::Probe && f.score >= SUSPICIOUS_FINDING);
         if attack {
             journey.class = Class::Suspicious;
             if let Some(permit) = journey.permit.as_mut() {
                 permit.reclassify(Class::Suspicious);
             }
         }
-        journey.evidence = Evidence { anomaly: Some(found.anomaly), inspection: found.findings, ..Evidence::default() };
+        journey.evidence =
+            Evidence { anomaly: Some(found.anomaly), inspection: found.findings, ..Evidence::default() };
         Ok(body)
     }
 
     /// Reads what is to be transferred, and how likely it is fraud.
-    fn transfer(&self, head: &Parts, body: &[u8], route: &Route, journey: &mut Journey) -> Result<(), Refusal> {
+    fn transfer(
+        &self,
+        head: &Parts,
+        body: &[u8],
+        route: &Route,
+        journey: &mut Journey,
+    ) -> Result<(), Refusal> {
         let Some(mapping) = &route.transfer else { return Ok(()) };
         let Some(identity) = journey.identity.clone() else {
             return Err(Refusal::new(Reason::TokenMissing, "a transfer without an identity"));
@@ -235,17 +257,20 @@ impl Gateway {
 
     /// The verdict; and before money moves, its durable record.
     async fn decide(&self, route: &Route, journey: &mut Journey) -> Result<(), Stop> {
+        if route.score_only {
+            return self.decide_would_be(journey);
+        }
         let facts = journey.facts();
         let policy = Arc::clone(&journey.live.policy);
         let mut verdict = policy.decide(&facts, &journey.evidence);
-        let moves_money = route.transfer.is_some() && !route.score_only;
+        let moves_money = route.transfer.is_some();
         if moves_money && matches!(verdict.outcome, Outcome::StepUp | Outcome::Hold) {
             journey.evidence.released_case = self.released(journey).await.at(Stage::Decision)?;
             if journey.evidence.released_case.is_some() {
                 verdict = policy.decide(&facts, &journey.evidence);
             }
         }
-        let forwards = verdict.outcome.forwards() || route.score_only;
+        let forwards = verdict.outcome.forwards();
         let holds = verdict.outcome == Outcome::Hold;
         journey.verdict = Some(verdict);
         if !forwards {
@@ -260,6 +285,26 @@ impl Gateway {
         if moves_money {
             journey.stage = Stage::Audit;
             self.record_intent(journey).await.at(Stage::Audit)?;
+        }
+        journey.stage = Stage::Upstream;
+        Ok(())
+    }
+
+    /// A route that only wants to know: what the transfer would meet is told to the upstream and recorded in shadow; the
+    /// request itself is decided as one without a transfer, so that an attack is refused here as anywhere.
+    fn decide_would_be(&self, journey: &mut Journey) -> Result<(), Stop> {
+        let facts = journey.facts();
+        let policy = Arc::clone(&journey.live.policy);
+        let would_be = policy.decide(&facts, &journey.evidence);
+        let plain = Facts { transfer: None, ..facts };
+        let evidence = Evidence { fraud: None, behaviour: None, ..journey.evidence.clone() };
+        let mut verdict = policy.decide(&plain, &evidence);
+        verdict.shadow.extend(would_be.reasons.iter().cloned());
+        let forwards = verdict.outcome.forwards();
+        journey.would_be = Some(would_be);
+        journey.verdict = Some(verdict);
+        if !forwards {
+            return Err(Stop::Verdict);
         }
         journey.stage = Stage::Upstream;
         Ok(())
@@ -312,9 +357,7 @@ impl Gateway {
     async fn record_intent(&self, journey: &Journey) -> Result<(), Refusal> {
         let record = self.core.record(journey, &journey.recorded_verdict(), 0);
         let recorded = self.core.log.submit_durable(Entry::Intent(Box::new(record))).await;
-        recorded
-            .map(|_| ())
-            .map_err(|e| Refusal::new(Reason::AuditUnavailable, e.to_string()).retry_after(5))
+        recorded.map(|_| ()).map_err(|e| Refusal::new(Reason::AuditUnavailable, e.to_string()).retry_after(5))
     }
 }
 
@@ -342,9 +385,10 @@ fn canonical(session: &Session, limits: &normalize::HeadLimits) -> Result<normal
 /// The other end of the client's connection.
 fn peer(session: &Session) -> Peer {
     let address = session.client_addr().and_then(|a| a.as_inet()).map(|a| a.ip().to_canonical());
-    let certificate = session.digest().and_then(|d| d.ssl_digest.as_ref()).and_then(|tls| {
-        <[u8; 32]>::try_from(tls.cert_digest.as_slice()).ok()
-    });
+    let certificate = session
+        .digest()
+        .and_then(|d| d.ssl_digest.as_ref())
+        .and_then(|tls| <[u8; 32]>::try_from(tls.cert_digest.as_slice()).ok());
     Peer { address: address.unwrap_or(std::net::IpAddr::from([0, 0, 0, 0])), client_cert_sha256: certificate }
 }
 

@@ -107,7 +107,11 @@ fn anomaly_score(
     };
     let contributions = score.contributions.iter().filter(|c| c.error > 0.0).filter_map(|c| {
         let value = features.get(c.feature).copied().map_or(f64::NAN, f64::from);
-        Some(Contribution { feature: FEATURES.get(c.feature)?.name.into(), value, weight: f64::from(c.error) })
+        Some(Contribution {
+            feature: FEATURES.get(c.feature)?.name.into(),
+            value,
+            weight: f64::from(c.error),
+        })
     });
     Scored::Available(Score {
         value: score.percentile,

@@ -56,9 +56,9 @@ impl AddressLimit {
             self.since_sweep.store(0, Ordering::Relaxed);
             self.limiter.retain_recent();
         }
-        self.limiter.check_key(&prefix(address)).map_err(|not_until| {
-            not_until.wait_time_from(self.clock.now()).as_secs().saturating_add(1)
-        })
+        self.limiter
+            .check_key(&prefix(address))
+            .map_err(|not_until| not_until.wait_time_from(self.clock.now()).as_secs().saturating_add(1))
     }
 
     /// Addresses remembered.
@@ -177,7 +177,10 @@ impl Keyed {
             return;
         }
         let swept = self.swept_us.load(Ordering::Acquire);
-        if swept != i64::MIN && now_us.saturating_sub(swept) < 1_000_000 && self.table.len() < self.keys_max * 2 {
+        if swept != i64::MIN
+            && now_us.saturating_sub(swept) < 1_000_000
+            && self.table.len() < self.keys_max * 2
+        {
             return;
         }
         self.swept_us.store(now_us, Ordering::Release);

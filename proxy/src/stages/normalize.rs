@@ -107,9 +107,10 @@ fn raw_declares_twice(raw: &[u8]) -> bool {
         let is = |wanted: &str| {
             let name = name.trim_ascii();
             name.len() == wanted.len()
-                && name.iter().zip(wanted.bytes()).all(|(&n, w)| {
-                    n.to_ascii_lowercase() == w || (w == b'-' && n == b'_')
-                })
+                && name
+                    .iter()
+                    .zip(wanted.bytes())
+                    .all(|(&n, w)| n.to_ascii_lowercase() == w || (w == b'-' && n == b'_'))
         };
         lengths += usize::from(is("content-length"));
         codings += usize::from(is("transfer-encoding"));
@@ -147,7 +148,8 @@ fn framing(head: &Parts) -> Result<(), Refusal> {
 fn smuggled_names(headers: &HeaderMap) -> Result<(), Refusal> {
     for name in headers.keys() {
         let name = name.as_str();
-        if name.contains('_') && matches!(name.replace('_', "-").as_str(), "transfer-encoding" | "content-length" | "host")
+        if name.contains('_')
+            && matches!(name.replace('_', "-").as_str(), "transfer-encoding" | "content-length" | "host")
         {
             return Err(ambiguous("a framing header is spelt with an underscore"));
         }
@@ -173,8 +175,14 @@ fn host(head: &Parts) -> Result<String, Refusal> {
         (Some(host), _) | (None, Some(host)) => host,
         (None, None) => return Err(Refusal::new(Reason::UnknownHost, "no Host")),
     };
-    let plain = host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']' | b'_'));
-    if plain && !host.is_empty() && host.len() <= 255 { Ok(host) } else { Err(ambiguous("Host is not a host name")) }
+    let plain = host
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']' | b'_'));
+    if plain && !host.is_empty() && host.len() <= 255 {
+        Ok(host)
+    } else {
+        Err(ambiguous("Host is not a host name"))
+    }
 }
 
 /// Control bytes and the number of parameters.
@@ -258,13 +266,22 @@ mod tests {
     #[test]
     fn ambiguous_heads_are_refused() {
         for (lines, want) in [
-            ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", Reason::Ambiguous),
-            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n", Reason::Ambiguous),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n",
+                Reason::Ambiguous,
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n",
+                Reason::Ambiguous,
+            ),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +3\r\n\r\n", Reason::Ambiguous),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3, 3\r\n\r\n", Reason::Ambiguous),
             ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n", Reason::Ambiguous),
             ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n", Reason::Ambiguous),
-            ("GET / HTTP/1.1\r\nHost: a\r\nTransfer_Encoding: chunked\r\nContent-Length: 3\r\n\r\n", Reason::Ambiguous),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nTransfer_Encoding: chunked\r\nContent-Length: 3\r\n\r\n",
+                Reason::Ambiguous,
+            ),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent_Length: 3\r\n\r\n", Reason::Ambiguous),
             ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", Reason::Ambiguous),
             ("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", Reason::Ambiguous),

@@ -58,7 +58,9 @@ impl Answer {
             Outcome::Hold => (StatusCode::ACCEPTED, "The transfer is waiting for review"),
             Outcome::Throttle => (StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
             Outcome::StepUp => (StatusCode::UNAUTHORIZED, Reason::StepUpNeeded.row().title),
-            Outcome::Deny | Outcome::Allow | Outcome::Observe => (StatusCode::FORBIDDEN, "The request was refused"),
+            Outcome::Deny | Outcome::Allow | Outcome::Observe => {
+                (StatusCode::FORBIDDEN, "The request was refused")
+            }
         };
         let mut headers = challenge.map(|c| c.headers).unwrap_or_default();
         if verdict.outcome == Outcome::Throttle {
@@ -128,7 +130,8 @@ impl Answer {
             Outcome::Throttle => "Please wait a moment and try again.",
             _ => "If you think this should not have happened, tell your bank the reference below.",
         });
-        let case = self.case.as_deref().map_or_else(String::new, |c| format!("<dt>Case</dt><dd>{}</dd>", escape(c)));
+        let case =
+            self.case.as_deref().map_or_else(String::new, |c| format!("<dt>Case</dt><dd>{}</dd>", escape(c)));
         PAGE.replace("{title}", &escape(&self.title))
             .replace("{detail}", &escape(detail))
             .replace("{case}", &case)
@@ -171,7 +174,9 @@ pub fn security_headers(response: &mut ResponseHeader, over_tls: bool) -> pingor
 /// Whether `name` is one that only the gateway may set, in any spelling that some reader folds onto it.
 pub fn is_gateway_header(name: &HeaderName) -> bool {
     match name.as_str().as_bytes().split_at_checked(9) {
-        Some((head, rest)) => head.eq_ignore_ascii_case(b"gatehouse") && matches!(rest.first(), Some(b'-' | b'_')),
+        Some((head, rest)) => {
+            head.eq_ignore_ascii_case(b"gatehouse") && matches!(rest.first(), Some(b'-' | b'_'))
+        }
         None => false,
     }
 }
@@ -200,7 +205,8 @@ const PAGE: &str = include_str!("respond.html");
 
 /// Nothing but the page's own style, named by its hash (CSP level 3, 2.3.1).
 static PAGE_CSP: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let style = PAGE.split("<style>").nth(1).and_then(|rest| rest.split("</style>").next()).unwrap_or_default();
+    let style =
+        PAGE.split("<style>").nth(1).and_then(|rest| rest.split("</style>").next()).unwrap_or_default();
     let hash = STANDARD.encode(Sha256::digest(style.as_bytes()));
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{hash}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -228,7 +234,10 @@ mod tests {
         assert_eq!(response.headers()["content-type"], "application/problem+json");
         assert_eq!(response.headers()["retry-after"], "3");
         let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
-        assert_eq!((body["reason"].as_str(), body["decision_id"].as_str()), (Some("token.expired"), Some("d1")));
+        assert_eq!(
+            (body["reason"].as_str(), body["decision_id"].as_str()),
+            (Some("token.expired"), Some("d1"))
+        );
         assert!(!String::from_utf8_lossy(response.body()).contains("12 s ago"));
     }
 
@@ -244,7 +253,8 @@ mod tests {
             }],
             vec![],
         );
-        let response = Answer::of_verdict(&verdict, None, None).render(&head(&[("accept", "text/html")]), "d2");
+        let response =
+            Answer::of_verdict(&verdict, None, None).render(&head(&[("accept", "text/html")]), "d2");
         let page = String::from_utf8_lossy(response.body());
         assert!(page.contains("d2") && page.contains("&lt;script&gt;") && !page.contains("<script>"));
     }

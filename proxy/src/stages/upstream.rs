@@ -88,7 +88,12 @@ pub fn clean_response(response: &mut ResponseHeader) -> pingora::Result<()> {
 
 /// The session cookie is between browser and gateway.
 fn without_session_cookie(request: &mut RequestHeader) -> pingora::Result<()> {
-    if !request.headers.get_all(header::COOKIE).iter().any(|v| contains(v.as_bytes(), SESSION_COOKIE.as_bytes())) {
+    if !request
+        .headers
+        .get_all(header::COOKIE)
+        .iter()
+        .any(|v| contains(v.as_bytes(), SESSION_COOKIE.as_bytes()))
+    {
         return Ok(());
     }
     let kept: Vec<Vec<u8>> = request

@@ -11,7 +11,9 @@ use tower::ServiceExt;
 
 use crate::banking::{Bank, CashRequest, OpenAccount, TransferRequest};
 use crate::caller::{CallerVerifier, IDENTITY_HEADER};
-use crate::ledger::{AccountId, AccountKind, Currency, CustomerId};
+use crate::ledger::{
+    AccountId, AccountKind, Category, Command, Currency, CustomerId, NewTransfer, Operation, TransferId,
+};
 use crate::people::Directory;
 use crate::testing::{NOW_S, SigningKey};
 use crate::web::{Consent, Consents, ConsentsUnavailable, FormKey, WebConfig, WebState, router};
@@ -192,6 +194,9 @@ async fn seed(bank: &Bank) {
         bank.open_account(&customer(name), account, NOW_MS - 99 * DAY_MS).await.unwrap();
     }
     let alice = AccountId::new("alice-current").unwrap();
+    for day in [90, 60, 30] {
+        wages(bank, &alice, NOW_MS - day * DAY_MS).await;
+    }
     for day in [95, 60, 20] {
         let cash = CashRequest {
             account: alice.clone(),
@@ -212,4 +217,20 @@ async fn seed(bank: &Bank) {
         };
         bank.transfer(&customer("alice"), payment, None, NOW_MS - (45 - number) * DAY_MS).await.unwrap();
     }
+}
+
+/// A month's wages, which alone count as income when money is lent.
+async fn wages(bank: &Bank, account: &AccountId, at_ms: i64) {
+    let wages = NewTransfer {
+        id: TransferId::new(format!("wages-{at_ms}")).unwrap(),
+        debit: AccountId::new("employer-northwind").unwrap(),
+        credit: account.clone(),
+        amount_minor: 300_000,
+        currency: Currency::EUR,
+        category: Category::Salary,
+        memo: "Wages".to_owned(),
+        timeout_ms: None,
+    };
+    let command = Command { operations: vec![Operation::Transfer(wages)], receipt: None, at_ms };
+    bank.ledger().submit(command).await.unwrap();
 }

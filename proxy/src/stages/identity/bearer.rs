@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use policies::facts::{Credential, Identity};
 use serde_json::{Map, Value};
 
@@ -70,17 +72,26 @@ pub struct Expected<'a> {
     pub issuers: &'a [Arc<IssuerKeys>],
     /// The resource it must be meant for.
     pub audience: &'a str,
+    /// SHA-256 of the client certificate of this connection.
+    pub client_cert: Option<[u8; 32]>,
+}
+
+/// A verified token.
+#[derive(Debug)]
+pub struct Verified {
+    /// Whom it is for.
+    pub identity: Identity,
+    /// What verified it.
+    pub key: Arc<VerifyingKey>,
+    /// The client certificate without which it is worth nothing.
+    pub bound_to: Option<[u8; 32]>,
 }
 
 /// Verifies an access token completely.
 ///
 /// # Errors
 /// The first thing that is wrong with it; see [`TokenFault`].
-pub async fn verify(
-    token: &str,
-    expected: Expected<'_>,
-    now_ms: i64,
-) -> Result<(Identity, Arc<VerifyingKey>), TokenFault> {
+pub async fn verify(token: &str, expected: Expected<'_>, now_ms: i64) -> Result<Verified, TokenFault> {
     let bytes_max = expected.issuers.iter().map(|i| i.config.token_bytes_max).max().unwrap_or_default();
     let compact = parse_compact(token, bytes_max)?;
     let issuer = issuer_of(&compact, expected.issuers)?;
@@ -89,8 +100,12 @@ pub async fn verify(
     }
     check_type(&compact, issuer.config.token_type)?;
     let signed = check_signature(compact, issuer, now_ms).await?;
-    let identity = check_claims(&signed, expected.audience, now_ms)?;
-    Ok((identity, signed.key))
+    let mut identity = check_claims(&signed, expected.audience, now_ms)?;
+    let bound_to = check_binding(&signed.compact.claims, expected.client_cert)?;
+    if bound_to.is_some() {
+        identity.credential = Credential::MtlsBound;
+    }
+    Ok(Verified { identity, key: signed.key, bound_to })
 }
 
 /// The issuer that a token claims, if it is one of these, byte for byte.
@@ -174,6 +189,25 @@ pub struct Dates {
     pub iat: Option<i64>,
 }
 
+/// RFC 8705 3.1. A token bound in any other way, or in two ways, is not for the Bearer scheme.
+fn check_binding(
+    claims: &Map<String, Value>,
+    client_cert: Option<[u8; 32]>,
+) -> Result<Option<[u8; 32]>, TokenFault> {
+    let Some(cnf) = claims.get("cnf") else { return Ok(None) };
+    let only = cnf.as_object().filter(|members| members.len() == 1);
+    let thumbprint = only
+        .and_then(|members| members.get("x5t#S256")?.as_str())
+        .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
+        .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
+        .ok_or_else(|| TokenFault::new(Reason::TokenBinding, "a bound token was sent as a bearer token"))?;
+    if client_cert == Some(thumbprint) {
+        Ok(Some(thumbprint))
+    } else {
+        Err(TokenFault::new(Reason::TokenBinding, "the token is bound to another client certificate"))
+    }
+}
+
 fn check_claims(signed: &Signed<'_>, audience: &str, now_ms: i64) -> Result<Identity, TokenFault> {
     let config = &signed.issuer.config;
     let map: &Map<String, Value> = &signed.compact.claims;
@@ -198,9 +232,6 @@ fn check_claims(signed: &Signed<'_>, audience: &str, now_ms: i64) -> Result<Iden
         required(token_id, "jti")?;
     }
     let issued_at = required(dates.iat, "iat")?;
-    if map.contains_key("cnf") {
-        return Err(TokenFault::new(Reason::TokenBinding, "a bound token was sent as a bearer token"));
-    }
     Ok(Identity {
         issuer: signed.issuer.name.clone(),
         subject: subject.to_owned(),

@@ -63,7 +63,10 @@ impl<K: Hash + Eq + Clone, V: Clone> BoundedMap<K, V> {
 
     /// Every value, without counting as use.
     pub fn values(&self) -> Vec<V> {
-        self.shards.iter().flat_map(|s| s.read().slots.iter().map(|s| s.value.clone()).collect::<Vec<_>>()).collect()
+        self.shards
+            .iter()
+            .flat_map(|s| s.read().slots.iter().map(|s| s.value.clone()).collect::<Vec<_>>())
+            .collect()
     }
 
     /// Puts a value in, over an older one, or in the place of an entry that is not in use.

@@ -208,10 +208,12 @@ impl IdentityStage {
 
     /// Who a request is from, if that is known without waiting: a token verified before, a session in the process. No
     /// allocation, no await. `None` says nothing; [`Self::identify`] decides.
-    pub fn recognise(&self, app: usize, parts: &Parts, _peer: &Peer, now_ms: i64) -> Option<Arc<Identity>> {
+    pub fn recognise(&self, app: usize, parts: &Parts, peer: &Peer, now_ms: i64) -> Option<Arc<Identity>> {
         let app_config = self.apps.get(app)?.as_ref()?;
         match presented(parts).ok()? {
-            Presented::Bearer(token) => self.remembered.find(app, token, &self.revocations, now_ms),
+            Presented::Bearer(token) => {
+                self.remembered.find(app, token, peer.client_cert_sha256, &self.revocations, now_ms)
+            }
             Presented::Session(value) => {
                 let key = session_key(&app_config.name, value)?;
                 match self.sessions.cached(&key, &self.revocations, now_ms) {
@@ -260,16 +262,17 @@ impl IdentityStage {
         app: usize,
         config: &App,
         parts: &Parts,
-        _peer: &Peer,
+        peer: &Peer,
         now_ms: i64,
     ) -> Result<Found, Refusal> {
         match presented(parts).map_err(credential_refused)? {
             Presented::Nothing => Ok(Found::Nothing),
             Presented::Bearer(token) => {
-                if let Some(identity) = self.remembered.find(app, token, &self.revocations, now_ms) {
-                    return Ok(Found::Identity(identity));
+                let cert = peer.client_cert_sha256;
+                match self.remembered.find(app, token, cert, &self.revocations, now_ms) {
+                    Some(identity) => Ok(Found::Identity(identity)),
+                    None => self.verify(app, config, token, cert, now_ms).await.map(Found::Identity),
                 }
-                self.verify(app, config, token, now_ms).await.map(Found::Identity)
             }
             Presented::Dpop(_) => Err(challenge::refused(
                 Reason::TokenBinding,
@@ -296,16 +299,16 @@ impl IdentityStage {
         app: usize,
         config: &App,
         token: &str,
+        client_cert: Option<[u8; 32]>,
         now_ms: i64,
     ) -> Result<Arc<Identity>, Refusal> {
-        let expected = Expected { issuers: &config.issuers, audience: &config.config.audience };
-        let (identity, key) = bearer::verify(token, expected, now_ms).await.map_err(token_refused)?;
-        let identity = Arc::new(identity);
-        if self.revocations.is_revoked(&identity) {
+        let audience = &config.config.audience;
+        let expected = Expected { issuers: &config.issuers, audience, client_cert };
+        let verified = bearer::verify(token, expected, now_ms).await.map_err(token_refused)?;
+        if self.revocations.is_revoked(&verified.identity) {
             return Err(challenge::refused(Reason::TokenRevoked, "revoked by jti, sid or subject"));
         }
-        self.remembered.keep(app, token, Arc::clone(&identity), key);
-        Ok(identity)
+        Ok(self.remembered.keep(app, token, verified))
     }
 
     /// For a person's browser: the redirect to a log-in or a step-up that would satisfy what refused the request.

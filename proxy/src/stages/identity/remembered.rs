@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aws_lc_rs::digest::{Context, SHA256};
 use policies::facts::Identity;
 
+use super::bearer::Verified;
 use super::bounded::BoundedMap;
 use super::keys::VerifyingKey;
 use super::revocation::{Checked, Revocations};
@@ -28,6 +29,7 @@ pub struct Remembered {
 struct Entry {
     identity: Arc<Identity>,
     key: Arc<VerifyingKey>,
+    bound_to: Option<[u8; 32]>,
     checked: Checked,
 }
 
@@ -48,11 +50,13 @@ impl Remembered {
         Self { entries: BoundedMap::new(capacity), hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
-    /// The identity of a token verified before, if nothing has ended it since.
+    /// The identity of a token verified before, if nothing has ended it since. A token bound to a client certificate is
+    /// found only on a connection with that certificate.
     pub fn find(
         &self,
         app: usize,
         token: &str,
+        client_cert: Option<[u8; 32]>,
         revocations: &Revocations,
         now_ms: i64,
     ) -> Option<Arc<Identity>> {
@@ -64,17 +68,25 @@ impl Remembered {
             if ended {
                 self.entries.remove(&key);
             }
-            (!ended).then(|| Arc::clone(&entry.identity))
+            let proved = entry.bound_to.is_none() || entry.bound_to == client_cert;
+            (!ended && proved).then(|| Arc::clone(&entry.identity))
         });
         let counter = if found.is_some() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         found
     }
 
-    /// Remembers what was just verified with `key`.
-    pub fn keep(&self, app: usize, token: &str, identity: Arc<Identity>, verified_with: Arc<VerifyingKey>) {
-        let entry = Entry { identity, key: verified_with, checked: Checked::default() };
+    /// Remembers what was just verified, and shares its identity.
+    pub fn keep(&self, app: usize, token: &str, verified: Verified) -> Arc<Identity> {
+        let identity = Arc::new(verified.identity);
+        let entry = Entry {
+            identity: Arc::clone(&identity),
+            key: verified.key,
+            bound_to: verified.bound_to,
+            checked: Checked::default(),
+        };
         self.entries.insert(key(app, token), Arc::new(entry));
+        identity
     }
 
     /// Drops what has expired.

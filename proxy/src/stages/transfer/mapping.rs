@@ -52,7 +52,11 @@ pub enum AmountUnit {
 /// # Errors
 /// `request.body_unreadable` when the body is not what the mapping expects, in a way that could be read differently
 /// elsewhere. The inside text names the field, never its value.
-pub fn intent(mapping: &TransferMapping, headers: &HeaderMap, body: &[u8]) -> Result<TransferIntent, Refusal> {
+pub fn intent(
+    mapping: &TransferMapping,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<TransferIntent, Refusal> {
     media_type(mapping.format, headers)?;
     let fields = match mapping.format {
         BodyFormat::Json => json_fields(mapping, body)?,
@@ -63,8 +67,9 @@ pub fn intent(mapping: &TransferMapping, headers: &HeaderMap, body: &[u8]) -> Re
         AmountUnit::Minor => amount.parse().ok(),
         AmountUnit::Decimal => decimal_minor(&amount),
     };
-    let amount_minor =
-        amount_minor.filter(|&a: &i64| a > 0).ok_or_else(|| unreadable("the amount is not a positive amount"))?;
+    let amount_minor = amount_minor
+        .filter(|&a: &i64| a > 0)
+        .ok_or_else(|| unreadable("the amount is not a positive amount"))?;
     let currency = <[u8; 3]>::try_from(currency.as_bytes())
         .ok()
         .filter(|c| c.iter().all(u8::is_ascii_uppercase))
@@ -88,7 +93,8 @@ fn media_type(format: BodyFormat, headers: &HeaderMap) -> Result<(), Refusal> {
     }
     let mut parts = value.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
-    let charset_fits = parts.all(|p| p.eq_ignore_ascii_case("charset=utf-8") || p.eq_ignore_ascii_case("charset=\"utf-8\""));
+    let charset_fits =
+        parts.all(|p| p.eq_ignore_ascii_case("charset=utf-8") || p.eq_ignore_ascii_case("charset=\"utf-8\""));
     if !essence.eq_ignore_ascii_case(wanted) || !charset_fits {
         return Err(unreadable("the media type is not the route's"));
     }
@@ -116,9 +122,10 @@ fn json_fields(mapping: &TransferMapping, body: &[u8]) -> Result<[String; 4], Re
         _ => Err(Refusal::new(Reason::BodyUnreadable, format!("{pointer} is not a short text"))),
     };
     let amount = match (document.pointer(&mapping.amount), mapping.unit) {
-        (Some(Value::Number(number)), AmountUnit::Minor) => {
-            number.as_i64().map(|n| n.to_string()).ok_or_else(|| unreadable("the amount is not an integer"))?
-        }
+        (Some(Value::Number(number)), AmountUnit::Minor) => number
+            .as_i64()
+            .map(|n| n.to_string())
+            .ok_or_else(|| unreadable("the amount is not an integer"))?,
         (Some(Value::String(text)), AmountUnit::Decimal) => text.clone(),
         _ => return Err(unreadable("the amount is missing or not of its type")),
     };

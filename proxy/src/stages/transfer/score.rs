@@ -24,8 +24,15 @@ impl Customers {
     }
 
     /// The event that profiles and model see for `intent` of `identity`.
-    pub fn event(&self, identity: &Identity, intent: &TransferIntent, head: &Parts, at_ms: i64) -> TransferEvent {
-        let user_agent = head.headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    pub fn event(
+        &self,
+        identity: &Identity,
+        intent: &TransferIntent,
+        head: &Parts,
+        at_ms: i64,
+    ) -> TransferEvent {
+        let user_agent =
+            head.headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let device = self.pseudonyms.account(&format!("device {} {user_agent}", identity.client_id));
         let seconds = |s: i64| u32::try_from(s).ok();
         // A bearer token says when it was issued, not when its session began; its authentication time does.
@@ -47,7 +54,15 @@ impl Customers {
     }
 
     /// The event of a past transfer out of a bank's own books.
-    pub fn past(&self, issuer: &str, customer: &str, payee: &str, amount_minor: i64, currency: [u8; 3], at_ms: i64) -> TransferEvent {
+    pub fn past(
+        &self,
+        issuer: &str,
+        customer: &str,
+        payee: &str,
+        amount_minor: i64,
+        currency: [u8; 3],
+        at_ms: i64,
+    ) -> TransferEvent {
         TransferEvent {
             at_ms,
             customer: number(&self.pseudonyms.subject(issuer, customer)),
@@ -79,7 +94,12 @@ pub struct Assessment {
 }
 
 /// Looks the profile up and scores. No I/O; the profile is only read.
-pub fn assess(event: TransferEvent, profiles: &Profiles, scorer: Option<&FraudScorer>, model: &Name) -> Assessment {
+pub fn assess(
+    event: TransferEvent,
+    profiles: &Profiles,
+    scorer: Option<&FraudScorer>,
+    model: &Name,
+) -> Assessment {
     let view = profiles.view(&event);
     let fraud = match scorer {
         None => Scored::Unavailable(Unavailability::NoModel),
@@ -116,7 +136,7 @@ fn behaviour(event: &TransferEvent, view: &ProfileView) -> Behaviour {
         known_transfers: u64::from(view.accepted_total),
         amount_ratio: (known && usual > 0.0).then(|| event.amount_cents() as f64 / usual),
         count_1d: view.counts.get(1).map_or(0, |&n| u64::from(n)),
-        sum_1d_minor: view.sums_cents.get(1).map_or(0, |&s| i64::try_from(s).unwrap_or(i64::MAX)),
+        sum_1d_minor: view.sums_cents.get(1).copied().unwrap_or_default(),
         refused_1h: u64::from(view.unaccepted_1d),
         hour_share: known.then_some(view.hour_share),
     }

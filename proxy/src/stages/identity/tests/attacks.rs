@@ -4,7 +4,6 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac_sha256::hmac_sha256;
 use serde::Deserialize;
 
 use super::*;
@@ -107,9 +106,14 @@ fn token(house: &House, case: &Case) -> String {
     change(&mut header, &case.header);
     change(&mut claims, &case.claims);
     let header = case.header_text.clone().unwrap_or_else(|| header.to_string());
-    let claims = case.claims_text.clone().map_or_else(|| claims.to_string(), |text| {
-        text.replace("{iss}", &issuer).replace("{iat}", &NOW_S.to_string()).replace("{exp}", &(NOW_S + 60).to_string())
-    });
+    let claims = case.claims_text.clone().map_or_else(
+        || claims.to_string(),
+        |text| {
+            text.replace("{iss}", &issuer)
+                .replace("{iat}", &NOW_S.to_string())
+                .replace("{exp}", &(NOW_S + 60).to_string())
+        },
+    );
     let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(&header), URL_SAFE_NO_PAD.encode(&claims));
     let rsa = house.issuer.jwk("rs");
     let signature = match case.sign.as_deref().unwrap_or("es") {
@@ -138,15 +142,15 @@ fn filled(value: Value, issuer: &str) -> Value {
             )
         }
         Value::String(text) => json!(text.replace("{iss}", issuer).replace("{now}", &NOW_S.to_string())),
-        Value::Object(map) => map.into_iter().map(|(k, v)| (k, filled(v, issuer))).collect::<serde_json::Map<_, _>>().into(),
+        Value::Object(map) => {
+            map.into_iter().map(|(k, v)| (k, filled(v, issuer))).collect::<serde_json::Map<_, _>>().into()
+        }
         other => other,
     }
 }
 
-mod hmac_sha256 {
-    /// What a confused verifier would compute.
-    pub fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
-        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, key);
-        aws_lc_rs::hmac::sign(&key, message).as_ref().to_vec()
-    }
+/// What a confused verifier would compute.
+fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, key);
+    aws_lc_rs::hmac::sign(&key, message).as_ref().to_vec()
 }

@@ -8,7 +8,7 @@ use super::*;
 
 /// A browser at the bank's host.
 pub struct Browser<'a> {
-    house: &'a House,
+    pub(super) house: &'a House,
     pub cookies: BTreeMap<String, String>,
     pub now_ms: i64,
 }
@@ -54,7 +54,8 @@ impl<'a> Browser<'a> {
     ) -> Result<Response<Bytes>, Refusal> {
         let parts = self.parts(method, target, fields);
         let body = Bytes::copy_from_slice(body.as_bytes());
-        let response = self.house.stage.owned(0, &parts, body, &PEER, self.now_ms).await?.expect("an own path");
+        let response =
+            self.house.stage.owned(0, &parts, body, &PEER, self.now_ms).await?.expect("an own path");
         for cookie in response.headers().get_all(SET_COOKIE) {
             let text = cookie.to_str().unwrap();
             assert!(text.contains("; Path=/; Secure; HttpOnly; SameSite=Lax"), "{text}");
@@ -90,7 +91,12 @@ impl<'a> Browser<'a> {
         asked: &HashMap<String, String>,
         answer: Answer,
     ) -> Result<Response<Bytes>, Refusal> {
-        self.house.grant(asked.get("nonce").map(String::as_str), self.now_ms, answer.id_token, answer.response);
+        self.house.grant(
+            asked.get("nonce").map(String::as_str),
+            self.now_ms,
+            answer.id_token,
+            answer.response,
+        );
         let mut parameters = json!({ "code": "c1", "state": asked["state"], "iss": self.house.issuer.url });
         merge(&mut parameters, answer.callback);
         let query: Vec<(String, String)> = parameters
@@ -100,7 +106,8 @@ impl<'a> Browser<'a> {
             .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
             .collect();
         let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-        self.own("GET", &format!("/.gatehouse/callback?{query}"), &[("sec-fetch-site", "cross-site")], "").await
+        self.own("GET", &format!("/.gatehouse/callback?{query}"), &[("sec-fetch-site", "cross-site")], "")
+            .await
     }
 
     /// A whole log-in.
@@ -115,7 +122,12 @@ impl<'a> Browser<'a> {
         self.send("GET", target, &[]).await
     }
 
-    pub async fn send(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Result<Arc<Identity>, Reason> {
+    pub async fn send(
+        &self,
+        method: &str,
+        target: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<Arc<Identity>, Reason> {
         let parts = self.parts(method, target, fields);
         known(self.house.stage.identify(0, &Requirement::default(), &parts, &PEER, self.now_ms).await)
     }

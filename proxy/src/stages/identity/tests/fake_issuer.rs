@@ -8,8 +8,8 @@ use std::time::Duration;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256,
-    RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+    RSA_PSS_SHA256, RsaKeyPair,
 };
 use axum::Router;
 use axum::body::Body;
@@ -212,7 +212,9 @@ async fn in_mood(mood: Mood, good: &Value) -> Response {
         }
         Mood::Endless => {
             let chunk = Ok::<_, std::io::Error>(bytes::Bytes::from(vec![b' '; 16 * 1024]));
-            let endless = futures_util::stream::repeat_with(move || chunk.as_ref().cloned().map_err(|_| std::io::Error::other("")));
+            let endless = futures_util::stream::repeat_with(move || {
+                chunk.as_ref().cloned().map_err(|_| std::io::Error::other(""))
+            });
             answer(200, "application/json", Body::from_stream(endless))
         }
     }

@@ -25,7 +25,10 @@ async fn bad_key_sets_leave_the_old_keys_in_place() {
         house.stage.prime(NOW_MS + 1000).await;
         assert!(began.elapsed() < Duration::from_secs(5), "{what}");
         let status = &house.stage.issuers(NOW_MS + 1000)[0];
-        assert!(status.last_error.is_some() && status.usable && status.keys_age_s == Some(1), "{what}: {status:?}");
+        assert!(
+            status.last_error.is_some() && status.usable && status.keys_age_s == Some(1),
+            "{what}: {status:?}"
+        );
         assert!(house.bearer(&house.token(json!({})), NOW_MS + 1000).await.is_ok(), "{what}");
     }
 }
@@ -38,10 +41,18 @@ async fn keys_go_stale_only_after_their_bound_and_then_503() {
     let fresh_token = house.token(long.clone());
     assert!(house.bearer(&fresh_token, NOW_MS + 86_400_000).await.is_ok(), "the last moment of a day");
     let later = NOW_MS + 86_400_001;
-    let refusal = house.stage
-        .identify(0, &Requirement::default(),
-            &request("GET", "/", &[("authorization", &format!("Bearer {}", house.token(long)))]), &PEER, later)
-        .await.err().unwrap();
+    let refusal = house
+        .stage
+        .identify(
+            0,
+            &Requirement::default(),
+            &request("GET", "/", &[("authorization", &format!("Bearer {}", house.token(long)))]),
+            &PEER,
+            later,
+        )
+        .await
+        .err()
+        .unwrap();
     assert_eq!((refusal.reason, refusal.retry_after_s.is_some()), (Reason::IssuerUnavailable, true));
     // The issuer comes back.
     *house.issuer.jwks_mood.lock() = Mood::Good;

@@ -28,8 +28,9 @@ async fn a_log_in_ends_in_a_session_that_is_found_without_waiting() {
         let recognised = house.stage.recognise(0, &browser.parts("GET", "/", &[]), &PEER, NOW_MS).unwrap();
         assert!(Arc::ptr_eq(&recognised, &identity));
         // The cookie of one application is nothing at another.
-        let elsewhere = house.stage.identify(1, &Requirement::default(), &browser.parts("GET", "/", &[]), &PEER, NOW_MS);
-        assert_eq!(known(elsewhere.await), Err(Reason::SessionEnded));
+        let (requirement, parts) = (Requirement::default(), browser.parts("GET", "/", &[]));
+        let elsewhere = house.stage.identify(1, &requirement, &parts, &PEER, NOW_MS).await;
+        assert_eq!(known(elsewhere), Err(Reason::SessionEnded));
     }
 }
 
@@ -66,7 +67,11 @@ async fn answers_of_the_issuer_that_must_not_log_anybody_in() {
         let house = House::new().await;
         let mut browser = Browser::new(&house);
         let asked = browser.begin("/.gatehouse/login").await;
-        let response = if response["id_token"] == "forged" { json!({ "id_token": forged(&house, &asked) }) } else { response };
+        let response = if response["id_token"] == "forged" {
+            json!({ "id_token": forged(&house, &asked) })
+        } else {
+            response
+        };
         let result = browser.complete(&asked, Answer { id_token, response, callback }).await;
         assert_eq!(result.err().map(|r| r.reason), Some(Reason::LoginFailed), "{what}");
         assert!(!browser.cookies.contains_key(SESSION_COOKIE), "{what}");
@@ -80,7 +85,11 @@ async fn a_state_belongs_to_one_browser_and_one_use() {
     let asked = victim.begin("/.gatehouse/login?return_to=/mine").await;
     // The thief knows state and code; without the victim's cookie it is only sent to log in itself.
     let response = thief.complete(&asked, Answer::default()).await.unwrap();
-    assert!(location(&response).starts_with("https://bank.example/.gatehouse/login?"), "{}", location(&response));
+    assert!(
+        location(&response).starts_with("https://bank.example/.gatehouse/login?"),
+        "{}",
+        location(&response)
+    );
     assert!(thief.cookies.is_empty() && house.issuer.token_calls() == 0);
     // It is not sent round for ever.
     let again = thief.begin("/.gatehouse/login?return_to=/mine&again=1").await;
@@ -139,7 +148,14 @@ async fn a_planted_session_is_worth_nothing_after_the_log_in() {
 #[tokio::test]
 async fn return_to_never_leaves_the_host() {
     let house = House::new().await;
-    for target in ["//evil.example", "/%5Cevil.example", "https:%2F%2Fevil.example", "/%2F/evil", "javascript:alert(1)", "/%09/evil"] {
+    for target in [
+        "//evil.example",
+        "/%5Cevil.example",
+        "https:%2F%2Fevil.example",
+        "/%2F/evil",
+        "javascript:alert(1)",
+        "/%09/evil",
+    ] {
         let mut browser = Browser::new(&house);
         let asked = browser.begin(&format!("/.gatehouse/login?return_to={target}")).await;
         let response = browser.complete(&asked, Answer::default()).await.unwrap();
@@ -164,7 +180,11 @@ async fn writes_with_a_cookie_come_from_the_applications_own_pages() {
         ("PATCH", &[("sec-fetch-site", "same-site")][..]),
         ("GET", &[("upgrade", "websocket"), ("origin", "https://evil.example")][..]),
     ] {
-        assert_eq!(browser.send(method, "/", fields).await.err(), Some(Reason::CrossSite), "{method} {fields:?}");
+        assert_eq!(
+            browser.send(method, "/", fields).await.err(),
+            Some(Reason::CrossSite),
+            "{method} {fields:?}"
+        );
     }
 }
 
@@ -200,7 +220,8 @@ async fn a_session_survives_the_process_and_needs_its_cookie_to_be_read() {
     let house = House::new().await;
     let mut browser = Browser::new(&house);
     let cookie = browser.log_in().await;
-    let second = House::with_stores(Arc::clone(&house.issuer), house.hot.clone(), house.records.clone()).await;
+    let second =
+        House::with_stores(Arc::clone(&house.issuer), house.hot.clone(), house.records.clone()).await;
     second.stage.prime(NOW_MS).await;
     let mut after = Browser::new(&second);
     after.cookies.insert(SESSION_COOKIE.into(), cookie.clone());
@@ -228,7 +249,11 @@ async fn fifty_requests_cost_one_refresh() {
     assert_eq!(house.issuer.token_calls() - calls, 1);
     assert_eq!(house.issuer.last_form()["refresh_token"], "r1");
     // The next refresh uses what the last one gave.
-    let mut browser = Browser { now_ms: browser.now_ms + 300_000, cookies: browser.cookies.clone(), ..Browser::new(&house) };
+    let mut browser = Browser {
+        now_ms: browser.now_ms + 300_000,
+        cookies: browser.cookies.clone(),
+        ..Browser::new(&house)
+    };
     house.grant(None, browser.now_ms, json!({}), json!({ "refresh_token": "r3" }));
     assert!(browser.get("/").await.is_ok());
     assert_eq!(house.issuer.last_form()["refresh_token"], "r2");
@@ -260,15 +285,20 @@ async fn a_refresh_that_is_refused_ends_the_session_and_one_that_fails_does_not_
 #[tokio::test]
 async fn a_step_up_is_the_same_person_stronger_and_now() {
     let house = House::new().await;
-    let strong = Requirement { acr_values: vec!["strong".into()], max_auth_age_s: Some(60), ..Requirement::default() };
+    let strong =
+        Requirement { acr_values: vec!["strong".into()], max_auth_age_s: Some(60), ..Requirement::default() };
     let mut browser = Browser::new(&house);
     browser.log_in().await;
     let parts = browser.parts("GET", "/pay", &[("accept", "text/html")]);
     let refusal = house.stage.identify(0, &strong, &parts, &PEER, NOW_MS).await.err().unwrap();
     assert_eq!(refusal.reason, Reason::StepUpNeeded);
     let challenge = refusal.headers[0].1.to_str().unwrap();
-    assert!(challenge.contains(r#"acr_values="strong""#) && challenge.contains(r#"max_age="60""#), "{challenge}");
-    let redirect = house.stage.login_redirect(0, &parts, Some(refusal.reason), Outcome::StepUp, None).unwrap();
+    assert!(
+        challenge.contains(r#"acr_values="strong""#) && challenge.contains(r#"max_age="60""#),
+        "{challenge}"
+    );
+    let redirect =
+        house.stage.login_redirect(0, &parts, Some(refusal.reason), Outcome::StepUp, None).unwrap();
     let target = location(&redirect).strip_prefix("https://bank.example").unwrap().to_owned();
     assert_eq!(target, "/.gatehouse/step-up?return_to=%2Fpay");
     for (what, id_token) in [
@@ -284,8 +314,10 @@ async fn a_step_up_is_the_same_person_stronger_and_now() {
     }
     let before = browser.cookies[SESSION_COOKIE].clone();
     let asked = browser.begin(&target).await;
-    let response =
-        browser.complete(&asked, Answer { id_token: json!({ "acr": "strong" }), ..Answer::default() }).await.unwrap();
+    let response = browser
+        .complete(&asked, Answer { id_token: json!({ "acr": "strong" }), ..Answer::default() })
+        .await
+        .unwrap();
     assert_eq!(location(&response), "https://bank.example/pay");
     assert_ne!(browser.cookies[SESSION_COOKIE], before, "a step-up makes a new session");
     let parts = browser.parts("GET", "/pay", &[]);
@@ -298,7 +330,8 @@ async fn a_step_up_is_the_same_person_stronger_and_now() {
 async fn programs_are_challenged_and_people_are_sent_to_log_in() {
     let house = House::new().await;
     let redirect = |method: &str, target: &str, fields: &[(&str, &str)], reason, outcome, back| {
-        let response = house.stage.login_redirect(0, &request(method, target, fields), Some(reason), outcome, back)?;
+        let response =
+            house.stage.login_redirect(0, &request(method, target, fields), Some(reason), outcome, back)?;
         Some(location(&response).strip_prefix("https://bank.example").unwrap().to_owned())
     };
     let login = |path: &str| Some(format!("/.gatehouse/login?return_to={path}"));
@@ -306,13 +339,17 @@ async fn programs_are_challenged_and_people_are_sent_to_log_in() {
     assert_eq!(redirect("GET", "/a?b=c", &[], Reason::TokenMissing, deny, None), login("%2Fa%3Fb%3Dc"));
     assert_eq!(redirect("POST", "/a", &[], Reason::SessionEnded, deny, None), login("%2F"));
     assert_eq!(redirect("GET", "//evil", &[], Reason::TokenMissing, deny, None), login("%2F"));
-    assert_eq!(redirect("GET", "/a", &[("authorization", "Bearer x")], Reason::TokenMissing, deny, None), None);
+    assert_eq!(
+        redirect("GET", "/a", &[("authorization", "Bearer x")], Reason::TokenMissing, deny, None),
+        None
+    );
     assert_eq!(redirect("GET", "/a", &[], Reason::TokenAudience, deny, None), None);
     assert_eq!(
         redirect("POST", "/pay", &[], Reason::StepUpNeeded, Outcome::StepUp, Some("/transfer")),
         Some("/.gatehouse/step-up?return_to=%2Ftransfer".into())
     );
-    let api = house.stage.login_redirect(1, &request("GET", "/", &[]), Some(Reason::TokenMissing), deny, None);
+    let api =
+        house.stage.login_redirect(1, &request("GET", "/", &[]), Some(Reason::TokenMissing), deny, None);
     assert!(api.is_none(), "an API has no log-in");
 }
 
@@ -343,8 +380,15 @@ async fn the_session_page_says_who_and_the_log_out_ends_it() {
     assert!(query["id_token_hint"].starts_with("ey"));
     assert!(browser.cookies.is_empty());
     browser.cookies.insert(SESSION_COOKIE.into(), cookie);
-    assert_eq!(browser.get("/").await.err(), Some(Reason::SessionEnded), "the cookie still opens the session");
-    assert!(watch.has_changed().unwrap() && house.stage.revocations().is_revoked(&identity), "streams stay open");
+    assert_eq!(
+        browser.get("/").await.err(),
+        Some(Reason::SessionEnded),
+        "the cookie still opens the session"
+    );
+    assert!(
+        watch.has_changed().unwrap() && house.stage.revocations().is_revoked(&identity),
+        "streams stay open"
+    );
     watch.mark_unchanged();
     // Somebody who only logs in again is not hit by it.
     browser.cookies.clear();
@@ -360,7 +404,9 @@ async fn log_ins_are_bounded_and_need_their_issuer() {
     let refused = browser.own("GET", "/.gatehouse/login", &[], "").await;
     assert_eq!(refused.err().map(|r| r.reason), Some(Reason::IssuerUnavailable));
     assert_eq!(house.issuer.token_calls.load(Ordering::SeqCst), 0);
-    for (method, path) in [("POST", "login"), ("GET", "backchannel-logout"), ("DELETE", "session"), ("PUT", "jwks.json")] {
+    for (method, path) in
+        [("POST", "login"), ("GET", "backchannel-logout"), ("DELETE", "session"), ("PUT", "jwks.json")]
+    {
         let refused = browser.own(method, &format!("/.gatehouse/{path}"), &[], "").await;
         assert_eq!(refused.err().map(|r| r.reason), Some(Reason::MethodNotAllowed), "{method} {path}");
     }

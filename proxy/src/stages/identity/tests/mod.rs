@@ -15,6 +15,7 @@ use std::time::Duration;
 use http::request::Parts;
 use policies::facts::Identity;
 use serde_json::{Value, json};
+use url::Url;
 
 use self::fake_issuer::FakeIssuer;
 use super::config::{RawApplicationIdentity, RawIssuer, application, issuer};
@@ -82,7 +83,10 @@ impl House {
             hot: hot.clone(),
             records: records.clone(),
             outbound: Outbound::new(bounds).unwrap(),
-            gateway_keys: GatewayKeys::new(SigningKey::generate().unwrap(), &[SigningKey::generate().unwrap()]),
+            gateway_keys: GatewayKeys::new(
+                SigningKey::generate().unwrap(),
+                &[SigningKey::generate().unwrap()],
+            ),
             gateway_issuer: "https://bank.example".into(),
         });
         stage.load(NOW_MS).await.unwrap();

@@ -34,7 +34,8 @@ async fn what_is_revoked_is_refused_at_the_next_request_although_remembered() {
         let expected = if hit { Some(Reason::TokenRevoked) } else { None };
         assert_eq!(house.bearer(&token, NOW_MS).await.err(), expected, "{target:?}");
         // Another gateway with the same records, or this one after a restart.
-        let second = House::with_stores(Arc::clone(&house.issuer), house.hot.clone(), house.records.clone()).await;
+        let second =
+            House::with_stores(Arc::clone(&house.issuer), house.hot.clone(), house.records.clone()).await;
         second.stage.prime(NOW_MS).await;
         assert_eq!(second.bearer(&token, NOW_MS).await.err(), expected, "{target:?} after a restart");
     }
@@ -121,7 +122,11 @@ async fn the_issuer_logs_people_out_behind_the_browsers_back() {
     let form = format!("logout_token={}", logout_token(&house, json!({}), "es"));
     assert_eq!(post(&house, &form, FORM).await, 200);
     assert_eq!(browser.get("/").await.err(), Some(Reason::SessionEnded));
-    assert_eq!(house.bearer(&api, NOW_MS).await.err(), Some(Reason::TokenRevoked), "tokens of the same log-in");
+    assert_eq!(
+        house.bearer(&api, NOW_MS).await.err(),
+        Some(Reason::TokenRevoked),
+        "tokens of the same log-in"
+    );
     assert_eq!(post(&house, &form, FORM).await, 400, "a replay");
 }
 

@@ -88,13 +88,37 @@ async fn routes_get_what_they_ask_for() {
     }
 }
 
+#[tokio::test]
+async fn a_token_bound_to_a_certificate_needs_it_every_time() {
+    let house = House::new().await;
+    let cert = [7; 32];
+    let thumbprint = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, cert);
+    let bound = house.token(json!({ "cnf": { "x5t#S256": thumbprint } }));
+    let twice = house.token(json!({ "cnf": { "x5t#S256": thumbprint, "jkt": "x" } }));
+    let peer = |client_cert_sha256| Peer { client_cert_sha256, ..PEER };
+    for (what, token, peer, result) in [
+        ("none", &bound, peer(None), Err(Reason::TokenBinding)),
+        ("another", &bound, peer(Some([8; 32])), Err(Reason::TokenBinding)),
+        ("its own", &bound, peer(Some(cert)), Ok(policies::facts::Credential::MtlsBound)),
+        ("its own again", &bound, peer(Some(cert)), Ok(policies::facts::Credential::MtlsBound)),
+        ("another although remembered", &bound, peer(Some([8; 32])), Err(Reason::TokenBinding)),
+        ("none although remembered", &bound, peer(None), Err(Reason::TokenBinding)),
+        ("bound in two ways", &twice, peer(Some(cert)), Err(Reason::TokenBinding)),
+    ] {
+        let parts = request("GET", "/", &[("authorization", &format!("Bearer {token}"))]);
+        let got = known(house.stage.identify(0, &Requirement::default(), &parts, &peer, NOW_MS).await);
+        assert_eq!(got.as_ref().map(|i| i.credential).map_err(|r| *r), result, "{what}");
+        assert_eq!(house.stage.recognise(0, &parts, &peer, NOW_MS).is_some(), result.is_ok(), "{what}");
+    }
+}
+
 /// Not a benchmark, which needs a quiet machine and a release build, but no regression by a factor goes unnoticed.
 #[tokio::test]
 async fn remembered_tokens_and_sessions_are_cheap() {
     let house = House::new().await;
     let token = house.token(json!({}));
     let bearer = request("GET", "/", &[("authorization", &format!("Bearer {token}"))]);
-    let mut browser = super::browser::Browser::new(&house);
+    let mut browser = browser::Browser::new(&house);
     browser.log_in().await;
     let session = browser.parts("GET", "/", &[]);
     house.bearer(&token, NOW_MS).await.unwrap();

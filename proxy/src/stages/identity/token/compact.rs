@@ -56,11 +56,6 @@ pub struct Header {
     pub kid: Option<String>,
 }
 
-/// Whether a credential has the outline of a JWS, as opposed to an opaque token.
-pub fn looks_signed(token: &str) -> bool {
-    token.bytes().filter(|b| *b == b'.').count() >= 2
-}
-
 /// Takes a compact JWS of at most `bytes_max` bytes apart.
 ///
 /// # Errors

@@ -1,0 +1,293 @@
+//! `gatehouse train | evaluate | score | simulate`: the learner from the command line.
+
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Context;
+use clap::{Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use learner::capacity::sim::{PlaneMode, compare, contender, contender_names, load_scenarios};
+use learner::capacity::train::{TrainSettings, train as train_table};
+use learner::capacity::train_report::{self, Summary};
+use learner::score::Scorer;
+use learner::train::anomaly::{self, TrainAnomaly, anomaly};
+use learner::train::data::Source;
+use learner::train::fraud::{self, TrainFraud, fraud};
+use learner::train::{Bar, Progress};
+use serde_json::{Value, json};
+
+use crate::compose::capacity_table;
+
+/// Arguments of `train`.
+#[derive(Debug, clap::Args)]
+pub struct Train {
+    /// What to train.
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Fraud of transfers: logistic regression with SMOTE, calibrated.
+    Fraud(Training),
+    /// Anomaly of requests: an autoencoder that knows normal traffic only.
+    Anomaly(Training),
+    /// Capacity: the tables of the Q-learning controller, in the simulator.
+    Capacity {
+        /// A scenario file, or a folder of them.
+        #[arg(long, value_name = "PATH")]
+        data: PathBuf,
+        /// Folder for the table.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Episodes to play.
+        #[arg(long, default_value_t = TrainSettings::default().episodes)]
+        episodes: u32,
+        /// Seed of the first episode.
+        #[arg(long, default_value_t = TrainSettings::default().seed)]
+        seed: u64,
+        /// Print the figures as one JSON object, last.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What a scorer is trained with.
+#[derive(Debug, clap::Args)]
+struct Training {
+    /// A CSV or JSON-lines file of recorded events, or `simulate:SEED`.
+    #[arg(long, value_name = "FILE")]
+    data: Source,
+    /// Folder for the model and its report.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Seed of everything random.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// Print the figures as one JSON object, last.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `evaluate`.
+#[derive(Debug, clap::Args)]
+pub struct Evaluate {
+    /// The model's folder.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Events that it was not trained on: a file, or `simulate:SEED`.
+    #[arg(long, value_name = "FILE")]
+    data: Source,
+    /// Folder for the report.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print the figures as one JSON object, last.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `simulate`.
+#[derive(Debug, clap::Args)]
+pub struct Simulate {
+    /// Scenario files or folders of them.
+    #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
+    scenario: Vec<PathBuf>,
+    /// Controllers, or `all`.
+    #[arg(long, required = true, num_args = 1.., value_name = "NAME")]
+    controller: Vec<String>,
+    /// What the controllers are lent: the gateway's own data plane, or one blind limit.
+    #[arg(long, value_enum, default_value = "own")]
+    plane: PlaneName,
+    /// Seeds, from (included) to (excluded).
+    #[arg(long, default_value = "1000..1005", value_parser = seeds)]
+    seeds: std::ops::Range<u64>,
+    /// Trained table of the Q-learning controller.
+    #[arg(long, value_name = "DIR")]
+    table: Option<PathBuf>,
+    /// One JSON object a row, instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PlaneName {
+    Own,
+    Blind,
+}
+
+/// Trains and says how good the result is.
+pub fn train(arguments: Train) -> anyhow::Result<()> {
+    let began = Instant::now();
+    match arguments.what {
+        What::Fraud(with) => {
+            let settings = TrainFraud { data: with.data, out: with.out, seed: with.seed };
+            let trained = with_progress(with.json, |progress| fraud(&settings, progress))?;
+            let [train, validate, test] = trained.rows;
+            let metrics: Vec<Value> =
+                trained.tests.iter().map(serde_json::to_value).collect::<Result<_, _>>()?;
+            say(
+                &json!({ "rows": { "train": train, "validate": validate, "test": test }, "tests": metrics }),
+                &settings.out,
+                began,
+            )
+        }
+        What::Anomaly(with) => {
+            let settings = TrainAnomaly { data: with.data, out: with.out, seed: with.seed };
+            let trained = with_progress(with.json, |progress| anomaly(&settings, progress))?;
+            let [train, validate] = trained.rows;
+            say(
+                &json!({
+                    "rows": { "train": train, "validate": validate },
+                    "epochs": trained.epochs,
+                    "tests": [serde_json::to_value(&trained.metrics)?],
+                }),
+                &settings.out,
+                began,
+            )
+        }
+        What::Capacity { data, out, episodes, seed, json } => {
+            capacity(&data, &out, TrainSettings { episodes, seed, ..TrainSettings::default() }, json, began)
+        }
+    }
+}
+
+fn with_progress<T, E>(quiet: bool, work: impl FnOnce(&mut dyn Progress) -> Result<T, E>) -> Result<T, E> {
+    if quiet { work(&mut ()) } else { work(&mut Bar::default()) }
+}
+
+/// The figures, one JSON object on one line: for eyes and for programs.
+fn say(figures: &Value, out: &Path, began: Instant) -> anyhow::Result<()> {
+    let mut figures = figures.clone();
+    if let Some(members) = figures.as_object_mut() {
+        members.insert("seconds".to_owned(), json!(began.elapsed().as_secs_f64()));
+        members.insert("out".to_owned(), json!(out.display().to_string()));
+    }
+    println!("{}", serde_json::to_string(&figures)?);
+    Ok(())
+}
+
+fn capacity(
+    data: &Path,
+    out: &Path,
+    settings: TrainSettings,
+    quiet: bool,
+    began: Instant,
+) -> anyhow::Result<()> {
+    let scenarios = load_scenarios(data)?;
+    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(u64::from(settings.episodes)) };
+    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} episodes, {eta} left {msg}")?);
+    let (table, lessons) = train_table(&scenarios, &settings, |lesson| {
+        bar.inc(1);
+        bar.set_message(format!("{} {:.2}", lesson.scenario, lesson.goodput_weighted));
+    });
+    bar.finish_and_clear();
+    let report = train_report::write(out, &table, &Summary::of(&table, &lessons))
+        .with_context(|| format!("cannot write to {}", out.display()))?;
+    tracing::info!(report = %report.display(), "trained");
+    let last = lessons.len() / 10;
+    let mean = |some: &[learner::capacity::train::Lesson]| {
+        some.iter().map(|l| l.goodput_weighted).sum::<f64>() / (some.len().max(1) as f64)
+    };
+    let (first, end) =
+        (lessons.get(..last).unwrap_or_default(), lessons.get(lessons.len() - last..).unwrap_or_default());
+    say(
+        &json!({
+            "episodes": lessons.len(),
+            "goodput_weighted_first_tenth": mean(first),
+            "goodput_weighted_last_tenth": mean(end),
+        }),
+        out,
+        began,
+    )
+}
+
+/// Measures a model on events it never saw.
+pub fn evaluate(arguments: &Evaluate) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let (model, out) = (arguments.model.as_path(), arguments.out.as_deref());
+    let figures = match Scorer::load(model)? {
+        Scorer::Fraud(..) => serde_json::to_value(fraud::evaluate(model, &arguments.data, out)?)?,
+        Scorer::Anomaly(_) => serde_json::to_value(anomaly::evaluate(model, &arguments.data, out)?)?,
+    };
+    if arguments.json {
+        return say(&json!({ "tests": [figures] }), model, began);
+    }
+    println!("{}", serde_json::to_string_pretty(&figures)?);
+    Ok(())
+}
+
+/// Scores one JSON event a line from standard input.
+pub fn score(model: &Path) -> anyhow::Result<()> {
+    let scorer = Scorer::load(model)?;
+    let mut out = std::io::stdout().lock();
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        if !line.trim().is_empty() {
+            writeln!(out, "{}", scorer.line(&line))?;
+        }
+    }
+    Ok(())
+}
+
+/// Plays overload scenarios against controllers.
+pub fn simulate(arguments: &Simulate) -> anyhow::Result<()> {
+    let plane = match arguments.plane {
+        PlaneName::Own => PlaneMode::Own,
+        PlaneName::Blind => PlaneMode::Blind,
+    };
+    let mut scenarios = Vec::new();
+    for path in &arguments.scenario {
+        scenarios.extend(load_scenarios(path)?);
+    }
+    let table = arguments.table.as_deref().map(capacity_table).transpose()?;
+    let all = arguments.controller.iter().any(|name| name == "all");
+    let names: Vec<&str> = if all {
+        contender_names().collect()
+    } else {
+        arguments.controller.iter().map(String::as_str).collect()
+    };
+    let mut contenders = Vec::new();
+    for name in names {
+        let found = contender(name, plane, table.as_ref());
+        let known: Vec<&str> = contender_names().collect();
+        contenders.push(
+            found.with_context(|| {
+                format!("no controller is called {name}; choose from {}", known.join(", "))
+            })?,
+        );
+    }
+    if !arguments.json {
+        println!(
+            "{:34} {:14} {:>8} {:>9} {:>12} {:>8} {:>8}",
+            "scenario", "controller", "goodput", "weighted", "effective ms", "p95 ms", "shed"
+        );
+    }
+    let mut failed = None;
+    compare(&scenarios, &contenders, arguments.seeds.clone(), |row| {
+        if arguments.json {
+            match serde_json::to_string(row) {
+                Ok(line) => println!("{line}"),
+                Err(error) => failed = Some(error),
+            }
+        } else {
+            println!(
+                "{:34} {:14} {:8.3} {:9.3} {:12.0} {:8.0} {:8.3}",
+                row.scenario,
+                row.controller,
+                row.goodput,
+                row.goodput_weighted,
+                row.effective_ms,
+                row.p95_ms,
+                row.wrongful_shed
+            );
+        }
+    });
+    failed.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// `1000..1030`.
+fn seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
+    let parsed = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    parsed.filter(|range| range.start < range.end).ok_or_else(|| "write them as 1000..1030".to_owned())
+}

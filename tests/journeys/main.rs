@@ -1,0 +1,1 @@
+//! Journeys over real sockets: the demo in its own process, people and programs in front of it.
