@@ -1,0 +1,81 @@
+//! A bare Pingora pass-through: what Pingora itself costs, beside which the gateway's own work is measured.
+//!
+//! It has what the gateway has below its stages: the allocator, the threads, runtimes without work stealing, a pool of
+//! kept upstream connections. It looks at nothing. With `--work-stealing` it runs as Pingora does by default.
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use async_trait::async_trait;
+use pingora::prelude::{HttpPeer, ProxyHttp, Session};
+use pingora::proxy::http_proxy_service;
+use pingora::server::Server;
+use pingora::server::configuration::ServerConf;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Upstream connections kept open for reuse; as many as the gateway keeps.
+const UPSTREAM_POOL: usize = 256;
+
+struct PassThrough {
+    upstream: SocketAddr,
+}
+
+#[async_trait]
+impl ProxyHttp for PassThrough {
+    type CTX = ();
+
+    fn new_ctx(&self) -> Self::CTX {}
+
+    async fn upstream_peer(&self, _: &mut Session, (): &mut Self::CTX) -> pingora::Result<Box<HttpPeer>> {
+        Ok(Box::new(HttpPeer::new(self.upstream, false, String::new())))
+    }
+}
+
+struct Arguments {
+    listen: SocketAddr,
+    upstream: SocketAddr,
+    threads: usize,
+    work_stealing: bool,
+}
+
+impl Arguments {
+    fn parse(mut words: impl Iterator<Item = String>) -> anyhow::Result<Self> {
+        let (mut listen, mut upstream, mut threads, mut work_stealing) = (None, None, 2, false);
+        while let Some(word) = words.next() {
+            let mut value = || words.next().with_context(|| format!("{word} needs a value"));
+            match word.as_str() {
+                "--listen" => listen = Some(value()?.parse()?),
+                "--upstream" => upstream = Some(value()?.parse()?),
+                "--threads" => threads = value()?.parse()?,
+                "--work-stealing" => work_stealing = true,
+                other => anyhow::bail!("unknown argument {other}"),
+            }
+        }
+        Ok(Self {
+            listen: listen.context("--listen ADDRESS is missing")?,
+            upstream: upstream.context("--upstream ADDRESS is missing")?,
+            threads,
+            work_stealing,
+        })
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse(std::env::args().skip(1))?;
+    let conf = ServerConf {
+        threads: arguments.threads,
+        work_stealing: arguments.work_stealing,
+        upstream_keepalive_pool_size: UPSTREAM_POOL,
+        grace_period_seconds: Some(0),
+        graceful_shutdown_timeout_seconds: Some(0),
+        ..ServerConf::default()
+    };
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.bootstrap();
+    let mut service = http_proxy_service(&server.configuration, PassThrough { upstream: arguments.upstream });
+    service.add_tcp(&arguments.listen.to_string());
+    server.add_service(service);
+    server.run_forever()
+}

@@ -1,0 +1,89 @@
+# Sourced by run.sh: configurations, processes, ports; what they cost.
+
+declare -A pid_of
+
+# fill TEMPLATE: writes the template into the folder with its @NAMES@ filled in.
+fill() {
+  local text name
+  text=$(cat "$here/$1")
+  for name in FOLDER CONFIGS THREADS AUDIENCE ISSUER UPSTREAM BARE STEALING GATEWAY OBSERVE NGINX HAPROXY JWT WAF; do
+    text=${text//@$name@/${!name:-}}
+  done
+  printf '%s\n' "$text" >"$folder/$(basename "$1")"
+}
+
+# start NAME COMMAND…: in the background, its output in the folder.
+start() {
+  local name=$1
+  shift
+  "$@" >"$folder/$name.out" 2>&1 </dev/null &
+  pid_of[$name]=$!
+}
+
+stop_all() {
+  local pid
+  trap - EXIT
+  for pid in "${pid_of[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
+  for pid in "${pid_of[@]}"; do
+    for _ in $(seq 50); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+    kill -KILL "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+  done
+  rm -rf "$folder"
+}
+
+# give_up NAME WHY: with what the process said.
+give_up() {
+  echo "error: $1 $2" >&2
+  tail -n 20 "$folder/$1.out" "$folder/$1.log" >&2 2>/dev/null || true
+  exit 1
+}
+
+answers_on() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# A port nobody listens on, below those that the system hands out for outgoing connections.
+free_port() {
+  local port
+  while :; do
+    port=$((12000 + RANDOM % 18000))
+    [ -e "${folder}/port.$port" ] || answers_on "$port" || { touch "$folder/port.$port"; echo "$port"; return; }
+  done
+}
+
+# patiently NAME WHAT COMMAND…: until the command succeeds, the process ends, or a minute is over.
+patiently() {
+  local name=$1 what=$2 deadline=$((SECONDS + 60))
+  shift 2
+  until "$@"; do
+    kill -0 "${pid_of[$name]}" 2>/dev/null || give_up "$name" "ended before it $what"
+    [ $SECONDS -lt $deadline ] || give_up "$name" "never $what"
+    sleep 0.02
+  done
+}
+
+wait_for_port() { patiently "$1" "listened on port $2" answers_on "$2"; }
+wait_for_file() { patiently "$1" "wrote $2" test -s "$2"; }
+is_ready() { curl -sf -o /dev/null "http://127.0.0.1:$1/readyz"; }
+wait_until_ready() { patiently gatehouse "was ready" is_ready "$1"; }
+
+# The process and its children (nginx's workers).
+family() {
+  local child
+  echo "$1"
+  for child in $(cat /proc/"$1"/task/*/children 2>/dev/null); do family "$child"; done
+}
+
+# CPU time that target NAME has used so far, microseconds: user and system time, fields 14 and 15 of /proc/PID/stat.
+cpu_us() {
+  local pid
+  for pid in $(family "${pid_of[$1]}"); do
+    sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null || true
+  done | awk -v tick="$(getconf CLK_TCK)" '{ used += $12 + $13 } END { printf "%.0f\n", used * 1e6 / tick }'
+}
+
+# Resident memory of target NAME, kB.
+memory_kb() {
+  local pid
+  for pid in $(family "${pid_of[$1]}"); do grep VmRSS "/proc/$pid/status" 2>/dev/null || true; done |
+    awk '{ kb += $2 } END { print kb + 0 }'
+}
