@@ -20,10 +20,11 @@ load() {
 
 # answers TARGET JOURNEY STATUS: a target that answers something else would be measured at something else.
 answers() {
-  local arguments=() status
-  [ "$2" = read ] || arguments=(-H 'content-type: application/json' -d '{"from":"A-1","to":"A-2","amount":12,"currency":"EUR"}')
-  local path=/api/accounts
-  [ "$2" = read ] || path=/api/transfers
+  local arguments=() path=/api/accounts status
+  if [ "$2" = transfer ]; then
+    path=/api/transfers
+    arguments=(-H 'content-type: application/json' -d '{"from":"A-1","to":"A-2","amount":12,"currency":"EUR"}')
+  fi
   status=$(curl -s -o "$folder/answer" -w '%{http_code}' -A 'bank-app/4.2 (bench)' -H 'accept: application/json' \
     -H "authorization: Bearer $(head -1 "${tokens_of[$1]}")" "${arguments[@]}" "http://127.0.0.1:${port_of[$1]}$path")
   [ "$status" = "$3" ] && return
@@ -107,7 +108,7 @@ with_idle_connections() (
 outcomes_of_gateway() {
   echo
   echo "Decisions of the gateway, by its own count:"
-  curl -s "http://127.0.0.1:$1/metrics" | grep '^gatehouse_requests_total' | sed 's/^/  /'
+  curl -s "http://127.0.0.1:$1/metrics" | grep '^gatehouse_requests_total.* [1-9]' | sed 's/^/  /'
 }
 
 # demo_start_time WHICH: from the command to its ready-file.
