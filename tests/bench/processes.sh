@@ -73,12 +73,12 @@ family() {
   for child in $(cat /proc/"$1"/task/*/children 2>/dev/null); do family "$child"; done
 }
 
-# CPU time that target NAME has used so far, microseconds: user and system time, fields 14 and 15 of /proc/PID/stat.
+# CPU time that target NAME has used so far, microseconds in itself and in the kernel: fields 14 and 15 of /proc/PID/stat.
 cpu_us() {
   local pid
   for pid in $(family "${pid_of[$1]}"); do
     sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null || true
-  done | awk -v tick="$(getconf CLK_TCK)" '{ used += $12 + $13 } END { printf "%.0f\n", used * 1e6 / tick }'
+  done | awk -v tick="$(getconf CLK_TCK)" '{ own += $12; kernel += $13 } END { printf "%.0f %.0f\n", own * 1e6 / tick, kernel * 1e6 / tick }'
 }
 
 # Resident memory of target NAME, kB.
