@@ -75,6 +75,10 @@ impl Gateway {
                 journey.stage = stage;
                 tracing::debug!(decision = %journey.id, stage = stage.name(), inside = %refusal.inside, "refused");
                 let answer = Answer::from(&*refusal);
+                if refusal.reason == Reason::Ambiguous {
+                    // Where this request ends is in doubt, so nothing after it is read as another (RFC 9112 6.3).
+                    session.set_keepalive(None);
+                }
                 journey.refusal = Some(*refusal);
                 self.login_or(session, journey, answer)
             }

@@ -1,0 +1,193 @@
+//! `gatehouse run`: the gateway by itself, with the configuration that the demo wrote, in front of the demo's bank.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use reqwest::StatusCode;
+use tests::demo::{Addresses, binary};
+use tests::{Program, RunningDemo};
+use url::Url;
+
+use crate::{audit, soon};
+
+/// A gateway in its own process, ended with the test.
+struct Gateway {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Gateway {
+    fn start(folder: &Path, name: &str, arguments: &[&str]) -> Self {
+        let log = folder.join(name);
+        let child = Command::new(binary().unwrap())
+            .arg("run")
+            .arg("--config")
+            .arg(folder.join("config/gatehouse.toml"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Self { child, log }
+    }
+
+    fn tell(&self, signal: &str) {
+        let told = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status().unwrap();
+        assert!(told.success());
+    }
+
+    fn said(&self, words: &str) -> bool {
+        fs::read_to_string(&self.log).unwrap_or_default().contains(words)
+    }
+
+    async fn serves(&mut self) {
+        soon("the gateway serves", async || {
+            let log = || fs::read_to_string(&self.log).unwrap_or_default();
+            assert!(self.child.try_wait().unwrap().is_none(), "the gateway ended: {}", log());
+            self.said("clients are served").then_some(())
+        })
+        .await;
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
+        soon("the gateway ends", async || self.child.try_wait().unwrap()).await
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub async fn reloads_upgrades_and_ends() {
+    let demo = RunningDemo::start(&[]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let at = prepare(&demo, folder.path());
+    let mut gateway = Gateway::start(folder.path(), "first.log", &[]);
+    gateway.serves().await;
+    let alice = Arc::new(Program::of(&at, "alice").await.unwrap());
+    assert_eq!(alice.get("/api/accounts").await.unwrap().status, StatusCode::OK);
+
+    reloads(&gateway, &at, folder.path(), &alice).await;
+
+    let customer = Arc::new(Customer::default());
+    let coming = tokio::spawn(Arc::clone(&customer).comes_on(at.gateway.clone(), alice.token().to_owned()));
+    soon("requests before the upgrade", async || (customer.answered() >= 20).then_some(())).await;
+    let mut next = Gateway::start(folder.path(), "next.log", &["--upgrade"]);
+    gateway.tell("-QUIT");
+    let ended = gateway.ended().await;
+    assert!(ended.success(), "{ended}: {}", fs::read_to_string(&gateway.log).unwrap());
+    next.serves().await;
+    let before = customer.answered();
+    soon("requests after the upgrade", async || (customer.answered() >= before + 20).then_some(())).await;
+    customer.enough.store(true, Ordering::Relaxed);
+    let failures = coming.await.unwrap();
+    assert!(failures.is_empty(), "of {} requests: {failures:?}", customer.answered());
+
+    next.tell("-TERM");
+    let ended = next.ended().await;
+    assert!(ended.success(), "{ended}: {}", fs::read_to_string(&next.log).unwrap());
+    let report = audit::sound(&folder.path().join("gateway/decisions"));
+    assert_eq!((&report["starts"], &report["abrupt"]), (&2.into(), &0.into()), "{report}");
+    demo.end().unwrap();
+}
+
+async fn reloads(gateway: &Gateway, at: &Addresses, folder: &Path, alice: &Program) {
+    let policy = folder.join("config/policies/demo.toml");
+    let good = fs::read_to_string(&policy).unwrap();
+    fs::write(&policy, good.replace("inspection.sqli >=", "inspection.sqlinjection >=")).unwrap();
+    gateway.tell("-HUP");
+    counted(at, "refused").await;
+    assert!(gateway.said("reload refused") && gateway.said("sqlinjection"), "it says why");
+    let probe = alice.get("/api/accounts?q=1%27%20OR%20%271%27=%271%27--").await.unwrap();
+    assert_eq!(probe.reason(), "inspection.sqli", "the old policy stays in force: {probe:?}");
+
+    fs::write(
+        &policy,
+        good.replace("version = \"demo-1\"", "version = \"demo-2\"")
+            .replace("\"inspection.sqli\"", "\"inspection.renamed\""),
+    )
+    .unwrap();
+    gateway.tell("-HUP");
+    counted(at, "ok").await;
+    let probe = alice.get("/api/accounts?q=1%27%20OR%20%271%27=%271%27--").await.unwrap();
+    assert_eq!(probe.reason(), "inspection.renamed", "the new policy is in force: {probe:?}");
+}
+
+/// Waits until one reload ended with `result`.
+async fn counted(at: &Addresses, result: &str) {
+    let scraper = Program::nobody(&at.observe).unwrap();
+    let line = format!("gatehouse_reloads_total{{result=\"{result}\"}} 1");
+    soon(&line, async || scraper.get("/metrics").await.unwrap().text.contains(&line).then_some(())).await;
+}
+
+/// Somebody who comes again and again, each time with a new connection.
+#[derive(Default)]
+struct Customer {
+    answered: AtomicUsize,
+    enough: AtomicBool,
+}
+
+impl Customer {
+    fn answered(&self) -> usize {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Answers what went wrong.
+    async fn comes_on(self: Arc<Self>, gateway: Url, token: String) -> Vec<String> {
+        let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
+        let url = gateway.join("/api/accounts").unwrap();
+        let mut failures = Vec::new();
+        while !self.enough.load(Ordering::Relaxed) {
+            match client.get(url.clone()).bearer_auth(&token).send().await {
+                Ok(answer) if answer.status() == StatusCode::OK => {}
+                Ok(answer) => failures.push(answer.status().to_string()),
+                Err(error) => failures.push(format!("{error:?}")),
+            }
+            self.answered.fetch_add(1, Ordering::Relaxed);
+            // Below the customer's own limit of 50 a second.
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+        failures
+    }
+}
+
+/// Puts the demo's configuration into `folder`, with other addresses and a data folder of its own; answers where the
+/// gateway will be.
+fn prepare(demo: &RunningDemo, folder: &Path) -> Addresses {
+    copy(&demo.data().join("config"), &folder.join("config"));
+    // The bank believes the demo's gateway, so this one signs with the same key.
+    copy(&demo.data().join("gateway/keys"), &folder.join("gateway/keys"));
+    let file = folder.join("config/gatehouse.toml");
+    let mut text = fs::read_to_string(&file).unwrap();
+    let mut at = demo.at.clone();
+    let external = format!("external_url = \"http://{}\"", at.gateway.authority());
+    for address in [&mut at.gateway, &mut at.admin, &mut at.observe] {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        text = text.replace(address.authority(), &free.to_string());
+        address.set_port(Some(free.port())).unwrap();
+    }
+    let moved = format!("external_url = \"http://{}\"", at.gateway.authority());
+    fs::write(&file, text.replace(&moved, &external)).unwrap();
+    at
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

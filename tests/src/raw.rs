@@ -1,0 +1,59 @@
+//! Bytes on a socket: what no HTTP client would send.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use url::Url;
+
+/// How long the other side may stay silent before the exchange counts as over.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+/// What came back.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Everything that was read.
+    pub text: String,
+    /// The other side closed the connection.
+    pub closed: bool,
+}
+
+impl Exchange {
+    /// How many responses came.
+    pub fn responses(&self) -> usize {
+        self.text.matches("HTTP/1.1 ").count()
+    }
+
+    /// The first response's status; 0 without one.
+    pub fn status(&self) -> u16 {
+        self.text.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0)
+    }
+}
+
+/// Sends `bytes` to `to` and reads until the other side closes or falls silent.
+///
+/// # Errors
+/// The connection cannot be made.
+pub async fn exchange(to: &Url, bytes: &[u8]) -> anyhow::Result<Exchange> {
+    let host = to.host_str().context("an address without a host")?;
+    let port = to.port_or_known_default().context("an address without a port")?;
+    let mut stream = TcpStream::connect((host, port)).await?;
+    stream.write_all(bytes).await?;
+    let mut read = Vec::new();
+    let mut closed = false;
+    let mut chunk = vec![0; 16 * 1024];
+    while read.len() < ANSWER_BYTES_MAX {
+        match tokio::time::timeout(SILENCE_MAX, stream.read(&mut chunk)).await {
+            // A reset ends the connection as well as a FIN does.
+            Ok(Ok(0) | Err(_)) => {
+                closed = true;
+                break;
+            }
+            Ok(Ok(length)) => read.extend_from_slice(chunk.get(..length).unwrap_or_default()),
+            Err(_) => break,
+        }
+    }
+    Ok(Exchange { text: String::from_utf8_lossy(&read).into_owned(), closed })
+}
