@@ -24,6 +24,9 @@ impl LocalPath {
         if text.len() > BYTES_MAX {
             return None;
         }
+        if !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return None;
+        }
         let mut form = text.to_owned();
         for _ in 0..DECODED_MAX {
             if !is_local(&form) {
@@ -54,7 +57,7 @@ impl LocalPath {
 }
 
 fn is_local(text: &str) -> bool {
-    let plain = text.bytes().all(|b| b > 0x20 && b != 0x7f && b != b'\\') && text.is_ascii();
+    let plain = !text.contains(|c: char| c.is_control() || c == '\\');
     let path = text.split(['?', '#']).next().unwrap_or_default();
     let own = path.get(..11).is_some_and(|head| head.eq_ignore_ascii_case("/.gatehouse"));
     let dots = path.split('/').any(|segment| segment == "." || segment == "..");
@@ -74,6 +77,7 @@ mod tests {
             ("/accounts/7?from=2024-01-01&x=%2F", true),
             ("/a?next=//evil.example", true),
             ("/caf%20e", true),
+            ("/caf%C3%A9", true),
             ("//evil.example", false),
             ("///evil.example", false),
             ("/\\evil.example", false),
