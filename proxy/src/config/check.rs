@@ -201,7 +201,7 @@ fn application(
             paths.iter().all(|p| p.starts_with('/')) && !paths.is_empty(),
             at.key("paths"),
             "a path pattern starts with /",
-            "such as /api/accounts/{id} or /static/{*rest}",
+            "such as /orders/{id} or /static/{*rest}",
         );
         routes.extend(route(raw, &at, found).map(|r| (r, paths)));
     }

@@ -23,7 +23,7 @@ pub enum Routed<'a> {
 }
 
 impl RouteTable {
-    /// A table of `routes`, each with its path patterns (`/api/accounts/{id}`, `/static/{*rest}`).
+    /// A table of `routes`, each with its path patterns (`/orders/{id}`, `/static/{*rest}`).
     ///
     /// # Errors
     /// Position of the route and what is wrong with a pattern.
