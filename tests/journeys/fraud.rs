@@ -8,6 +8,7 @@ use tests::program::Answer;
 
 const AMOUNT: i64 = 290_000;
 
+#[track_caller]
 fn assert_held(answer: &Answer) -> String {
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
     let body = answer.json();
@@ -68,9 +69,20 @@ pub async fn held_and_released(at: Addresses) {
     assert_eq!(payee.balance(to).await.unwrap(), AMOUNT);
     assert_eq!(customer.balance(from).await.unwrap(), before - AMOUNT);
 
-    assert_held(&customer.pay(from, to, AMOUNT, "fraud-2").await.unwrap());
+    let again = customer.pay(from, to, AMOUNT, "fraud-1").await.unwrap();
+    assert_eq!(
+        (again.status, &again.text),
+        (StatusCode::CREATED, &through.text),
+        "the same order, told again"
+    );
     assert_eq!(payee.balance(to).await.unwrap(), AMOUNT, "a release lets one transfer through");
     assert_eq!(customer.balance(from).await.unwrap(), before - AMOUNT);
+    let spent = ana.get(&format!("/api/v1/cases/{case}")).await.unwrap().json();
+    assert_eq!(
+        (&spent["status"], &spent["note"]),
+        (&json!("spent"), &json!("spoke with the customer")),
+        "{spent}"
+    );
 }
 
 pub async fn held_and_rejected(at: Addresses) {

@@ -1,7 +1,9 @@
 //! `gatehouse run` and `gatehouse check`.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use policies::Pseudonymizer;
@@ -12,6 +14,10 @@ use crate::compose::{self, compose};
 use crate::config::Config;
 use crate::front::Sockets;
 use crate::serve::{self, Serving};
+
+/// Beyond its grace, what the process before may take to write everything down and end.
+const HAND_OVER_MAX: Duration = Duration::from_secs(10);
+const CLAIM_EVERY: Duration = Duration::from_millis(5);
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -27,13 +33,16 @@ pub struct Arguments {
 /// Runs the gateway until it is told to end.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config)?;
+    let (sockets, patience) = if arguments.upgrade {
+        let sockets = Sockets::inherit(&serve::upgrade_socket(&config))?;
+        (sockets, config.server.grace + HAND_OVER_MAX)
+    } else {
+        (Sockets::empty(), Duration::ZERO)
+    };
+    // Given back last of all, when the runtime and with it every store is gone.
+    let _claim = claim(&config.server.data_dir, patience)?;
     let runtime = super::control_runtime()?;
     runtime.block_on(async {
-        let sockets = if arguments.upgrade {
-            Sockets::inherit(&serve::upgrade_socket(&config))?
-        } else {
-            Sockets::empty()
-        };
         let core = compose(config, Arc::new(SystemClock)).await?;
         let serving = serve::start(core, sockets).await?;
         for address in &serving.listeners {
@@ -41,6 +50,27 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         signals(serving, &arguments.config).await
     })
+}
+
+/// Takes the data folder for as long as the answer lives: its log and stores have one writer. The process that hands over
+/// its sockets keeps the folder until its own requests are done, and clients wait in the sockets' queue meanwhile.
+fn claim(data_dir: &Path, patience: Duration) -> anyhow::Result<File> {
+    std::fs::create_dir_all(data_dir).with_context(|| format!("cannot create {}", data_dir.display()))?;
+    let path = data_dir.join("process.lock");
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    let deadline = Instant::now() + patience;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(CLAIM_EVERY),
+            Err(TryLockError::WouldBlock) => {
+                anyhow::bail!("{}: another gateway works with this data folder", data_dir.display())
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            }
+        }
+    }
 }
 
 /// SIGHUP reloads, SIGQUIT hands over, SIGTERM and SIGINT drain.
