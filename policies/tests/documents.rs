@@ -1,5 +1,7 @@
 //! What a policy document may and may not say, and how it is told.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 
 use policies::evidence::{Behaviour, Score, Scored};
