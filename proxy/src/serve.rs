@@ -1,8 +1,9 @@
 //! The life of the process: bind, serve, reload, hand over, drain.
 //!
-//! Pingora serves the clients on threads of their own, one runtime each, because work stealing costs a third of the CPU
-//! of a request. Everything else (admin, console, scrapers, health checks, controllers, key refresh) runs on one control
-//! runtime beside them.
+//! Pingora serves the clients on threads that share nothing: each has its own runtime, listening sockets and upstream
+//! connections. A connection that one thread accepts and another serves costs a wake-up across threads at every turn,
+//! about a third of a request's CPU. Everything else (admin, console, scrapers, health checks, controllers, key refresh)
+//! runs on one control runtime beside them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,10 +17,11 @@ use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
+use pingora_runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::config::{Config, Listener};
-use crate::front::{Connections, Front, Sockets};
+use crate::front::{Connections, Front, SOCKETS_MAX, Sockets};
 use crate::gateway::{Core, Gateway};
 use crate::stages::admission::Ticker;
 use crate::{admin_ports, compose, habits, observe};
@@ -35,7 +37,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 pub struct Serving {
     core: Arc<Core>,
     shutdown: watch::Sender<bool>,
-    clients: pingora_runtime::Runtime,
+    clients: Vec<Runtime>,
     /// Where clients connect.
     pub listeners: Vec<SocketAddr>,
     /// Where the admin API and console answer.
@@ -54,17 +56,13 @@ pub async fn start(core: Arc<Core>, sockets: Sockets) -> anyhow::Result<Serving>
     let live = core.live();
     let (shutdown, watch) = watch::channel(false);
     let sockets = Arc::new(sockets);
-    let mut service = client_service(&core, &live.config);
-    let mut listeners = Vec::new();
-    for listener in &live.config.listeners {
-        let bound = sockets.bind(listener.address)?;
-        add_listener(&mut service, listener, bound)?;
-        listeners.push(bound);
-    }
-    let clients = pingora_runtime::Runtime::new_no_steal(live.config.server.threads, "clients");
-    let table = sockets.table();
-    let serving = watch.clone();
-    clients.get_handle().spawn(async move { service.start_service(Some(table), serving, 1).await });
+    let listeners: Vec<SocketAddr> = live
+        .config
+        .listeners
+        .iter()
+        .map(|listener| sockets.bind(listener.address, groups(&live.config)))
+        .collect::<Result<_, _>>()?;
+    let clients = serve_clients(&core, &listeners, &sockets, &watch)?;
 
     let observe = match live.config.observe {
         None => None,
@@ -104,8 +102,10 @@ impl Serving {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let clients = self.clients;
-        let ended =
-            tokio::task::spawn_blocking(move || clients.shutdown_timeout(Duration::from_secs(1))).await;
+        let ended = tokio::task::spawn_blocking(move || {
+            clients.into_iter().for_each(|threads| threads.shutdown_timeout(Duration::from_secs(1)));
+        })
+        .await;
         if let Err(error) = ended {
             tracing::error!(%error, "serving threads did not end in order");
         }
@@ -124,8 +124,49 @@ pub fn upgrade_socket(config: &Config) -> PathBuf {
     config.server.data_dir.join("keys").join("upgrade.sock")
 }
 
+/// Groups of serving threads: one for each thread, unless hand-over bounds the sockets.
+fn groups(config: &Config) -> usize {
+    config.server.threads.min(SOCKETS_MAX / config.listeners.len().max(1)).max(1)
+}
+
+/// Serves clients on every socket of `listeners`, each group of threads on its own.
+fn serve_clients(
+    core: &Arc<Core>,
+    listeners: &[SocketAddr],
+    sockets: &Sockets,
+    shutdown: &watch::Receiver<bool>,
+) -> anyhow::Result<Vec<Runtime>> {
+    let config = &core.live().config;
+    let (threads, groups) = (config.server.threads, groups(config));
+    let group = |number| Runtime::new_no_steal((threads + number) / groups, "clients");
+    let runtimes: Vec<Runtime> = (0..groups).map(group).collect();
+    let limits = &config.limits;
+    let connections = Connections::new(
+        limits.connections_max,
+        limits.connections_per_address,
+        core.metrics.connections.clone(),
+        core.metrics.connections_refused.clone(),
+    );
+    // A process before this one may have had more sockets than there are groups now.
+    for (table, runtime) in sockets.tables(listeners).into_iter().zip(runtimes.iter().cycle()) {
+        let mut service = client_service(core, config, Arc::clone(&connections));
+        for (listener, bound) in config.listeners.iter().zip(listeners) {
+            if table.lock().get(&bound.to_string()).is_some() {
+                add_listener(&mut service, listener, *bound)?;
+            }
+        }
+        let shutdown = shutdown.clone();
+        runtime.get_handle().spawn(async move { service.start_service(Some(table), shutdown, 1).await });
+    }
+    Ok(runtimes)
+}
+
 /// The Pingora service that clients talk to.
-fn client_service(core: &Arc<Core>, config: &Config) -> Service<Front<HttpProxy<Gateway>>> {
+fn client_service(
+    core: &Arc<Core>,
+    config: &Config,
+    connections: Arc<Connections>,
+) -> Service<Front<HttpProxy<Gateway>>> {
     let conf = Arc::new(ServerConf {
         threads: config.server.threads,
         work_stealing: false,
@@ -135,12 +176,6 @@ fn client_service(core: &Arc<Core>, config: &Config) -> Service<Front<HttpProxy<
     });
     let mut proxy = HttpProxy::new(Gateway::new(Arc::clone(core)), conf);
     proxy.handle_init_modules();
-    let connections = Connections::new(
-        config.limits.connections_max,
-        config.limits.connections_per_address,
-        core.metrics.connections.clone(),
-        core.metrics.connections_refused.clone(),
-    );
     let front = Front::new(Arc::new(proxy), connections, config.limits.header_timeout);
     Service::new("clients".to_owned(), front)
 }

@@ -46,7 +46,7 @@ fi
 
 # Every variable in capitals may stand as @NAME@ in a configuration.
 FOLDER=$folder CONFIGS=$root/configs THREADS=$threads AUDIENCE=$audience
-for port in UPSTREAM BARE STEALING GATEWAY OBSERVE NGINX HAPROXY JWT WAF; do
+for port in UPSTREAM BARE STEALING APART GATEWAY OBSERVE NGINX HAPROXY JWT WAF; do
   declare "$port=$(free_port)"
 done
 
@@ -60,6 +60,7 @@ wait_for_port upstream "$UPSTREAM"
 
 start bare-pingora "$bin/bare-pingora" --listen "127.0.0.1:$BARE" --upstream "127.0.0.1:$UPSTREAM" --threads "$threads"
 start bare-stealing "$bin/bare-pingora" --listen "127.0.0.1:$STEALING" --upstream "127.0.0.1:$UPSTREAM" --threads "$threads" --work-stealing
+start bare-apart "$bin/bare-pingora" --listen "127.0.0.1:$APART" --upstream "127.0.0.1:$UPSTREAM" --threads "$threads" --apart
 
 # Every rule of the demo's policy is evaluated; the load's thousands of like transfers an hour would trip those that
 # count, so their thresholds are out of reach.
@@ -88,6 +89,7 @@ fi
 # name | what it is | port | tokens
 add_target bare-pingora      "Pingora, bare pass-through"        "$BARE"     es256
 add_target bare-stealing     "Pingora, bare, work stealing"      "$STEALING" es256
+add_target bare-apart        "Pingora, bare, threads apart"      "$APART"    es256
 add_target gatehouse         "Gatehouse, every stage"            "$GATEWAY"  es256
 add_target nginx             "nginx, plain proxy"                "$NGINX"    es256
 for peer in "${peers[@]}"; do

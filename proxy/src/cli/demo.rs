@@ -106,7 +106,7 @@ async fn start(arguments: &Arguments, stopped: watch::Receiver<bool>) -> anyhow:
     let bank = listen(arguments.bank).await?;
     let idp = listen(arguments.idp).await?;
     let sockets = Sockets::empty();
-    let gateway = sockets.bind(arguments.gateway)?;
+    let gateway = sockets.bind(arguments.gateway, 1)?;
     let admin = free_port(arguments.admin)?;
     let observe = free_port(arguments.observe)?;
 

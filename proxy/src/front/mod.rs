@@ -4,4 +4,4 @@ mod connection;
 mod sockets;
 
 pub use connection::{Connections, Front, HeaderSeen};
-pub use sockets::{Sockets, SocketsError};
+pub use sockets::{SOCKETS_MAX, Sockets, SocketsError};

@@ -54,7 +54,7 @@ impl Gateway {
     ) -> pingora::Result<()> {
         let (head, body) = response.into_parts();
         let mut header = ResponseHeader::from(head);
-        header.insert_header("gatehouse-decision", &journey.id)?;
+        header.insert_header(upstream::DECISION, &journey.id)?;
         respond::security_headers(&mut header, over_tls(session))?;
         journey.status = header.status.as_u16();
         drain(session).await;
@@ -228,7 +228,7 @@ impl ProxyHttp for Gateway {
         }
         journey.upgraded = journey.status == 101;
         upstream::clean_response(response)?;
-        response.insert_header("gatehouse-decision", &journey.id)?;
+        response.insert_header(upstream::DECISION, &journey.id)?;
         respond::security_headers(response, over_tls(session))
     }
 

@@ -75,11 +75,14 @@ impl Gateway {
         self.limits(app, position, journey).at(Stage::Limits)?;
         clock.passed(3);
 
-        let head = session.req_header().as_ref().clone();
-        let body = self.inspect(session, &head, route, journey).await.at(Stage::Inspection)?;
+        let body = self.body(session, route, journey).await.at(Stage::Inspection)?;
+        let head: &Parts = session.req_header();
+        if let Some(body) = &body {
+            self.inspect(head, body, journey);
+        }
         clock.passed(4);
 
-        self.transfer(&head, &body, route, journey).at(Stage::Transfer)?;
+        self.transfer(head, body.as_deref().unwrap_or_default(), route, journey).at(Stage::Transfer)?;
         clock.passed(5);
 
         self.decide(route, journey).await?;
@@ -193,23 +196,25 @@ impl Gateway {
         })
     }
 
-    /// Reads the body where the route has it inspected, and inspects.
-    async fn inspect(
+    /// Reads the body where the route has it inspected.
+    async fn body(
         &self,
         session: &mut Session,
-        head: &Parts,
         route: &Route,
-        journey: &mut Journey,
-    ) -> Result<Bytes, Refusal> {
+        journey: &Journey,
+    ) -> Result<Option<Bytes>, Refusal> {
         if !route.inspect && route.transfer.is_none() {
-            return Ok(Bytes::new());
+            return Ok(None);
         }
-        let body =
-            inspection::read_body(session, route.body_bytes_max, journey.live.config.limits.body_timeout)
-                .await?;
+        let deadline = journey.live.config.limits.body_timeout;
+        inspection::read_body(session, route.body_bytes_max, deadline).await.map(Some)
+    }
+
+    /// Inspects head and body.
+    fn inspect(&self, head: &Parts, body: &[u8], journey: &mut Journey) {
         let models = &journey.live.models;
         let name = models.anomaly_name.as_ref().unwrap_or(&self.core.names.none);
-        let found = inspection::inspect(head, &body, models.anomaly.as_ref(), name);
+        let found = inspection::inspect(head, body, models.anomaly.as_ref(), name);
         match found.anomaly.value() {
             Some(score) => self.core.metrics.anomaly_score.observe(score),
             None => self.core.metrics.score_unavailable.with_label_values(&["anomaly"]).inc(),
@@ -224,7 +229,6 @@ impl Gateway {
         }
         journey.evidence =
             Evidence { anomaly: Some(found.anomaly), inspection: found.findings, ..Evidence::default() };
-        Ok(body)
     }
 
     /// Reads what is to be transferred, and how likely it is fraud.

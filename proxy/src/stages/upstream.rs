@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use policies::evidence::Scored;
@@ -10,7 +10,7 @@ use policies::facts::Identity;
 use policies::{Evidence, Verdict};
 
 use super::identity::SESSION_COOKIE;
-use super::respond::gateway_headers;
+use super::respond::{gateway_headers, is_gateway_header};
 
 /// The client's end of the connection.
 #[derive(Clone, Copy, Debug)]
@@ -43,16 +43,24 @@ pub fn prepare(
         request.remove_header(name);
     }
     without_session_cookie(request)?;
-    request.insert_header("x-forwarded-for", client.address.to_string())?;
-    request.insert_header("x-forwarded-proto", if client.tls { "https" } else { "http" })?;
-    request.insert_header("gatehouse-decision", decision)?;
+    request.insert_header(FORWARDED_FOR, client.address.to_string())?;
+    request.insert_header(FORWARDED_PROTO, if client.tls { "https" } else { "http" })?;
+    request.insert_header(DECISION, decision)?;
     if let (Some(identity), Some(minted)) = (identity, minted) {
-        request.insert_header("gatehouse-identity", minted)?;
-        request.insert_header("gatehouse-subject", encoded(&identity.subject))?;
-        request.insert_header("gatehouse-scopes", encoded_scopes(identity))?;
+        request.insert_header(IDENTITY, minted)?;
+        request.insert_header(SUBJECT, encoded(&identity.subject))?;
+        request.insert_header(SCOPES, encoded_scopes(identity))?;
     }
     Ok(())
 }
+
+/// The id of the decision, on every response and every forwarded request.
+pub const DECISION: HeaderName = HeaderName::from_static("gatehouse-decision");
+const IDENTITY: HeaderName = HeaderName::from_static("gatehouse-identity");
+const SUBJECT: HeaderName = HeaderName::from_static("gatehouse-subject");
+const SCOPES: HeaderName = HeaderName::from_static("gatehouse-scopes");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Tells the upstream the scores of a route that only wants to know them.
 ///
@@ -77,14 +85,15 @@ pub fn tell_scores(
 /// # Errors
 /// None in practice; kept for the header map's own bounds.
 pub fn clean_response(response: &mut ResponseHeader) -> pingora::Result<()> {
-    for name in gateway_headers(&response.headers) {
-        response.remove_header(&name);
-    }
-    for name in ["server", "x-powered-by"] {
+    let unwanted = |name: &&HeaderName| is_gateway_header(name) || NAMES_SOFTWARE.contains(name);
+    let found: Vec<HeaderName> = response.headers.keys().filter(unwanted).cloned().collect();
+    for name in &found {
         response.remove_header(name);
     }
     Ok(())
 }
+
+const NAMES_SOFTWARE: [HeaderName; 2] = [header::SERVER, HeaderName::from_static("x-powered-by")];
 
 /// The session cookie is between browser and gateway.
 fn without_session_cookie(request: &mut RequestHeader) -> pingora::Result<()> {
