@@ -4,8 +4,8 @@
 //! log is text so that it can be read in twenty years, and with `grep` and `jq` today; the link stands outside the payload
 //! so that the bytes that were hashed are the bytes that stand there.
 
-use policies::DecisionRecord;
 use policies::chain::Link;
+use policies::{DecisionRecord, Name, Outcome, Reason};
 use serde::{Deserialize, Serialize};
 
 /// Longest payload, bytes. A decision record is some 2 KiB.
@@ -22,9 +22,10 @@ pub enum Entry {
     Start(Start),
     /// The log was closed in order.
     Stop,
-    /// A money-moving request about to be forwarded; its `status` is not known yet. The `decision` of the same id
-    /// follows when the request is over.
+    /// A money-moving request about to be forwarded; how it ends is not known yet. Its `completion` follows.
     Intent(Box<DecisionRecord>),
+    /// How the request of an `intent` ended.
+    Completion(Completion),
     /// A request that is over.
     Decision(Box<DecisionRecord>),
     /// Entries that could not be kept.
@@ -33,6 +34,41 @@ pub enum Entry {
     Admin(AdminCall),
     /// A review case changed.
     Case(CaseEvent),
+}
+
+/// What the record of an `intent` could not say yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Completion {
+    /// The decision's id.
+    pub id: String,
+    /// Position of the `intent`.
+    pub of: u64,
+    /// From entry to the last byte, microseconds.
+    pub duration_us: u64,
+    /// Final outcome.
+    pub outcome: Outcome,
+    /// The stage that settled it.
+    pub stage: Name,
+    /// Status sent to the client; 0 when the client went away first.
+    pub status: u16,
+    /// Status the upstream answered.
+    pub upstream_status: Option<u16>,
+    /// Why a stage refused after all.
+    pub refused: Option<Reason>,
+}
+
+impl Completion {
+    /// Completes the record of its intent.
+    pub fn complete(&self, record: &mut DecisionRecord) {
+        record.duration_us = self.duration_us;
+        record.outcome = self.outcome;
+        record.stage = self.stage.clone();
+        record.status = self.status;
+        record.upstream_status = self.upstream_status;
+        if let Some(refused) = &self.refused {
+            record.reasons.insert(0, refused.clone());
+        }
+    }
 }
 
 /// Opening of the log.
@@ -104,22 +140,44 @@ pub enum LineError {
     TooLong,
 }
 
-/// Appends `payload` as a line that follows `head`; answers its link.
+/// Appends the entry `json` at `position` as a line that follows `head`; answers its link.
 ///
 /// # Errors
 /// [`LineError::TooLong`], with nothing appended.
-pub fn write_line(lines: &mut Vec<u8>, head: Link, payload: &Payload) -> Result<Link, LineError> {
-    let json = serde_json::to_vec(payload).map_err(|_| LineError::NoPayload)?;
-    if json.len() > PAYLOAD_BYTES_MAX {
+pub fn write_line(
+    lines: &mut Vec<u8>,
+    head: Link,
+    position: u64,
+    at_ms: i64,
+    json: &[u8],
+) -> Result<Link, LineError> {
+    let before = format!("{{\"position\":{position},\"at_ms\":{at_ms},{ENTRY}");
+    let length = before.len() + json.len() + 1;
+    if length > PAYLOAD_BYTES_MAX {
         return Err(LineError::TooLong);
     }
-    let link = head.next(&json);
-    lines.reserve(PREFIX_BYTES + json.len() + 1);
-    lines.extend_from_slice(link.to_string().as_bytes());
-    lines.push(b' ');
-    lines.extend_from_slice(&json);
+    lines.reserve(PREFIX_BYTES + length + 1);
+    let start = lines.len();
+    // The link's place; it is known once the payload stands behind it.
+    lines.resize(start + PREFIX_BYTES, b' ');
+    lines.extend_from_slice(before.as_bytes());
+    lines.extend_from_slice(json);
+    lines.push(b'}');
+    let link = head.next(lines.get(start + PREFIX_BYTES..).unwrap_or_default());
+    for (place, digit) in lines.iter_mut().skip(start).zip(link.to_string().bytes()) {
+        *place = digit;
+    }
     lines.push(b'\n');
     Ok(link)
+}
+
+/// What stands before the entry in a payload, whose position and time are numbers.
+const ENTRY: &str = "\"entry\":";
+
+/// The entry's own JSON in payload bytes.
+pub fn entry_json(payload: &[u8]) -> Option<&[u8]> {
+    let at = payload.windows(ENTRY.len()).position(|window| window == ENTRY.as_bytes())?;
+    payload.get(at + ENTRY.len()..payload.len().checked_sub(1)?)
 }
 
 /// Takes a line (without its end) apart into link and payload bytes.
@@ -143,12 +201,40 @@ pub fn read_payload(payload: &[u8]) -> Result<Payload, LineError> {
     serde_json::from_slice(payload).map_err(|_| LineError::NoPayload)
 }
 
-/// Whether payload bytes are a decision (of this id, if one is given), told from their beginning without parsing. May say
-/// yes to something else, never no to a decision.
-pub fn looks_like_decision(payload: &[u8], id: Option<&str>) -> bool {
-    const BEGINNING_BYTES: usize = 512;
-    let beginning = payload.get(..BEGINNING_BYTES.min(payload.len())).unwrap_or_default();
-    let contains =
-        |needle: &[u8]| needle.is_empty() || beginning.windows(needle.len()).any(|window| window == needle);
-    contains(b"\"entry\":{\"decision\":{\"id\":") && id.is_none_or(|id| contains(id.as_bytes()))
+/// Whether an entry's JSON is of a decision (with this id, if one is given), told from its beginning without parsing. May
+/// say yes to something else, never no to a decision, its intent or its completion.
+pub fn looks_like_decision(json: &[u8], id: Option<&str>) -> bool {
+    const BEGINNING_BYTES: usize = 256;
+    let beginning = json.get(..BEGINNING_BYTES.min(json.len())).unwrap_or_default();
+    let kind = [&b"{\"decision\":"[..], b"{\"intent\":", b"{\"completion\":"];
+    let contains = |id: &str| beginning.windows(id.len().max(1)).any(|window| window == id.as_bytes());
+    kind.iter().any(|kind| beginning.starts_with(kind)) && id.is_none_or(contains)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_reads_back_as_what_was_written() {
+        let entry = Entry::Gap(Gap { lost: 3, from_ms: 1, to_ms: 2 });
+        let payload = Payload { position: 7, at_ms: -1, entry };
+        let json = serde_json::to_vec(&payload.entry).unwrap();
+        let mut lines = b"before\n".to_vec();
+        let link = write_line(&mut lines, Link::GENESIS, 7, -1, &json).unwrap();
+        let line = lines.strip_prefix(b"before\n").unwrap().strip_suffix(b"\n").unwrap();
+        let (written, bytes) = split_line(line).unwrap();
+        assert_eq!((written, bytes), (link, &serde_json::to_vec(&payload).unwrap()[..]));
+        assert_eq!(link, Link::GENESIS.next(bytes));
+        assert_eq!(read_payload(bytes).unwrap(), payload);
+        assert_eq!(entry_json(bytes).unwrap(), json);
+    }
+
+    #[test]
+    fn an_entry_over_its_bound_leaves_nothing() {
+        let mut lines = Vec::new();
+        let json = vec![b' '; PAYLOAD_BYTES_MAX];
+        assert_eq!(write_line(&mut lines, Link::GENESIS, 0, 0, &json), Err(LineError::TooLong));
+        assert!(lines.is_empty());
+    }
 }

@@ -37,7 +37,7 @@ use recent::Recent;
 use storage::{Segments, Storage};
 use writer::{Unsynced, Writer};
 
-pub use entry::{AdminCall, CaseEvent, Entry, Gap, Payload, Start};
+pub use entry::{AdminCall, CaseEvent, Completion, Entry, Gap, Payload, Start};
 pub use queue::NotRecorded;
 pub use recent::Numbered;
 pub use recovery::OpenError;
@@ -184,8 +184,11 @@ impl AuditLog {
     ) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::new(settings.queue_entries_max, settings.linger));
         let recent = Arc::new(Recent::new(settings.recent_max, end.floor, end.checkpoint));
-        for (position, record) in end.decisions {
-            recent.add(position, record);
+        for kept in end.decisions {
+            recent.keep(Arc::new(kept));
+        }
+        for completion in end.completions {
+            recent.complete(completion);
         }
         let counters = Arc::new(Counters::default());
         let writer = Writer {
@@ -236,7 +239,7 @@ impl AuditLog {
 
     fn push(&self, entry: Entry, acknowledge: Option<queue::Acknowledge>) -> Result<(), NotRecorded> {
         let at_ms = self.shared.clock.now_ms();
-        self.shared.queue.push(Item { at_ms, entry, acknowledge })
+        self.shared.queue.push(Item::new(at_ms, entry, acknowledge)?)
     }
 
     /// How the log is doing.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use super::entry::{Entry, Gap};
+use super::entry::{Completion, Entry, Gap};
 
 /// Why an entry was not recorded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,11 +29,41 @@ pub enum NotRecorded {
 
 pub(super) type Acknowledge = oneshot::Sender<Result<u64, NotRecorded>>;
 
+/// An entry as JSON already: what a request allocated is freed on the thread that serves it, while it is still in that
+/// thread's cache.
 pub(super) struct Item {
     pub(super) at_ms: i64,
-    pub(super) entry: Entry,
+    pub(super) json: Vec<u8>,
+    pub(super) shown: Shown,
     /// Answered when the entry is on disk.
     pub(super) acknowledge: Option<Acknowledge>,
+}
+
+/// What of an entry is held in memory for the console.
+pub(super) enum Shown {
+    Nothing,
+    /// A decision that is complete.
+    Decision,
+    /// One that will be completed.
+    Intent,
+    Completion(Completion),
+}
+
+impl Item {
+    pub(super) fn new(
+        at_ms: i64,
+        entry: Entry,
+        acknowledge: Option<Acknowledge>,
+    ) -> Result<Self, NotRecorded> {
+        let json = serde_json::to_vec(&entry).map_err(|error| NotRecorded::Disk(error.to_string()))?;
+        let shown = match entry {
+            Entry::Decision(_) => Shown::Decision,
+            Entry::Intent(_) => Shown::Intent,
+            Entry::Completion(completion) => Shown::Completion(completion),
+            _ => Shown::Nothing,
+        };
+        Ok(Self { at_ms, json, shown, acknowledge })
+    }
 }
 
 /// What the writer gets at once.

@@ -1,6 +1,8 @@
 //! Reading decisions back: from memory, and what is older from the segment files, newest first and within a bound.
 
+use std::collections::HashMap;
 use std::fs;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,9 +10,9 @@ use policies::DecisionRecord;
 use policies::ports::{Answer, DecisionPage, DecisionQuery, DecisionReader, StoreError};
 
 use super::AuditLog;
-use super::entry::{Entry, looks_like_decision, read_payload, split_line};
+use super::entry::{Completion, Entry, LineError, entry_json, looks_like_decision, read_payload, split_line};
 use super::recent::matches;
-use super::storage::segments;
+use super::storage::{Segment, segments};
 
 /// Most decisions of a page.
 const PAGE_MAX: usize = 200;
@@ -83,10 +85,16 @@ fn scan(
     bytes_max: u64,
     matches: impl Fn(&DecisionRecord) -> bool,
 ) -> Result<Scan, StoreError> {
-    let unavailable = |error: std::io::Error| StoreError::Unavailable(format!("audit log: {error}"));
+    let unavailable = |error: io::Error| StoreError::Unavailable(format!("audit log: {error}"));
     let mut scan = Scan::default();
     let mut bytes_read = 0_u64;
-    for segment in segments(dir).map_err(unavailable)?.iter().rev().filter(|segment| segment.first < below) {
+    let all = segments(dir).map_err(unavailable)?;
+    let older = all.partition_point(|segment| segment.first < below);
+    let mut completions = match all.get(older) {
+        Some(newer) => completions_at_start(newer).map_err(unavailable)?,
+        None => HashMap::new(),
+    };
+    for segment in all.iter().take(older).rev() {
         if bytes_read >= bytes_max {
             // The segment after this one was read to its beginning.
             return Ok(scan);
@@ -97,11 +105,21 @@ fn scan(
         for line in bytes.rsplit(|byte| *byte == b'\n').skip(1) {
             let damaged = |error| StoreError::Damaged(format!("{}: {error}", segment.path.display()));
             let (_, payload) = split_line(line).map_err(damaged)?;
-            if !looks_like_decision(payload, id) {
+            if !looks_like_decision(entry_json(payload).ok_or(damaged(LineError::NoPayload))?, id) {
                 continue;
             }
             let payload = read_payload(payload).map_err(damaged)?;
-            let Entry::Decision(record) = payload.entry else { continue };
+            let mut record = match payload.entry {
+                Entry::Decision(record) | Entry::Intent(record) => record,
+                Entry::Completion(completion) => {
+                    completions.insert(completion.of, completion);
+                    continue;
+                }
+                _ => continue,
+            };
+            if let Some(completion) = completions.remove(&payload.position) {
+                completion.complete(&mut record);
+            }
             if payload.position < below && matches(&record) {
                 scan.found.push((payload.position, *record));
                 if scan.found.len() == wanted {
@@ -113,4 +131,16 @@ fn scan(
         scan.next = Some(segment.first).filter(|position| *position > 0);
     }
     Ok(scan)
+}
+
+/// Requests that were under way when `segment` began are completed near its beginning.
+fn completions_at_start(segment: &Segment) -> io::Result<HashMap<u64, Completion>> {
+    const BYTES: u64 = 4 << 20;
+    let mut bytes = Vec::new();
+    fs::File::open(&segment.path)?.take(BYTES).read_to_end(&mut bytes)?;
+    let completion = |line: &[u8]| match read_payload(split_line(line).ok()?.1).ok()?.entry {
+        Entry::Completion(completion) if completion.of < segment.first => Some((completion.of, completion)),
+        _ => None,
+    };
+    Ok(bytes.split(|byte| *byte == b'\n').filter_map(completion).collect())
 }

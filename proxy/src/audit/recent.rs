@@ -1,12 +1,14 @@
 //! The newest decisions in memory, and news of each as it comes.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 use policies::chain::Checkpoint;
 use policies::{DecisionRecord, ports::DecisionQuery};
 use tokio::sync::broadcast;
+
+use super::entry::{Completion, Entry, looks_like_decision};
 
 /// A decision and its position in the log.
 pub type Numbered = Arc<(u64, DecisionRecord)>;
@@ -21,9 +23,35 @@ pub(super) struct Recent {
     news: broadcast::Sender<Numbered>,
 }
 
+/// A decision as it stands in the log; read only when somebody looks at it.
+#[derive(Debug)]
+pub(super) struct Kept {
+    position: u64,
+    json: Vec<u8>,
+    completion: OnceLock<Completion>,
+}
+
+impl Kept {
+    pub(super) fn new(position: u64, json: Vec<u8>) -> Self {
+        Self { position, json, completion: OnceLock::new() }
+    }
+
+    fn read(&self) -> Option<Numbered> {
+        let (Entry::Decision(mut record) | Entry::Intent(mut record)) =
+            serde_json::from_slice(&self.json).ok()?
+        else {
+            return None;
+        };
+        if let Some(completion) = self.completion.get() {
+            completion.complete(&mut record);
+        }
+        Some(Arc::new((self.position, *record)))
+    }
+}
+
 struct Held {
     /// Oldest first.
-    decisions: VecDeque<Numbered>,
+    decisions: VecDeque<Arc<Kept>>,
     /// Every decision from this position on is held.
     floor: u64,
 }
@@ -36,19 +64,45 @@ impl Recent {
         Self { entries_max, held: RwLock::new(held), checkpoint: RwLock::new(checkpoint), news }
     }
 
-    pub(super) fn add(&self, position: u64, record: DecisionRecord) {
-        let numbered = Arc::new((position, record));
-        {
-            let mut held = self.held.write();
-            held.decisions.push_back(Arc::clone(&numbered));
-            while held.decisions.len() > self.entries_max {
-                if let Some(oldest) = held.decisions.pop_front() {
-                    held.floor = oldest.0 + 1;
-                }
+    /// A decision or, not `complete` yet, an intent.
+    pub(super) fn add(&self, position: u64, json: Vec<u8>, complete: bool) {
+        let kept = Arc::new(Kept::new(position, json));
+        if complete {
+            self.tell(&kept);
+        }
+        self.keep(kept);
+    }
+
+    pub(super) fn keep(&self, kept: Arc<Kept>) {
+        let mut held = self.held.write();
+        held.decisions.push_back(kept);
+        while held.decisions.len() > self.entries_max {
+            if let Some(oldest) = held.decisions.pop_front() {
+                held.floor = oldest.position + 1;
             }
         }
-        // Nobody may be watching.
-        let _watchers = self.news.send(numbered);
+    }
+
+    /// Completes an intent, if it is still held.
+    pub(super) fn complete(&self, completion: Completion) {
+        let found = {
+            let held = self.held.read();
+            let place = held.decisions.binary_search_by_key(&completion.of, |kept| kept.position);
+            place.ok().and_then(|place| held.decisions.get(place).cloned())
+        };
+        if let Some(kept) = found {
+            let _known_already = kept.completion.set(completion);
+            self.tell(&kept);
+        }
+    }
+
+    fn tell(&self, kept: &Kept) {
+        if self.news.receiver_count() > 0
+            && let Some(numbered) = kept.read()
+        {
+            // The last watcher may have gone away meanwhile.
+            let _watchers = self.news.send(numbered);
+        }
     }
 
     pub(super) fn subscribe(&self) -> broadcast::Receiver<Numbered> {
@@ -65,23 +119,30 @@ impl Recent {
 
     /// Held decisions that match, newest first, and the position below which only the disk knows.
     pub(super) fn page(&self, query: &DecisionQuery, limit: usize) -> (Vec<Numbered>, u64) {
-        let held = self.held.read();
-        let found = held
-            .decisions
-            .iter()
-            .rev()
-            .filter(|numbered| query.before.is_none_or(|before| numbered.0 < before))
-            .filter(|numbered| matches(query, &numbered.1))
-            .take(limit)
-            .cloned()
-            .collect();
-        (found, held.floor)
+        let (held, floor) = self.held_before(query.before);
+        let found =
+            held.filter_map(|kept| kept.read()).filter(|n| matches(query, &n.1)).take(limit).collect();
+        (found, floor)
     }
 
     /// The held decision with this id, and the position below which only the disk knows.
     pub(super) fn get(&self, id: &str) -> (Option<Numbered>, u64) {
+        let (mut held, floor) = self.held_before(None);
+        let found = held.find(|kept| looks_like_decision(&kept.json, Some(id)));
+        (found.and_then(|kept| kept.read()).filter(|n| n.1.id == id), floor)
+    }
+
+    /// What is held, newest first; reading it holds nobody up.
+    fn held_before(&self, before: Option<u64>) -> (impl Iterator<Item = Arc<Kept>>, u64) {
         let held = self.held.read();
-        (held.decisions.iter().rev().find(|numbered| numbered.1.id == id).cloned(), held.floor)
+        let kept: Vec<_> = held
+            .decisions
+            .iter()
+            .rev()
+            .filter(|kept| before.is_none_or(|before| kept.position < before))
+            .cloned()
+            .collect();
+        (kept.into_iter(), held.floor)
     }
 }
 

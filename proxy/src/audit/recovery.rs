@@ -4,10 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use policies::DecisionRecord;
 use policies::chain::{ChainError, Checkpoint, Link, Verifier};
 
-use super::entry::{Entry, LineError, Payload, read_payload, split_line};
+use super::entry::{Completion, Entry, LineError, Payload, entry_json, read_payload, split_line};
+use super::recent::Kept;
 use super::storage::{Segment, read_checkpoint, segments};
 
 /// Why a log was not opened.
@@ -58,7 +58,9 @@ pub(super) struct End {
     pub(super) checkpoint: Option<Checkpoint>,
     /// The last segment's first position, and the decisions in it.
     pub(super) floor: u64,
-    pub(super) decisions: Vec<(u64, DecisionRecord)>,
+    /// Decisions and intents of the last segment, oldest first.
+    pub(super) decisions: Vec<Kept>,
+    pub(super) completions: Vec<Completion>,
 }
 
 /// Reads the last segment and what ties it to the one before and to the checkpoint. Older segments are read by
@@ -70,8 +72,9 @@ pub(super) fn find_end(dir: &Path) -> Result<End, OpenError> {
     let Some(last) = all.pop() else {
         let end = Verifier::new(checkpoint).finish();
         let (position, head) = end.map_err(|source| OpenError::Chain { path: dir.to_owned(), source })?;
-        let decisions = Vec::new();
-        return Ok(End { position, head, last: None, cut_bytes: 0, checkpoint, floor: 0, decisions });
+        let (decisions, completions) = (Vec::new(), Vec::new());
+        let (last, cut_bytes, floor) = (None, 0, 0);
+        return Ok(End { position, head, last, cut_bytes, checkpoint, floor, decisions, completions });
     };
     let (next, head) = match all.last() {
         Some(before) => tail(before)?,
@@ -86,15 +89,18 @@ pub(super) fn find_end(dir: &Path) -> Result<End, OpenError> {
     }
     let bytes = read(&last.path)?;
     let mut verifier = Verifier::after(next, head, checkpoint);
-    let mut decisions = Vec::new();
+    let (mut decisions, mut completions) = (Vec::new(), Vec::new());
     let mut good = 0_usize;
     for (number, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
         match follow(&mut verifier, line) {
-            Ok(payload) => {
-                if let Entry::Decision(record) = payload.entry {
-                    decisions.push((payload.position, *record));
+            Ok(payload) => match payload.entry {
+                Entry::Decision(_) | Entry::Intent(_) => {
+                    let json = entry_json(line.trim_ascii_end()).unwrap_or_default();
+                    decisions.push(Kept::new(payload.position, json.to_vec()));
                 }
-            }
+                Entry::Completion(completion) => completions.push(completion),
+                _ => {}
+            },
             Err(Damage::Unreadable(_)) if is_torn(bytes.get(good..).unwrap_or_default()) => break,
             Err(Damage::Unreadable(source)) => {
                 let line = number as u64 + 1;
@@ -107,7 +113,8 @@ pub(super) fn find_end(dir: &Path) -> Result<End, OpenError> {
     let (position, head) = verifier.finish().map_err(chain_error)?;
     let cut_bytes = (bytes.len() - good) as u64;
     let floor = last.first;
-    Ok(End { position, head, last: Some((last, good as u64)), cut_bytes, checkpoint, floor, decisions })
+    let last = Some((last, good as u64));
+    Ok(End { position, head, last, cut_bytes, checkpoint, floor, decisions, completions })
 }
 
 pub(super) enum Damage {

@@ -195,9 +195,14 @@ impl Check {
                 report.intents += 1;
                 self.unfinished.insert(record.id);
             }
+            // One whose client went away while its intent was being written has no completion.
             Entry::Decision(record) => {
                 report.decisions += 1;
                 self.unfinished.remove(&record.id);
+            }
+            Entry::Completion(completion) => {
+                report.decisions += 1;
+                self.unfinished.remove(&completion.id);
             }
             Entry::Gap(gap) => report.lost += gap.lost,
             Entry::Start(start) => {

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use policies::chain::{Checkpoint, Link};
 
-use super::entry::{Entry, Gap, LineError, Payload, write_line};
-use super::queue::{Acknowledge, Batch, Item, NotRecorded, Queue, extend, join};
+use super::entry::{Entry, Gap, LineError, write_line};
+use super::queue::{Acknowledge, Batch, Item, NotRecorded, Queue, Shown, extend, join};
 use super::recent::Recent;
 use super::storage::Storage;
 use super::{Counters, Settings};
@@ -76,23 +76,23 @@ impl<S: Storage> Writer<S> {
 
     fn finish(mut self) {
         let at_ms = self.unsynced.last_ms;
-        self.chain(at_ms, Entry::Stop, None);
+        self.note(at_ms, Entry::Stop);
         self.write(true);
         self.checkpoint(true);
     }
 
     fn admit(&mut self, batch: Batch) {
         self.lost = join(self.lost, batch.lost);
-        for Item { at_ms, entry, acknowledge } in batch.items {
-            self.record_gap(at_ms);
+        for item in batch.items {
+            self.record_gap(item.at_ms);
             let full = self.unsynced.lines.len() > self.settings.backlog_bytes_max;
-            match acknowledge {
+            match item.acknowledge {
                 Some(acknowledge) if full => self.refuse(acknowledge, NotRecorded::Full),
                 None if full => {
-                    self.lost = Some(extend(self.lost, at_ms));
+                    self.lost = Some(extend(self.lost, item.at_ms));
                     self.counters.dropped.add(1);
                 }
-                acknowledge => self.chain(at_ms, entry, acknowledge),
+                _ => self.chain(item),
             }
         }
     }
@@ -101,7 +101,7 @@ impl<S: Storage> Writer<S> {
         if self.unsynced.lines.len() <= self.settings.backlog_bytes_max
             && let Some(gap) = self.lost.take()
         {
-            self.chain(at_ms, Entry::Gap(gap), None);
+            self.note(at_ms, Entry::Gap(gap));
         }
     }
 
@@ -111,9 +111,17 @@ impl<S: Storage> Writer<S> {
         let _gone = acknowledge.send(Err(why));
     }
 
-    fn chain(&mut self, at_ms: i64, entry: Entry, acknowledge: Option<Acknowledge>) {
-        let payload = Payload { position: self.position, at_ms, entry };
-        match write_line(&mut self.unsynced.lines, self.head, &payload) {
+    /// Chains an entry of the log's own.
+    fn note(&mut self, at_ms: i64, entry: Entry) {
+        match Item::new(at_ms, entry, None) {
+            Ok(item) => self.chain(item),
+            Err(error) => tracing::error!(%error, "an entry of the decision log cannot be made"),
+        }
+    }
+
+    fn chain(&mut self, item: Item) {
+        let Item { at_ms, json, shown, acknowledge } = item;
+        match write_line(&mut self.unsynced.lines, self.head, self.position, at_ms, &json) {
             Ok(link) => self.head = link,
             Err(error) => {
                 self.lost = Some(extend(self.lost, at_ms));
@@ -131,8 +139,11 @@ impl<S: Storage> Writer<S> {
         self.counters.note_unsynced(at_ms);
         self.unsynced.last_ms = at_ms;
         self.unsynced.waiters.extend(acknowledge.map(|acknowledge| (self.position, acknowledge)));
-        if let Entry::Decision(record) = payload.entry {
-            self.recent.add(self.position, *record);
+        match shown {
+            Shown::Nothing => {}
+            Shown::Decision => self.recent.add(self.position, json, true),
+            Shown::Intent => self.recent.add(self.position, json, false),
+            Shown::Completion(completion) => self.recent.complete(completion),
         }
         self.position += 1;
     }

@@ -15,7 +15,7 @@ use policies::{DecisionRecord, Name, Outcome, Policy, Pseudonymizer};
 
 use super::journey::Journey;
 use super::pool::Pool;
-use crate::audit::AuditLog;
+use crate::audit::{AuditLog, Completion, Entry};
 use crate::config::{Config, Routed};
 use crate::figures::{Finished, LiveWindow};
 use crate::metrics::{Metrics, RouteMetrics};
@@ -304,7 +304,19 @@ impl Core {
             fraud: journey.evidence.fraud.as_ref().and_then(Scored::value),
         });
         journey.live.hits.count(&verdict, journey.at_ms);
-        self.log.submit(self.record(journey, &verdict, duration_us));
+        match journey.intent_at {
+            None => self.log.submit(self.record(journey, &verdict, duration_us)),
+            Some(of) => self.log.submit_entry(Entry::Completion(Completion {
+                id: journey.id.clone(),
+                of,
+                duration_us,
+                outcome,
+                stage: journey.stage.name().into(),
+                status: journey.status,
+                upstream_status: journey.upstream_status,
+                refused: journey.refusal.as_ref().and_then(|_| verdict.reasons.first().cloned()),
+            })),
+        }
     }
 
     /// Behaviour is learned from what the upstream really did.

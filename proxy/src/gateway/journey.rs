@@ -93,6 +93,8 @@ pub struct Journey {
     pub verdict: Option<Verdict>,
     /// What a would-be transfer would meet, on routes that only want to know.
     pub would_be: Option<Verdict>,
+    /// Position of its durable record, once that is on disk.
+    pub intent_at: Option<u64>,
     /// Case opened or spent.
     pub case: Option<String>,
     /// The stage that settled it.
@@ -136,6 +138,7 @@ impl Journey {
             evidence: Evidence::default(),
             verdict: None,
             would_be: None,
+            intent_at: None,
             case: None,
             stage: Stage::Dropped,
             refusal: None,

@@ -13,7 +13,7 @@ use policies::{Evidence, Facts, Outcome};
 
 use super::Gateway;
 use super::journey::{At, Journey, Stage, Stop, copy_head};
-use crate::audit::Entry;
+use crate::audit::{Entry, NotRecorded};
 use crate::config::{Route, Routed};
 use crate::refusal::{Reason, Refusal};
 use crate::stages::identity::{Authentication, Peer};
@@ -358,10 +358,12 @@ impl Gateway {
     }
 
     /// Money moves only after its decision is on disk.
-    async fn record_intent(&self, journey: &Journey) -> Result<(), Refusal> {
+    async fn record_intent(&self, journey: &mut Journey) -> Result<(), Refusal> {
         let record = self.core.record(journey, &journey.recorded_verdict(), 0);
         let recorded = self.core.log.submit_durable(Entry::Intent(Box::new(record))).await;
-        recorded.map(|_| ()).map_err(|e| Refusal::new(Reason::AuditUnavailable, e.to_string()).retry_after(5))
+        let refused = |e: NotRecorded| Refusal::new(Reason::AuditUnavailable, e.to_string()).retry_after(5);
+        journey.intent_at = Some(recorded.map_err(refused)?);
+        Ok(())
     }
 }
 
