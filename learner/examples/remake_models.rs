@@ -14,13 +14,12 @@ fn main() -> Result<(), TrainError> {
     if wanted("fraud") {
         let settings = TrainFraud { data: data.clone(), out: models.join("fraud"), seed: 7 };
         for metrics in &fraud(&settings, &mut Bar::default())?.tests {
-            println!("fraud, {}: {:?} hold {:?}", metrics.on, metrics.model, metrics.hold);
+            println!("fraud, {metrics}");
         }
     }
     if wanted("anomaly") {
         let settings = TrainAnomaly { data, out: models.join("anomaly"), seed: 7 };
-        let metrics = anomaly(&settings, &mut Bar::default())?.metrics;
-        println!("anomaly, {}: {:?} {:?}", metrics.on, metrics.model, metrics.recall_by_attack);
+        println!("anomaly, {}", anomaly(&settings, &mut Bar::default())?.metrics);
     }
     Ok(())
 }

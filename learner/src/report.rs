@@ -1,6 +1,7 @@
 //! Reports: one self-contained HTML file with plots, no scripts and nothing fetched.
 
 mod plots;
+mod text;
 
 use crate::artifact::Manifest;
 use crate::evaluate::{AtThreshold, Ranking, Scored};

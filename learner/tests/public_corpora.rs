@@ -99,10 +99,13 @@ fn labelled_parameters() {
     for (kind, texts) in &by_kind {
         let share = tell(&format!("httpparams {kind}"), texts, kind != "norm");
         match kind.as_str() {
-            "norm" => assert!(share < 0.001, "false positives"),
-            // A third of these have lost their back-slashes and climb nowhere.
-            "path-traversal" => assert!(share > 0.5, "recall of {kind}"),
-            _ => assert!(share > 0.6, "recall of {kind}"),
+            "norm" => assert!(share < 0.0005, "false positives"),
+            // Two in five have lost their slashes or are one long word: they climb nowhere.
+            "path-traversal" => assert!(share > 0.54, "recall of {kind}"),
+            // Of 59, a third are single words such as `id`, or end where the file's quotes went wrong.
+            "cmdi" => assert!(share > 0.6, "recall of {kind}"),
+            "sqli" => assert!(share > 0.95, "recall of {kind}"),
+            _ => assert!(share > 0.88, "recall of {kind}"),
         }
     }
 }
@@ -111,13 +114,13 @@ fn labelled_parameters() {
 #[ignore = "needs the public corpora: set GATEHOUSE_DATA"]
 fn harmless_lines() {
     let share = tell("harmless lines", &lines(data().join("http/benign/non-maliciousCollection.txt")), false);
-    assert!(share < 0.002);
+    assert!(share < 0.0012, "false positives");
 }
 
 #[test]
 #[ignore = "needs the public corpora: set GATEHOUSE_DATA"]
 fn collections_of_attacks() {
-    assert!(tell("XSS collection", &lines(data().join("http/XSSCollection.txt")), true) > 0.8);
+    assert!(tell("XSS collection", &lines(data().join("http/XSSCollection.txt")), true) > 0.85);
     let mut sqli = Vec::new();
     let mut xss = Vec::new();
     for entry in std::fs::read_dir(data().join("http/libinjection/data")).unwrap() {
@@ -130,6 +133,6 @@ fn collections_of_attacks() {
             _ => {}
         }
     }
-    assert!(tell("libinjection sqli", &sqli, true) > 0.7);
-    assert!(tell("libinjection xss", &xss, true) > 0.7);
+    assert!(tell("libinjection sqli", &sqli, true) > 0.93);
+    assert!(tell("libinjection xss", &xss, true) > 0.94);
 }

@@ -74,8 +74,8 @@ feature_row!(Row of f64 {
     session_age 1 sometimes "ln(1 + s)" "age of the session";
     auth_age 1 sometimes "ln(1 + s)" "time since the last login";
     fresh_session_new_payee 1 always "0 to 1" "new payee from a session that has only begun, 1 at its first second";
-    new_device 1 sometimes "0 or 1" "device this customer never used for an accepted transfer";
-    new_device_new_payee 1 always "0 or 1" "new device and new payee together";
+    new_device 2 sometimes "0 or 1" "device this customer never used for an accepted transfer";
+    new_device_new_payee 2 always "0 or 1" "new device and new payee together";
     since_last 1 sometimes "ln(1 + minutes)" "time since this customer's last accepted transfer";
     attempts_10m 1 always "ln(1 + n)" "transfers asked for in the last 10 minutes";
     unaccepted_1d 1 always "ln(1 + n)" "transfers of the last day that were asked for and not accepted";

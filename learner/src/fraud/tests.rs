@@ -96,7 +96,7 @@ fn reasons_read_like_sentences() {
         "amount is 14 times this customer's usual",
         "payee never paid before, by anybody here",
         "session only 40 seconds old",
-        "unusual hour for this customer",
+        "at night, an unusual hour for this customer",
     ] {
         assert!(said.iter().any(|sentence| sentence == expected), "{expected} is not in {said:?}");
     }

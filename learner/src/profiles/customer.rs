@@ -111,7 +111,9 @@ impl Customer {
         let new_payees = self.payees.iter().filter(|paid| now_s.saturating_sub(paid.first_s) < DAY_S).count();
         view.new_payees_1d = u32::try_from(new_payees).unwrap_or(u32::MAX);
         view.hour_share = self.hour_share(event.local_hour());
-        view.device_known = event.device.map(|device| self.devices.contains(&device));
+        // Without any device on record (a history out of a bank's books) none is new.
+        let comparable = event.device.filter(|_| !self.devices.is_empty());
+        view.device_known = comparable.map(|device| self.devices.contains(&device));
         view.since_last_ms = (self.accepted_total > 0).then(|| event.at_ms.saturating_sub(self.last_ms));
         view.attempts_10m = self.attempts.total(now_s, 10 * MINUTE_S).count;
         view.unaccepted_1d = self.attempts.total(now_s, DAY_S).count.saturating_sub(day.count);

@@ -60,7 +60,8 @@ pub struct ProfileView {
     pub new_payees_1d: u32,
     /// Share of this customer's accepted transfers within an hour of this time of day, 0 to 1.
     pub hour_share: f64,
-    /// Whether the customer used this device before; `None` where the event names no device.
+    /// Whether the customer used this device before; `None` where the event names no device, or where there are
+    /// transfers on record but no devices.
     pub device_known: Option<bool>,
     /// Time since the customer's last accepted transfer.
     pub since_last_ms: Option<i64>,

@@ -83,6 +83,16 @@ fn fan_in_counts_customers_not_transfers() {
 }
 
 #[test]
+fn no_device_is_new_where_none_is_on_record() {
+    let profiles = Profiles::new(ProfileLimits::default());
+    let asked = TransferEvent { device: Some(5), ..event(START_MS + 2, 1, 2, 100) };
+    profiles.accept(&TransferEvent { device: None, ..event(START_MS, 1, 2, 100) });
+    assert_eq!(profiles.view(&asked).device_known, None);
+    profiles.accept(&TransferEvent { device: Some(4), ..event(START_MS + 1, 1, 2, 100) });
+    assert_eq!(profiles.view(&asked).device_known, Some(false));
+}
+
+#[test]
 fn memory_is_bounded_and_the_idle_go_first() {
     let limits = ProfileLimits { customers_max: 640, payees_max: 640 };
     let profiles = Profiles::new(limits);

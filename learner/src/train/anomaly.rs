@@ -74,16 +74,7 @@ pub struct Trained {
 /// # Errors
 /// A [`TrainError`] that names what is wrong with data or output.
 pub fn anomaly(settings: &TrainAnomaly, progress: &mut dyn Progress) -> Result<Trained, TrainError> {
-    let (normal, test) = match settings.data {
-        Source::Simulate(seed) => {
-            let other = Source::Simulate(seed.wrapping_add(OTHER_TRAFFIC));
-            (
-                data::requests(&settings.data, SIMULATED, 0.0)?,
-                data::requests(&other, SIMULATED_TEST, ATTACKS)?,
-            )
-        }
-        Source::File(_) => split_file(data::requests(&settings.data, 0, 0.0)?),
-    };
+    let (normal, test) = sources(&settings.data)?;
     let command =
         format!("gatehouse train anomaly --data {} --seed {} --out DIR", settings.data, settings.seed);
     let origin = (settings.data.to_string(), command);
@@ -91,6 +82,17 @@ pub fn anomaly(settings: &TrainAnomaly, progress: &mut dyn Progress) -> Result<T
     super::write(&settings.out, artifact::FILE, &made.artifact)?;
     super::write(&settings.out, report::FILE, made.report.as_bytes())?;
     Ok(made.trained)
+}
+
+/// Normal requests to train on, and others with attacks to test on.
+fn sources(data: &Source) -> Result<(Vec<RecordedRequest>, Vec<RecordedRequest>), TrainError> {
+    Ok(match data {
+        Source::Simulate(seed) => {
+            let other = Source::Simulate(seed.wrapping_add(OTHER_TRAFFIC));
+            (data::requests(data, SIMULATED, 0.0)?, data::requests(&other, SIMULATED_TEST, ATTACKS)?)
+        }
+        Source::File(_) => split_file(data::requests(data, 0, 0.0)?),
+    })
 }
 
 /// The first three quarters of the normal requests train, the rest and all attacks test.
@@ -272,7 +274,7 @@ pub fn evaluate(model: &Path, data: &Source, out: Option<&Path>) -> Result<Metri
     model.check().map_err(artifact::ArtifactError::Malformed)?;
     let requests = data::requests(data, SIMULATED_TEST, ATTACKS)?;
     let scored = scores(&requests, &model);
-    let metrics = measure(&data.to_string(), &requests, &scored, &model)?;
+    let metrics = measure(&super::measured_on(data, &manifest), &requests, &scored, &model)?;
     if let Some(out) = out {
         let trained = Trained { rows: [0, 0], epochs: 0, metrics: metrics.clone() };
         let html = report::anomaly(&manifest, &trained, &scored).map_err(TrainError::Report)?;

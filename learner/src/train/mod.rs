@@ -95,6 +95,15 @@ pub enum TrainError {
     Report(String),
 }
 
+/// What a model is measured on, in words; figures on its own training data say so.
+fn measured_on(data: &data::Source, manifest: &crate::artifact::Manifest) -> String {
+    if data.to_string() == manifest.data {
+        format!("{data} (what it was TRAINED on: these figures flatter it)")
+    } else {
+        data.to_string()
+    }
+}
+
 /// Rounds to six significant digits, so that the last bits of different processors' arithmetic never show.
 pub(crate) fn rounded(value: f64) -> f64 {
     format!("{value:.5e}").parse().unwrap_or(value)

@@ -1,5 +1,6 @@
 //! `gatehouse train | evaluate | score | simulate`: the learner from the command line.
 
+use std::fmt::Display;
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -206,15 +207,20 @@ fn capacity(
 pub fn evaluate(arguments: &Evaluate) -> anyhow::Result<()> {
     let began = Instant::now();
     let (model, out) = (arguments.model.as_path(), arguments.out.as_deref());
-    let figures = match Scorer::load(model)? {
-        Scorer::Fraud(..) => serde_json::to_value(fraud::evaluate(model, &arguments.data, out)?)?,
-        Scorer::Anomaly(_) => serde_json::to_value(anomaly::evaluate(model, &arguments.data, out)?)?,
+    let (figures, text) = match Scorer::load(model)? {
+        Scorer::Fraud(..) => told(&fraud::evaluate(model, &arguments.data, out)?)?,
+        Scorer::Anomaly(_) => told(&anomaly::evaluate(model, &arguments.data, out)?)?,
     };
     if arguments.json {
         return say(&json!({ "tests": [figures] }), model, began);
     }
-    println!("{}", serde_json::to_string_pretty(&figures)?);
+    print!("{text}");
     Ok(())
+}
+
+/// Figures for programs and for people.
+fn told(metrics: &(impl serde::Serialize + Display)) -> anyhow::Result<(Value, String)> {
+    Ok((serde_json::to_value(metrics)?, metrics.to_string()))
 }
 
 /// Scores one JSON event a line from standard input.

@@ -55,3 +55,31 @@ fn too_little_or_one_sided_data_is_said_by_part() {
     let calm = train(&requests(1, 300, 0.0), &requests(2, 50, 0.0), 1, origin(), &mut ()).err().unwrap();
     assert!(calm.to_string().starts_with("test part:"), "{calm}");
 }
+
+#[test]
+fn figures_are_told_with_units_baselines_and_thresholds() {
+    let said = made().trained.metrics.to_string();
+    for wanted in [
+        "requests of other traffic",
+        "AUROC",
+        "this autoencoder",
+        "lexical findings only",
+        "distance from the median",
+        "act from a percentile of",
+        "scanner",
+    ] {
+        assert!(said.contains(wanted), "{wanted} is not in\n{said}");
+    }
+}
+
+/// Says at once when features, simulator, inspection or scoring changed and the shipped model did not.
+#[test]
+fn the_shipped_model_still_has_the_figures_it_shipped_with() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/models/anomaly");
+    let Artifact { manifest, model } =
+        artifact::load::<AnomalyModel>(folder.as_ref(), Kind::Anomaly, &request::schema_hash()).unwrap();
+    let (_, test) = sources(&manifest.data.parse().unwrap()).unwrap();
+    let shipped = &manifest.metrics["metrics"];
+    let today = measure(shipped["on"].as_str().unwrap(), &test, &scores(&test, &model), &model).unwrap();
+    assert_eq!(&serde_json::to_value(today).unwrap(), shipped);
+}
