@@ -14,6 +14,9 @@ use crate::stages::limits::Rate;
 use crate::stages::normalize::HeadLimits;
 use crate::stages::transfer::{BodyFormat, TransferMapping};
 
+/// A month, the longest that a repeat of a transfer is recognised.
+const REPEATS_S_MAX: u64 = 2_592_000;
+
 /// Pingora replays at most this much of a request body (its retry buffer).
 const REPLAYED_BODY_MAX: usize = 64 * 1024;
 /// Largest body on routes that stream it uninspected.
@@ -331,6 +334,19 @@ fn mapping(raw: raw::Transfer, at: &At, found: &mut Found) -> TransferMapping {
             "JSON bodies take a pointer such as /amount, forms a field name",
         );
     }
+    let header = http::HeaderName::from_bytes(raw.idempotency_header.as_bytes());
+    found.unless(
+        header.is_ok(),
+        at.key("idempotency_header"),
+        "not the name of a header field",
+        "name the field that carries the key, such as Idempotency-Key",
+    );
+    found.unless(
+        raw.repeats_s <= REPEATS_S_MAX,
+        at.key("repeats_s"),
+        format!("over {REPEATS_S_MAX} seconds"),
+        "give the time for which the application surely remembers a key",
+    );
     TransferMapping {
         format: raw.format,
         from: raw.from,
@@ -338,6 +354,8 @@ fn mapping(raw: raw::Transfer, at: &At, found: &mut Found) -> TransferMapping {
         amount: raw.amount,
         currency: raw.currency,
         unit: raw.unit,
+        idempotency_header: header.unwrap_or(http::header::HOST),
+        repeats: Duration::from_secs(raw.repeats_s.min(REPEATS_S_MAX)),
     }
 }
 
