@@ -39,7 +39,7 @@ impl Found {
 }
 
 /// Checks the whole file; relative paths become relative to `folder`.
-pub fn config(file: raw::File, folder: &Path) -> Result<Config, Vec<Problem>> {
+pub fn config(file: raw::File, document: toml::Table, folder: &Path) -> Result<Config, Vec<Problem>> {
     let mut found = Found::default();
     let root = At::root();
     let path = |p: PathBuf| folder.join(p);
@@ -98,6 +98,7 @@ pub fn config(file: raw::File, folder: &Path) -> Result<Config, Vec<Problem>> {
     }
     let (Some(address), true) = (address, found.0.is_empty()) else { return Err(found.0) };
     Ok(Config {
+        document,
         server: Server {
             data_dir: path(file.server.data_dir),
             threads,
