@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What a member of staff may do. Every role may read.
+/// What a member of staff or a service may do. Every role of staff may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -17,11 +17,13 @@ pub enum Role {
     Operator,
     /// Approves what somebody else proposed.
     Approver,
+    /// Revokes sessions and tokens, and reads nothing: for an identity provider's service account.
+    Revoker,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 4] = [Self::Viewer, Self::Analyst, Self::Operator, Self::Approver];
+    pub const ALL: [Self; 5] = [Self::Viewer, Self::Analyst, Self::Operator, Self::Approver, Self::Revoker];
 
     /// The name in a token's `roles`.
     pub fn name(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Role {
             Self::Analyst => "analyst",
             Self::Operator => "operator",
             Self::Approver => "approver",
+            Self::Revoker => "revoker",
         }
     }
 
@@ -53,8 +56,10 @@ pub struct Operator {
 /// What a route asks of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Any role.
+    /// Any role of staff.
     Read,
+    /// An operator, or a service that may do nothing else.
+    Revoke,
     /// Exactly this role.
     Act(Role),
 }
@@ -63,7 +68,10 @@ impl Need {
     /// Whether `operator` may.
     pub fn met_by(self, operator: &Operator) -> bool {
         match self {
-            Self::Read => !operator.roles.is_empty(),
+            Self::Read => operator.roles.iter().any(|role| *role != Role::Revoker),
+            Self::Revoke => {
+                operator.roles.contains(&Role::Operator) || operator.roles.contains(&Role::Revoker)
+            }
             Self::Act(role) => operator.roles.contains(&role),
         }
     }
@@ -72,6 +80,7 @@ impl Need {
     pub fn role(self) -> Role {
         match self {
             Self::Read => Role::Viewer,
+            Self::Revoke => Role::Revoker,
             Self::Act(role) => role,
         }
     }
@@ -117,7 +126,7 @@ pub const ROUTES: &[Access] = &[
     write("/api/v1/cases/{id}/verdict", Need::Act(Role::Analyst)),
     read("/api/v1/sessions", &["after", "limit"]),
     read("/api/v1/sessions/revoke", &[]),
-    write("/api/v1/sessions/revoke", Need::Act(Role::Operator)),
+    write("/api/v1/sessions/revoke", Need::Revoke),
     read("/api/v1/limits", &[]),
     read("/api/v1/config", &[]),
     read("/api/v1/audit/checkpoint", &[]),

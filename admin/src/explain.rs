@@ -212,6 +212,11 @@ fn inspection(record: &DecisionRecord) -> (Tone, Vec<String>) {
 fn transfer(record: &DecisionRecord) -> (Tone, Vec<String>) {
     let Some(transfer) = &record.transfer else { return (Tone::Fine, Vec::new()) };
     let mut told = vec![format!("Asks to move {}.", money(transfer))];
+    if let Some(first) = &record.repeat_of {
+        told.push(format!(
+            "Repeats a request with the same idempotency key; decision {first} judged the transfer."
+        ));
+    }
     let mut tone = Tone::Fine;
     // The model's sentences speak of the same habits: they are told once.
     let told_by_model = record.fraud.as_ref().is_some_and(|score| !score.sentences.is_empty());

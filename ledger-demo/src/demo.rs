@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use url::Url;
 
 use crate::banking::Bank;
-use crate::idp::{Idp, IdpConfig, RESOURCE_BANK};
+use crate::idp::{Announcer, Idp, IdpConfig, RESOURCE_BANK, Registration, Revoked, WAITING_MAX};
 use crate::people::Directory;
 use crate::seed::{DEMO_SEED, seed, transfer_history};
 use crate::server::{BankConfig, serve};
@@ -26,6 +26,8 @@ pub struct DemoConfig {
     pub gateway_url: Url,
     /// Where people reach the identity provider.
     pub idp_url: Url,
+    /// Where the gateway's admin API answers.
+    pub admin_url: Url,
     /// Public key with which the gateway authenticates as client `demo-web`.
     pub demo_web_jwk: Value,
     /// Public key of the third party `demo-aggregator`.
@@ -68,7 +70,10 @@ impl Demo {
         let books = Arc::new(Bank::open(&db, now_ms).await.map_err(|e| failed("ledger")(e.to_string()))?);
         seed(&books, DEMO_SEED, now_ms).await.map_err(|e| failed("history")(e.to_string()))?;
 
-        let provider = provider(&db, &people, &config, &clock)?;
+        let (announcer, registration) = Announcer::new(&config.idp_url, &config.admin_url, clock.clone())
+            .map_err(|e| failed("announcer")(e.to_string()))?;
+        let (revoked, hears) = broadcast::channel(WAITING_MAX);
+        let provider = provider(&db, &people, &config, &clock, (revoked, registration))?;
         let form_key = FormKey::open(&config.data_dir.join("form.key"))
             .map_err(|e| failed("form key")(e.to_string()))?;
         let bank_config = BankConfig {
@@ -86,6 +91,14 @@ impl Demo {
             |listener: &TcpListener| listener.local_addr().map_err(|e| failed("socket")(e.to_string()));
         let (bank, idp) = (address(&bank_listener)?, address(&idp_listener)?);
         let mut serving = JoinSet::new();
+        let announcer_stop = stop.clone();
+        serving.spawn(async move {
+            tokio::select! {
+                () = announcer.run(hears) => {}
+                () = stopped(announcer_stop) => {}
+            }
+            Ok(())
+        });
         let (served, bank_stop, idp_stop) = (Arc::clone(&books), stop.clone(), stop);
         serving.spawn(async move {
             let served = serve(bank_listener, served, bank_config, stopped(bank_stop)).await;
@@ -136,6 +149,7 @@ fn provider(
     people: &Directory,
     config: &DemoConfig,
     clock: &Clock,
+    (revoked, announcer): (broadcast::Sender<Revoked>, Registration),
 ) -> Result<Arc<Idp>, DemoError> {
     let aggregator_redirect = config.gateway_url.join("/aggregator/callback");
     let idp_config = IdpConfig {
@@ -146,7 +160,8 @@ fn provider(
         aggregator_redirect_uris: vec![
             aggregator_redirect.map(String::from).map_err(|e| DemoError(format!("gateway address: {e}")))?,
         ],
-        revoked: None,
+        revoked: Some(revoked),
+        announcer: Some(announcer),
     };
     Idp::open(db, people.clone(), idp_config, clock.clone())
         .map_err(|e| DemoError(format!("identity provider: {e}")))

@@ -82,6 +82,8 @@ pub enum Space {
     Logins,
     /// DPoP `jti` and one-time authorisations seen.
     Replay,
+    /// Transfers that the application took or that wait for review, by what a repeat is recognised by.
+    Repeats,
     /// Revoked token ids, sessions and subjects.
     Revocations,
     /// Review cases.
@@ -99,6 +101,7 @@ impl Space {
             Self::Sessions => "sessions",
             Self::Logins => "logins",
             Self::Replay => "replay",
+            Self::Repeats => "repeats",
             Self::Revocations => "revocations",
             Self::Cases => "cases",
             Self::Policies => "policies",

@@ -56,6 +56,11 @@ impl Pseudonymizer {
         self.pseudonym("idempotency", &[key.as_bytes()])
     }
 
+    /// A request as a whole, by the parts that make it the same request.
+    pub fn request(&self, parts: &[&[u8]]) -> Pseudonym {
+        self.pseudonym("request", parts)
+    }
+
     /// Which of 10,000 equal shares of the customers `who` is in, for the ramp of `rule`. Another rule cuts the
     /// customers differently, and nobody without the key can tell which side of a ramp they are on.
     pub(crate) fn share(&self, rule: &str, who: &Pseudonym) -> u16 {

@@ -59,6 +59,10 @@ pub struct DecisionRecord {
     pub limits_exceeded: Vec<Exceeded>,
     /// Case opened or released by this request.
     pub case: Option<String>,
+    /// The decision that judged this transfer, where the request repeats it under the same idempotency key. The transfer
+    /// was not judged again: the rules saw the request without it, or it waits in the first one's case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat_of: Option<String>,
     /// Hash of the policy document in force.
     pub policy: Name,
 }
@@ -135,6 +139,8 @@ pub struct Course {
     pub upstream_status: Option<u16>,
     /// Case opened or released by this request.
     pub case: Option<String>,
+    /// The decision that this request repeats.
+    pub repeat_of: Option<String>,
 }
 
 impl DecisionRecord {
@@ -171,6 +177,7 @@ impl DecisionRecord {
             behaviour: evidence.behaviour.as_ref().map(finite_behaviour),
             limits_exceeded: evidence.limits_exceeded.clone(),
             case: course.case.or_else(|| evidence.released_case.clone()),
+            repeat_of: course.repeat_of,
             policy: policy.clone(),
         }
     }

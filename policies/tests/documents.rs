@@ -246,6 +246,7 @@ fn record(facts: &Facts, evidence: &Evidence, policy: &Policy, pseudonyms: &Pseu
         stage: "decision".into(),
         status: 202,
         upstream_status: None,
+        repeat_of: None,
         case: None,
     };
     let verdict = policy.decide(facts, evidence);

@@ -94,34 +94,15 @@ fn identity_setup(config: &Config, hot: Arc<SledHot>, records: Arc<SledRecords>)
     })
 }
 
-/// Reads the configuration again and puts what can change while serving into force: routes, limits, policy, models.
+/// Puts what can change while serving into force: routes, limits, policy, models. `config` is from [`Config::reload`].
 ///
 /// # Errors
 /// What is wrong with the new files; the old ones stay in force.
 pub fn reload(core: &Core, config: Config) -> anyhow::Result<()> {
-    let old = core.live();
-    anyhow::ensure!(
-        old.config.server.data_dir == config.server.data_dir && same_shape(&old.config, &config),
-        "listeners, issuers, applications' upstreams and the data folder change only with a new process: \
-         start one with --upgrade"
-    );
     let models = Arc::new(scorers(&config.models, core.clock.now_ms())?);
     let policy = Arc::new(policy(&config, &core.pseudonyms)?);
     core.replace(Live::new(config, policy, models, &core.metrics));
     Ok(())
-}
-
-fn same_shape(old: &Config, new: &Config) -> bool {
-    let upstreams = |c: &Config| -> Vec<_> {
-        c.applications
-            .iter()
-            .map(|a| (a.name.clone(), a.upstream.peers.clone(), a.identity.is_some()))
-            .collect()
-    };
-    let listeners =
-        |c: &Config| -> Vec<_> { c.listeners.iter().map(|l| (l.address, l.tls.is_some())).collect() };
-    let issuers = |c: &Config| -> Vec<_> { c.issuers.iter().map(|i| i.issuer.clone()).collect() };
-    upstreams(old) == upstreams(new) && listeners(old) == listeners(new) && issuers(old) == issuers(new)
 }
 
 /// The models that the configuration names.

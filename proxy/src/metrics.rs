@@ -1,5 +1,6 @@
 //! Metrics: handles are made once and kept, because a look-up by labels costs more than counting.
 
+use learner::capacity::Class;
 use policies::Outcome;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
@@ -30,6 +31,10 @@ pub struct Metrics {
     pub capacity_permits: IntGaugeVec,
     /// Threshold in force, by pool and class.
     pub capacity_limit: IntGaugeVec,
+    /// 1 for the controller that decides in a pool, by pool and controller.
+    pub capacity_controller: IntGaugeVec,
+    /// Whether a pool's fall-back decides in place of its controller, by pool.
+    pub capacity_fallback: IntGaugeVec,
     /// Shed requests by class.
     pub shed: IntCounterVec,
     /// Age of each issuer's keys.
@@ -38,6 +43,8 @@ pub struct Metrics {
     pub audit_lag: prometheus::Gauge,
     /// The decision log's own counters: entries, failed writes, dropped and refused entries.
     pub audit_log: IntGaugeVec,
+    /// Whether the last write of the decision log failed.
+    pub audit_failing: IntGauge,
     /// Verified-token memory.
     pub remembered_tokens: IntGaugeVec,
     /// Healthy peers by application.
@@ -99,6 +106,20 @@ impl Metrics {
         for reason in Reason::ALL {
             refusals.with_label_values(&[reason.row().code]);
         }
+        let score_unavailable =
+            counters(&r, "gatehouse_score_unavailable_total", "Scores that could not be given", &["model"])?;
+        let shed = counters(&r, "gatehouse_shed_total", "Requests without a permit", &["class"])?;
+        let reloads = counters(&r, "gatehouse_reloads_total", "Configuration reloads", &["result"])?;
+        // An alert sees a counter grow only if it was there before.
+        for (counter, labels) in [
+            (&score_unavailable, &["fraud", "anomaly"][..]),
+            (&shed, &Class::ALL.map(Class::name)),
+            (&reloads, &["ok", "refused"]),
+        ] {
+            for label in labels {
+                counter.with_label_values(&[label]);
+            }
+        }
         let requests =
             counters(&r, "gatehouse_requests_total", "Requests that ended", &["app", "route", "outcome"])?;
         Ok(Self {
@@ -109,15 +130,22 @@ impl Metrics {
             refusals,
             anomaly_score: histogram(&r, "gatehouse_anomaly_score", "Anomaly scores given", SCORE_BUCKETS)?,
             fraud_score: histogram(&r, "gatehouse_fraud_score", "Fraud scores given", SCORE_BUCKETS)?,
-            score_unavailable: counters(
-                &r,
-                "gatehouse_score_unavailable_total",
-                "Scores that could not be given",
-                &["model"],
-            )?,
+            score_unavailable,
             capacity_permits: gauges(&r, "gatehouse_capacity_permits", "Permits held", &["pool", "class"])?,
             capacity_limit: gauges(&r, "gatehouse_capacity_limit", "Threshold in force", &["pool", "class"])?,
-            shed: counters(&r, "gatehouse_shed_total", "Requests without a permit", &["class"])?,
+            capacity_controller: gauges(
+                &r,
+                "gatehouse_capacity_controller",
+                "Controller in force",
+                &["pool", "controller"],
+            )?,
+            capacity_fallback: gauges(
+                &r,
+                "gatehouse_capacity_fallback",
+                "Whether the fall-back decides",
+                &["pool"],
+            )?,
+            shed,
             jwks_age: gauges(&r, "gatehouse_jwks_age_seconds", "Age of an issuer's keys", &["issuer"])?,
             audit_lag: register(
                 &r,
@@ -127,6 +155,10 @@ impl Metrics {
                 )?,
             )?,
             audit_log: gauges(&r, "gatehouse_audit_log", "The decision log's counters", &["what"])?,
+            audit_failing: register(
+                &r,
+                IntGauge::new("gatehouse_audit_failing", "Whether the decision log cannot be written")?,
+            )?,
             remembered_tokens: gauges(
                 &r,
                 "gatehouse_remembered_tokens",
@@ -147,7 +179,7 @@ impl Metrics {
                 &r,
                 IntCounter::new("gatehouse_rule_failures_total", "Rules that failed at run time")?,
             )?,
-            reloads: counters(&r, "gatehouse_reloads_total", "Configuration reloads", &["result"])?,
+            reloads,
             registry: r,
         })
     }

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use learner::capacity::Class;
+use learner::capacity::{CONTROLLERS, Class};
 
 use crate::gateway::Core;
 
@@ -98,6 +98,12 @@ fn refresh(core: &Core) {
             metrics.capacity_permits.with_label_values(&labels).set(i64::from(figure.in_flight));
             metrics.capacity_limit.with_label_values(&labels).set(i64::from(figure.threshold));
         }
+        let (controller, fallback) = pool.admission.controller();
+        for name in CONTROLLERS {
+            let labels = [pool.name.as_str(), name];
+            metrics.capacity_controller.with_label_values(&labels).set(i64::from(name == controller));
+        }
+        metrics.capacity_fallback.with_label_values(&[&pool.name]).set(i64::from(fallback));
         let well = i64::try_from(pool.health().1).unwrap_or(i64::MAX);
         metrics.upstream_healthy.with_label_values(&[&pool.name]).set(well);
     }
@@ -110,6 +116,7 @@ fn refresh(core: &Core) {
         metrics.remembered_tokens.with_label_values(&[what]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
     let log = core.log.counters();
+    metrics.audit_failing.set(i64::from(log_fails(core)));
     metrics.audit_lag.set(log.lag_ms(now_ms) as f64 / 1000.0);
     for (what, figure) in [
         ("failed", &log.failed),

@@ -151,6 +151,8 @@ table! {
     UpstreamTimeout => "upstream.timeout" 504 Deny "The service did not answer in time",
     /// A reviewer's release was used by another request at the same moment.
     ReleaseSpent => "case.spent" 409 Deny "The release was already used",
+    /// The same transfer under the same idempotency key is under way.
+    RequestUnderWay => "request.under_way" 409 Deny "The same request is being carried out",
     /// The decision log cannot take a money-moving request's record.
     AuditUnavailable => "audit.unavailable" 503 Deny "The request cannot be recorded at the moment",
     /// A store needed for the decision is out of reach.

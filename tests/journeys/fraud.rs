@@ -52,7 +52,8 @@ pub async fn held_and_released(at: Addresses) {
 
     let refused = judge(&olivia, &case, "release").await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN, "an operator is no analyst: {refused:?}");
-    assert_held(&customer.pay(from, to, AMOUNT, "fraud-1").await.unwrap());
+    let waiting = assert_held(&customer.pay(from, to, AMOUNT, "fraud-1").await.unwrap());
+    assert_eq!(waiting, case, "a transfer under review has one case, however often it is told");
     let released = judge(&ana, &case, "release").await;
     assert_eq!(
         (released.status, &released.json()["status"]),

@@ -11,14 +11,17 @@ mod audit;
 mod flood;
 mod fraud;
 mod kill;
+mod metrics;
 mod person;
 mod record;
+mod repeats;
 mod revocation;
 mod run;
 mod smuggling;
 mod streams;
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -46,7 +49,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-fn journeys(at: &Addresses) -> Vec<(&'static str, Journey)> {
+fn journeys(at: &Addresses, data: &Path) -> Vec<(&'static str, Journey)> {
     let at = || at.clone();
     vec![
         ("a program banks over REST", Box::pin(api::a_program_banks(at()))),
@@ -64,6 +67,12 @@ fn journeys(at: &Addresses) -> Vec<(&'static str, Journey)> {
         ("every answer names its decision", Box::pin(record::every_answer_has_one(at()))),
         ("a decision can be read and understood", Box::pin(record::can_be_read(at()))),
         ("a revoked customer is out at once", Box::pin(revocation::is_immediate(at()))),
+        ("a withdrawn consent ends at once", Box::pin(revocation::of_consent(at(), data.to_owned()))),
+        ("a reused refresh token ends its family", Box::pin(revocation::of_a_reused_refresh_token(at()))),
+        ("a token revoked by its client ends", Box::pin(revocation::at_the_identity_provider(at()))),
+        ("a transfer told again is answered again", Box::pin(repeats::are_answered_again(at()))),
+        ("of transfers that race one moves money", Box::pin(repeats::race_for_one(at()))),
+        ("alerts and dashboard name metrics that are there", Box::pin(metrics::are_there(at()))),
         ("a WebSocket passes through", Box::pin(streams::web_socket(at()))),
         ("an event stream delivers entries", Box::pin(streams::events(at()))),
     ]
@@ -74,8 +83,10 @@ fn journeys_through_the_demo() {
     let demo = RunningDemo::start(&[]).unwrap();
     let failed = runtime().block_on(async {
         let began = Instant::now();
-        let running: Vec<_> =
-            journeys(&demo.at).into_iter().map(|(name, way)| (name, tokio::spawn(way))).collect();
+        let running: Vec<_> = journeys(&demo.at, &demo.data())
+            .into_iter()
+            .map(|(name, way)| (name, tokio::spawn(way)))
+            .collect();
         let mut failed = Vec::new();
         for (name, task) in running {
             let ended = task.await;

@@ -75,7 +75,7 @@ pub async fn can_be_read(at: Addresses) {
 }
 
 /// Reads a decision as soon as it is written.
-async fn decision(staff: &Program, id: &str) -> Value {
+pub async fn decision(staff: &Program, id: &str) -> Value {
     let path = format!("/api/v1/decisions/{id}");
     let began = Instant::now();
     loop {

@@ -104,7 +104,7 @@ async fn reloads(gateway: &Gateway, at: &Addresses, folder: &Path, alice: &Progr
     let good = fs::read_to_string(&policy).unwrap();
     fs::write(&policy, good.replace("inspection.sqli >=", "inspection.sqlinjection >=")).unwrap();
     gateway.tell("-HUP");
-    counted(at, "refused").await;
+    counted(at, "refused", 1).await;
     assert!(gateway.said("reload refused") && gateway.said("sqlinjection"), "it says why");
     let probe = alice.get("/api/accounts?q=1%27%20OR%20%271%27=%271%27--").await.unwrap();
     assert_eq!(probe.reason(), "inspection.sqli", "the old policy stays in force: {probe:?}");
@@ -116,15 +116,30 @@ async fn reloads(gateway: &Gateway, at: &Addresses, folder: &Path, alice: &Progr
     )
     .unwrap();
     gateway.tell("-HUP");
-    counted(at, "ok").await;
+    counted(at, "ok", 1).await;
     let probe = alice.get("/api/accounts?q=1%27%20OR%20%271%27=%271%27--").await.unwrap();
     assert_eq!(probe.reason(), "inspection.renamed", "the new policy is in force: {probe:?}");
+
+    let file = folder.join("config/gatehouse.toml");
+    let before = fs::read_to_string(&file).unwrap();
+    let changed =
+        before.replace("threads = 2", "threads = 3").replace("\"/api/advice\"", "\"/api/advice-moved\"");
+    fs::write(&file, changed).unwrap();
+    gateway.tell("-HUP");
+    counted(at, "ok", 2).await;
+    assert!(
+        gateway.said("server.threads") && gateway.said("--upgrade"),
+        "it says what waits for a new process"
+    );
+    let moved = alice.get("/api/advice").await.unwrap();
+    assert_eq!(moved.status, StatusCode::NOT_FOUND, "the rest is in force: {moved:?}");
+    fs::write(&file, before).unwrap();
 }
 
-/// Waits until one reload ended with `result`.
-async fn counted(at: &Addresses, result: &str) {
+/// Waits until so many reloads ended with `result`.
+async fn counted(at: &Addresses, result: &str, times: usize) {
     let scraper = Program::nobody(&at.observe).unwrap();
-    let line = format!("gatehouse_reloads_total{{result=\"{result}\"}} 1");
+    let line = format!("gatehouse_reloads_total{{result=\"{result}\"}} {times}");
     soon(&line, async || scraper.get("/metrics").await.unwrap().text.contains(&line).then_some(())).await;
 }
 

@@ -1,10 +1,12 @@
 //! What journeys over real sockets need: the demo in a process of its own, and a person or a program in front of it.
 
+pub mod aggregator;
 pub mod demo;
 pub mod person;
 pub mod program;
 pub mod raw;
 
+pub use aggregator::Aggregator;
 pub use demo::RunningDemo;
 pub use person::Person;
 pub use program::Program;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use ledger_demo::idp::script::{LoginScript, client};
 use reqwest::{Method, StatusCode};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -123,6 +123,15 @@ impl Program {
             base: at.admin.clone(),
             token: Some(tokens.access_token.expose_secret().to_owned()),
         })
+    }
+
+    /// A program that holds `token`, for the bank's API.
+    ///
+    /// # Errors
+    /// The client cannot be made.
+    pub fn holding(at: &Addresses, token: SecretString) -> anyhow::Result<Self> {
+        let token = Some(token.expose_secret().to_owned());
+        Ok(Self { client: client(None)?, base: at.gateway.clone(), token })
     }
 
     /// A program without credentials, at `base`.

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
-use crate::access::Operator;
+use crate::access::{Need, Operator};
 use crate::console::store::SessionKey;
 use crate::console::{assets, cookies};
 use crate::gate::Permit;
@@ -90,7 +90,7 @@ async fn sign_in(app: &App, headers: &HeaderMap, query: CallbackQuery) -> Result
     let token = end.access_token;
     let operator =
         app.ports.authenticator.authenticate(token.expose_secret()).await.map_err(Refusal::Token)?;
-    if operator.roles.is_empty() {
+    if !Need::Read.met_by(&operator) {
         return Err(Refusal::Unprocessable("your account has no role at this gateway".to_owned()));
     }
     record_login(app, &operator).await?;

@@ -14,6 +14,7 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
+use crate::access::Need;
 use crate::gate::Permit;
 use crate::ports::FeedItem;
 use crate::refusal::{Problem, Refusal};
@@ -173,7 +174,7 @@ impl Feed {
         let token = self.permit.proof().token().expose_secret();
         match self.app.ports.authenticator.authenticate(token).await {
             Ok(operator) if operator.expires_at.saturating_mul(1000) <= now_ms => Err("auth.expired"),
-            Ok(operator) if operator.roles.is_empty() => Err("auth.role"),
+            Ok(operator) if !Need::Read.met_by(&operator) => Err("auth.role"),
             Ok(_) => Ok(()),
             Err(error) => Err(Refusal::Token(error).reason()),
         }

@@ -59,6 +59,7 @@ pub fn read(id: &str, at_ms: i64, customer: u64) -> DecisionRecord {
         behaviour: None,
         limits_exceeded: Vec::new(),
         case: None,
+        repeat_of: None,
         policy: "3f8a61b09c".into(),
     }
 }

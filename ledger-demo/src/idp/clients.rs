@@ -15,6 +15,9 @@ pub const DEMO_CLI: &str = "demo-cli";
 /// The third party that reads accounts of customers who consent.
 pub const DEMO_AGGREGATOR: &str = "demo-aggregator";
 
+/// The provider itself, when it tells the gateway what is revoked; registered where there is somebody to tell.
+pub const DEMO_REVOKER: &str = "demo-revoker";
+
 /// The only path of `demo-cli`'s loopback redirect addresses.
 pub const LOOPBACK_PATH: &str = "/callback";
 
@@ -33,6 +36,8 @@ pub(super) struct Client {
     pub(super) authentication: Authentication,
     redirects: Redirects,
     scopes: &'static [&'static str],
+    /// Roles of the client itself at the admin API.
+    pub(super) roles: &'static [&'static str],
     /// Customers are asked before a third party gets anything.
     pub(super) third_party: bool,
     pub(super) client_credentials: bool,
@@ -66,7 +71,7 @@ enum Redirects {
     Loopback,
 }
 
-pub(super) struct Clients([Client; 3]);
+pub(super) struct Clients(Vec<Client>);
 
 impl Clients {
     pub(super) fn new(config: &IdpConfig) -> Result<Self, IdpError> {
@@ -84,6 +89,7 @@ impl Clients {
                 "accounts:write",
                 "payments:write",
             ],
+            roles: &[],
             third_party: false,
             client_credentials: false,
             refresh: Refresh::WithSession,
@@ -97,6 +103,7 @@ impl Clients {
             authentication: Authentication::Public,
             redirects: Redirects::Loopback,
             scopes: &SCOPES,
+            roles: &[],
             third_party: false,
             client_credentials: false,
             refresh: Refresh::Offline,
@@ -110,6 +117,7 @@ impl Clients {
             authentication: private_key_jwt(DEMO_AGGREGATOR, &config.aggregator_jwk)?,
             redirects: Redirects::Exactly(config.aggregator_redirect_uris.clone()),
             scopes: &["openid", "offline_access", "accounts:read"],
+            roles: &[],
             third_party: true,
             client_credentials: true,
             refresh: Refresh::Offline,
@@ -117,12 +125,31 @@ impl Clients {
             post_logout_redirect_uri: None,
             backchannel_logout_uri: None,
         };
-        Ok(Self([web, cli, aggregator]))
+        let revoker = config.announcer.as_ref().map(|registered| revoker(&registered.jwk)).transpose()?;
+        Ok(Self([web, cli, aggregator].into_iter().chain(revoker).collect()))
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&Client> {
         self.0.iter().find(|client| client.id == id)
     }
+}
+
+/// A service account: no pages, no people, one role at the admin API.
+fn revoker(jwk: &serde_json::Value) -> Result<Client, IdpError> {
+    Ok(Client {
+        id: DEMO_REVOKER,
+        name: "Revocations of the identity provider",
+        authentication: private_key_jwt(DEMO_REVOKER, jwk)?,
+        redirects: Redirects::Exactly(Vec::new()),
+        scopes: &["admin"],
+        roles: &["revoker"],
+        third_party: false,
+        client_credentials: true,
+        refresh: Refresh::Offline,
+        introspects_all: false,
+        post_logout_redirect_uri: None,
+        backchannel_logout_uri: None,
+    })
 }
 
 impl Client {

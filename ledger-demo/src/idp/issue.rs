@@ -83,7 +83,11 @@ impl Idp {
         token: LiveToken,
     ) -> Result<TokenResponse, IdpError> {
         let now_ms = self.now_ms();
-        let claims = self.access_claims(client.id, resource, scopes, token, now_ms);
+        let roles = if resource == RESOURCE_ADMIN { client.roles } else { &[] };
+        let claims = AccessClaims {
+            roles: roles.iter().map(|&role| role.to_owned()).collect(),
+            ..self.access_claims(client.id, resource, scopes, token, now_ms)
+        };
         let access_token = self.keys.sign(ACCESS_TOKEN_TYPE, &claims, now_ms)?;
         Ok(TokenResponse::new(access_token, claims.scope))
     }

@@ -10,6 +10,7 @@
 //! | `request`, `authorize`, `login`, `pages` | an authorization request, and the pages a person meets until it is answered |
 //! | `token`, `issue`, `client_auth`, `token_state`, `userinfo` | the endpoints that clients and resource servers call |
 //! | `logout` | logging out, from a client and towards clients |
+//! | `announce` | tells the gateway of revoked tokens |
 //! | `keys`, `grants`, `revocations`, `consents` | what is kept in the store and flushed before it is acknowledged |
 //! | `session`, `expiring`, `throttle` | what may be lost, bounded and expiring |
 //! | [`script`] | a person's way through the pages, for tests and the traffic player |
@@ -17,6 +18,7 @@
 //! What it does not do: it trusts the address of its peer, so put no proxy before it; private keys lie unencrypted in the
 //! store's folder; the second factor is a fixed code that the page shows.
 
+mod announce;
 mod authorize;
 mod client_auth;
 mod clients;
@@ -45,7 +47,10 @@ mod token_state;
 mod tokens;
 mod userinfo;
 
-pub use clients::{DEMO_AGGREGATOR, DEMO_CLI, DEMO_WEB, LOOPBACK_PATH, RESOURCE_ADMIN, RESOURCE_BANK};
+pub use announce::{Announcer, Registration, WAITING_MAX};
+pub use clients::{
+    DEMO_AGGREGATOR, DEMO_CLI, DEMO_REVOKER, DEMO_WEB, LOOPBACK_PATH, RESOURCE_ADMIN, RESOURCE_BANK,
+};
 pub use errors::IdpError;
 pub use keys::PUBLISHED_AHEAD_MS;
 pub use provider::{Idp, IdpConfig};

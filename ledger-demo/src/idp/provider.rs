@@ -1,11 +1,13 @@
 //! The provider's state and what is done to it from inside the program.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::sync::{Semaphore, broadcast};
 use url::Url;
 
+use super::announce::Registration;
 use super::client_auth::ASSERTION_LIFETIME_MS;
 use super::clients::Clients;
 use super::consents::ConsentRecords;
@@ -48,6 +50,8 @@ pub struct IdpConfig {
     pub aggregator_redirect_uris: Vec<String>,
     /// Told of everything that is revoked, at once.
     pub revoked: Option<broadcast::Sender<Revoked>>,
+    /// Who passes that on to the gateway.
+    pub announcer: Option<Registration>,
 }
 
 /// The identity provider.
@@ -95,7 +99,7 @@ impl Idp {
             keys: SigningKeys::open(db, now_ms)?,
             grants: Grants::open(db)?,
             consents: ConsentRecords::open(db)?,
-            revocations: Revocations::open(db, config.revoked)?,
+            revocations: Revocations::open(db, config.revoked, config.announcer, now_ms)?,
             sessions: Expiring::new(SESSION_LIFETIME_MS, ENTRIES_MAX),
             interactions: Expiring::new(INTERACTION_LIFETIME_MS, ENTRIES_MAX),
             pushed: Expiring::new(PUSHED_LIFETIME_MS, ENTRIES_MAX),
@@ -163,6 +167,12 @@ impl Idp {
         Ok(existed)
     }
 
+    /// Resolves when the gateway has heard of everything revoked so far, or does not answer soon: it is told then as soon as
+    /// it does.
+    pub(super) async fn announced(&self) {
+        self.revocations.announced().await;
+    }
+
     /// Rotates old keys and forgets what is dead. Called now and then.
     ///
     /// # Errors
@@ -197,6 +207,10 @@ impl Consents for Idp {
 
     fn revoke(&self, subject: &str, client_id: &str) -> Result<bool, ConsentsUnavailable> {
         self.revoke_consent(subject, client_id).map_err(unavailable)
+    }
+
+    fn announced(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.announced())
     }
 }
 

@@ -1,7 +1,11 @@
 //! Access tokens that are dead before their time, and whoever wants to hear of it at once.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use tokio::sync::broadcast;
 
+use super::announce::Registration;
 use super::errors::IdpError;
 use super::grants::LiveToken;
 
@@ -28,14 +32,32 @@ pub enum Revoked {
 pub(super) struct Revocations {
     tree: sled::Tree,
     listeners: Option<broadcast::Sender<Revoked>>,
+    announcer: Option<Registration>,
+    /// How many listeners were told of.
+    count: AtomicU64,
 }
+
+/// Longest wait for the gateway while a person or a client waits for the answer.
+const ANNOUNCED_MAX: Duration = Duration::from_secs(2);
 
 impl Revocations {
     pub(super) fn open(
         db: &sled::Db,
         listeners: Option<broadcast::Sender<Revoked>>,
+        announcer: Option<Registration>,
+        now_ms: i64,
     ) -> Result<Self, IdpError> {
-        Ok(Self { tree: db.open_tree("idp_revocations")?, listeners })
+        let tree = db.open_tree("idp_revocations")?;
+        let opened = Self { tree, listeners, announcer, count: AtomicU64::new(0) };
+        opened.forget_expired(now_ms)?;
+        // A crash may have come between the store and the listeners.
+        for entry in &opened.tree {
+            let (jti, bytes) = entry?;
+            if let (Ok(jti), Ok(bytes)) = (String::from_utf8(jti.to_vec()), bytes.as_ref().try_into()) {
+                opened.tell(Revoked::Token { jti, expires_ms: i64::from_be_bytes(bytes) });
+            }
+        }
+        Ok(opened)
     }
 
     /// Revokes access tokens; once this returns it survives a crash, and listeners have been told.
@@ -55,8 +77,19 @@ impl Revocations {
 
     pub(super) fn tell(&self, revoked: Revoked) {
         if let Some(listeners) = &self.listeners {
+            self.count.fetch_add(1, Ordering::AcqRel);
             // An error means that nobody listens.
             let _ = listeners.send(revoked);
+        }
+    }
+
+    /// Waits until the gateway has heard of all that was told so far, within a bound.
+    pub(super) async fn announced(&self) {
+        let Some(announcer) = &self.announcer else { return };
+        let count = self.count.load(Ordering::Acquire);
+        let mut told = announcer.told.clone();
+        if tokio::time::timeout(ANNOUNCED_MAX, told.wait_for(|told| *told >= count)).await.is_err() {
+            tracing::warn!("answered before the gateway heard of a revocation");
         }
     }
 

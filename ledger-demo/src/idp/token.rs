@@ -64,14 +64,19 @@ impl IssuedCode {
 
 pub(super) async fn post(State(idp): State<Arc<Idp>>, params: Params) -> Response {
     // Grants are flushed before they are acknowledged, and flushing blocks.
-    let answered = tokio::task::spawn_blocking(move || idp.token(&params)).await;
+    let provider = Arc::clone(&idp);
+    let answered = tokio::task::spawn_blocking(move || provider.token(&params)).await;
     match answered.unwrap_or(Err(OAuthError::new(ErrorCode::ServerError, "the identity provider failed"))) {
         Ok(tokens) => {
             let mut response = Json(tokens).into_response();
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
-        Err(error) => error.into_response(),
+        Err(error) => {
+            // A token used twice has ended its whole grant.
+            idp.announced().await;
+            error.into_response()
+        }
     }
 }
 

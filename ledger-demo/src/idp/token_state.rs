@@ -19,7 +19,9 @@ use super::tokens::{ACCESS_TOKEN_TYPE, AccessClaims, scope_text};
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 pub(super) async fn revoke(State(idp): State<Arc<Idp>>, params: Params) -> Response {
-    let revoked = tokio::task::spawn_blocking(move || idp.revoke_token(&params)).await;
+    let provider = Arc::clone(&idp);
+    let revoked = tokio::task::spawn_blocking(move || provider.revoke_token(&params)).await;
+    idp.announced().await;
     match revoked.unwrap_or(Err(OAuthError::new(ErrorCode::ServerError, "the identity provider failed"))) {
         Ok(()) => StatusCode::OK.into_response(),
         Err(error) => error.into_response(),

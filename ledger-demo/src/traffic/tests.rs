@@ -90,6 +90,7 @@ async fn theatre() -> Theatre {
         aggregator_jwk: jwk,
         aggregator_redirect_uris: Vec::new(),
         revoked: None,
+        announcer: None,
     };
     let idp = Idp::open(&db, people, config, Arc::new(|| 1_800_000_000_000)).unwrap();
     tokio::spawn(serve(listener, idp, std::future::pending()));

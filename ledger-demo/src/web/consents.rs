@@ -1,5 +1,7 @@
 //! What the page of connected third parties needs from the identity provider, which keeps the consents.
 
+use std::pin::Pin;
+
 /// One third party that a customer lets in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consent {
@@ -31,4 +33,9 @@ pub trait Consents: Send + Sync {
     /// # Errors
     /// [`ConsentsUnavailable`] when that is not certain.
     fn revoke(&self, subject: &str, client_id: &str) -> Result<bool, ConsentsUnavailable>;
+
+    /// Resolves when whoever accepts the tokens knows that they were taken back, or does not answer soon.
+    fn announced(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
+    }
 }

@@ -117,6 +117,7 @@ async fn start(arguments: &Arguments, stopped: watch::Receiver<bool>) -> anyhow:
         data_dir: arguments.data.join("bank"),
         gateway_url: url(gateway)?,
         idp_url: url(idp.local_addr()?)?,
+        admin_url: url(admin)?,
         demo_web_jwk: key.public_jwk(),
         aggregator_jwk: aggregator.public_jwk(),
     };

@@ -97,10 +97,15 @@ async fn signals(serving: Serving, file: &Path) -> anyhow::Result<()> {
 
 fn reload(serving: &Serving, file: &Path) {
     let metrics = &serving.core().metrics.reloads;
-    let loaded = Config::load(file).map_err(anyhow::Error::from);
-    match loaded.and_then(|config| compose::reload(serving.core(), config)) {
-        Ok(()) => {
+    let loaded = serving.core().live().config.reload(file).map_err(anyhow::Error::from);
+    let taken_up = loaded.and_then(|(config, waits)| compose::reload(serving.core(), config).map(|()| waits));
+    match taken_up {
+        Ok(waits) => {
             metrics.with_label_values(&["ok"]).inc();
+            if !waits.is_empty() {
+                let fields = waits.join(", ");
+                tracing::warn!(fields, "only a new process can take these up; start one with --upgrade");
+            }
             tracing::info!(file = %file.display(), "configuration and policies reloaded");
         }
         Err(error) => {

@@ -14,6 +14,9 @@ use crate::stages::limits::Rate;
 use crate::stages::normalize::HeadLimits;
 use crate::stages::transfer::{BodyFormat, TransferMapping};
 
+/// A month, the longest that a repeat of a transfer is recognised.
+const REPEATS_S_MAX: u64 = 2_592_000;
+
 /// Pingora replays at most this much of a request body (its retry buffer).
 const REPLAYED_BODY_MAX: usize = 64 * 1024;
 /// Largest body on routes that stream it uninspected.
@@ -36,7 +39,7 @@ impl Found {
 }
 
 /// Checks the whole file; relative paths become relative to `folder`.
-pub fn config(file: raw::File, folder: &Path) -> Result<Config, Vec<Problem>> {
+pub fn config(file: raw::File, document: toml::Table, folder: &Path) -> Result<Config, Vec<Problem>> {
     let mut found = Found::default();
     let root = At::root();
     let path = |p: PathBuf| folder.join(p);
@@ -95,6 +98,7 @@ pub fn config(file: raw::File, folder: &Path) -> Result<Config, Vec<Problem>> {
     }
     let (Some(address), true) = (address, found.0.is_empty()) else { return Err(found.0) };
     Ok(Config {
+        document,
         server: Server {
             data_dir: path(file.server.data_dir),
             threads,
@@ -331,6 +335,19 @@ fn mapping(raw: raw::Transfer, at: &At, found: &mut Found) -> TransferMapping {
             "JSON bodies take a pointer such as /amount, forms a field name",
         );
     }
+    let header = http::HeaderName::from_bytes(raw.idempotency_header.as_bytes());
+    found.unless(
+        header.is_ok(),
+        at.key("idempotency_header"),
+        "not the name of a header field",
+        "name the field that carries the key, such as Idempotency-Key",
+    );
+    found.unless(
+        raw.repeats_s <= REPEATS_S_MAX,
+        at.key("repeats_s"),
+        format!("over {REPEATS_S_MAX} seconds"),
+        "give the time for which the application surely remembers a key",
+    );
     TransferMapping {
         format: raw.format,
         from: raw.from,
@@ -338,6 +355,8 @@ fn mapping(raw: raw::Transfer, at: &At, found: &mut Found) -> TransferMapping {
         amount: raw.amount,
         currency: raw.currency,
         unit: raw.unit,
+        idempotency_header: header.unwrap_or(http::header::HOST),
+        repeats: Duration::from_secs(raw.repeats_s.min(REPEATS_S_MAX)),
     }
 }
 

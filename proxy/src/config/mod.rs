@@ -5,6 +5,7 @@
 mod check;
 mod location;
 mod raw;
+mod reload;
 mod routes;
 
 use std::net::SocketAddr;
@@ -45,6 +46,8 @@ pub struct Config {
     pub issuers: Vec<IssuerConfig>,
     /// What stands behind the gateway.
     pub applications: Vec<Application>,
+    /// The file itself, for comparison with the next one.
+    document: toml::Table,
 }
 
 /// The process.
@@ -209,6 +212,19 @@ impl Config {
         let folder = file.parent().unwrap_or_else(|| Path::new("."));
         let located = |problems| Problems::locate(file, text, problems);
         let raw: raw::File = toml::from_str(text).map_err(|e| Problems::syntax(file, text, &e))?;
-        check::config(raw, folder).map_err(located)
+        let document = toml::from_str(text).map_err(|e| Problems::syntax(file, text, &e))?;
+        check::config(raw, document, folder).map_err(located)
+    }
+
+    /// Reads `file` for a process that serves with `self`: what only a new process can take up stays as it is here, and is
+    /// named as in `server.threads`.
+    ///
+    /// # Errors
+    /// Every problem found, each with its place.
+    pub fn reload(&self, file: &Path) -> Result<(Self, Vec<String>), Problems> {
+        let new = Self::load(file)?;
+        let (document, waits) = reload::settle(&self.document, &new.document);
+        let text = document.to_string();
+        Ok((Self::parse(&text, file)?, waits))
     }
 }

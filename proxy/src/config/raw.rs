@@ -217,4 +217,14 @@ pub struct Transfer {
     pub amount: String,
     pub currency: String,
     pub unit: AmountUnit,
+    #[serde(default = "Transfer::idempotency_header")]
+    pub idempotency_header: String,
+    #[serde(default)]
+    pub repeats_s: u64,
+}
+
+impl Transfer {
+    fn idempotency_header() -> String {
+        "Idempotency-Key".into()
+    }
 }

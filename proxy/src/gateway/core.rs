@@ -23,7 +23,7 @@ use crate::refusal::Reason;
 use crate::rule_hits::RuleHits;
 use crate::stages::identity::IdentityStage;
 use crate::stages::limits::{AddressLimit, KeyHash, Keyed};
-use crate::stages::transfer::Customers;
+use crate::stages::transfer::{Customers, Repeats};
 use crate::stores::Cases;
 
 /// Everything behind the stages; one for the life of the process.
@@ -41,6 +41,8 @@ pub struct Core {
     pub cases: Arc<Cases>,
     /// Behaviour profiles.
     pub profiles: Arc<Profiles>,
+    /// Recognises repeats of transfers.
+    pub repeats: Repeats,
     /// Makes the profiles' keys.
     pub customers: Customers,
     /// Makes the records' pseudonyms.
@@ -231,6 +233,7 @@ impl Core {
         let now_ms = parts.clock.now_ms();
         Arc::new(Self {
             customers: parts.customers,
+            repeats: Repeats::new(Arc::clone(&parts.hot), parts.pseudonyms.clone()),
             addresses: AddressLimit::new(limits.address, limits.addresses_max),
             live: RwLock::new(Arc::new(parts.live)),
             clock: parts.clock,
@@ -325,10 +328,10 @@ impl Core {
         if journey.route().is_some_and(|r| r.score_only) {
             return;
         }
-        // A redirect after a form post is how pages say "done".
-        match journey.upstream_status {
-            Some(200..=399) => self.profiles.accept(&assessment.event),
-            _ => self.profiles.attempt(&assessment.event),
+        if journey.upstream_status.is_some_and(super::is_acceptance) {
+            self.profiles.accept(&assessment.event);
+        } else {
+            self.profiles.attempt(&assessment.event);
         }
     }
 
@@ -347,6 +350,7 @@ impl Core {
             status: journey.status,
             upstream_status: journey.upstream_status,
             case: journey.case.clone(),
+            repeat_of: journey.repeat.as_ref().map(|repeat| repeat.of.clone()),
         };
         let mut record = DecisionRecord::of(
             &journey.facts(),

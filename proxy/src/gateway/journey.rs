@@ -13,7 +13,7 @@ use super::core::{Core, Live};
 use crate::config::Route;
 use crate::refusal::{Reason, Refusal};
 use crate::stages::admission::Permit;
-use crate::stages::transfer::Assessment;
+use crate::stages::transfer::{Assessment, Claim, Repeat};
 
 /// Where a request's journey was settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +87,10 @@ pub struct Journey {
     pub intent: Option<TransferIntent>,
     /// What was found out about the transfer.
     pub assessment: Option<Assessment>,
+    /// The transfer's claim to be the only one of its kind under way.
+    pub claim: Option<Claim>,
+    /// The transfer was judged before.
+    pub repeat: Option<Repeat>,
     /// Everything found.
     pub evidence: Evidence,
     /// The policy's verdict.
@@ -135,6 +139,8 @@ impl Journey {
             identity: None,
             intent: None,
             assessment: None,
+            claim: None,
+            repeat: None,
             evidence: Evidence::default(),
             verdict: None,
             would_be: None,

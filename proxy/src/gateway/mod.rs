@@ -26,6 +26,7 @@ use self::journey::Stop;
 use crate::front::HeaderSeen;
 use crate::refusal::{Reason, Refusal};
 use crate::stages::respond::{self, Answer};
+use crate::stages::transfer::First;
 use crate::stages::upstream;
 
 /// Servers tried for one request.
@@ -57,6 +58,8 @@ impl Gateway {
         header.insert_header(upstream::DECISION, &journey.id)?;
         respond::security_headers(&mut header, over_tls(session))?;
         journey.status = header.status.as_u16();
+        // The client may ask again as soon as it reads this.
+        journey.claim = None;
         drain(session).await;
         let no_body = body.is_empty();
         session.write_response_header(Box::new(header), no_body).await?;
@@ -114,6 +117,16 @@ impl Gateway {
             journey.refusal = Some(refusal);
             Error::explain(ErrorType::InternalError, "no identity for the upstream")
         })
+    }
+
+    /// The application's answer, before the client reads it: what was taken is remembered, for its repeats; whatever came
+    /// to nothing is judged again when it is asked again.
+    async fn remember(&self, journey: &mut Journey) {
+        let Some(claim) = journey.claim.take_if(|_| journey.status >= 200) else { return };
+        if is_acceptance(journey.status) {
+            let first = First { decision: journey.id.clone(), case: None };
+            self.core.repeats.remember(&claim, &first, journey.at_ms).await;
+        }
     }
 
     fn verdict_answer(&self, session: &Session, journey: &Journey) -> Answer {
@@ -226,6 +239,7 @@ impl ProxyHttp for Gateway {
         if let Some(permit) = journey.permit.as_mut() {
             permit.answered();
         }
+        self.remember(journey).await;
         journey.upgraded = journey.status == 101;
         upstream::clean_response(response)?;
         response.insert_header(upstream::DECISION, &journey.id)?;
@@ -313,6 +327,11 @@ fn failure(error: &Error) -> Option<Refusal> {
         _ => Reason::Internal,
     };
     Some(Refusal::new(reason, inside))
+}
+
+/// Whether an upstream that answers `status` did what it was asked: a redirect after a form post is how pages say "done".
+fn is_acceptance(status: u16) -> bool {
+    (200..400).contains(&status)
 }
 
 /// Whether the client came over TLS to this process.

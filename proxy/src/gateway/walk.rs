@@ -9,7 +9,7 @@ use learner::capacity::Class;
 use pingora::proxy::Session;
 use policies::evidence::AttackKind;
 use policies::facts::Identity;
-use policies::{Evidence, Facts, Outcome};
+use policies::{Evidence, Facts, Outcome, Verdict};
 
 use super::Gateway;
 use super::journey::{At, Journey, Stage, Stop, copy_head};
@@ -18,8 +18,9 @@ use crate::config::{Route, Routed};
 use crate::refusal::{Reason, Refusal};
 use crate::stages::identity::{Authentication, Peer};
 use crate::stages::limits::{Keyed, prefix, take_together};
+use crate::stages::transfer::{First, Repeat, TransferMapping};
 use crate::stages::{inspection, normalize, transfer};
-use crate::stores::{CaseError, NewCase, Release};
+use crate::stores::{CaseError, CaseState, NewCase, Release};
 
 /// Findings at least this strong make a request suspicious for capacity, before the policy speaks.
 const SUSPICIOUS_FINDING: f64 = 0.8;
@@ -82,7 +83,8 @@ impl Gateway {
         }
         clock.passed(4);
 
-        self.transfer(head, body.as_deref().unwrap_or_default(), route, journey).at(Stage::Transfer)?;
+        let body = body.as_deref().unwrap_or_default();
+        self.transfer(head, body, route, journey).await.at(Stage::Transfer)?;
         clock.passed(5);
 
         self.decide(route, journey).await?;
@@ -232,7 +234,7 @@ impl Gateway {
     }
 
     /// Reads what is to be transferred, and how likely it is fraud.
-    fn transfer(
+    async fn transfer(
         &self,
         head: &Parts,
         body: &[u8],
@@ -244,6 +246,11 @@ impl Gateway {
             return Err(Refusal::new(Reason::TokenMissing, "a transfer without an identity"));
         };
         let intent = transfer::intent(mapping, &head.headers, body)?;
+        journey.intent = Some(intent.clone());
+        journey.repeat = self.repeat(head, body, mapping, journey).await?;
+        if journey.repeat.is_some() {
+            return Ok(());
+        }
         let event = self.core.customers.event(&identity, &intent, head, journey.at_ms);
         let models = &journey.live.models;
         let name = models.fraud_name.as_ref().unwrap_or(&self.core.names.none);
@@ -254,15 +261,51 @@ impl Gateway {
         }
         journey.evidence.fraud = Some(assessment.fraud.clone());
         journey.evidence.behaviour = Some(assessment.behaviour.clone());
-        journey.intent = Some(intent);
         journey.assessment = Some(assessment);
         Ok(())
+    }
+
+    /// The judgement that the transfer repeats, if it does; else the transfer has the claim to be judged itself.
+    async fn repeat(
+        &self,
+        head: &Parts,
+        body: &[u8],
+        mapping: &TransferMapping,
+        journey: &mut Journey,
+    ) -> Result<Option<Repeat>, Refusal> {
+        if mapping.repeats.is_zero() || journey.route().is_some_and(|r| r.score_only) {
+            return Ok(None);
+        }
+        let (app, _) = journey.names();
+        let (Some(identity), Some(intent)) = (&journey.identity, &journey.intent) else { return Ok(None) };
+        let repeats = &self.core.repeats;
+        let Some(request) = repeats.request(&app, identity, intent, head, body) else { return Ok(None) };
+        let Some(claim) = repeats.claim(request, mapping.repeats) else {
+            return Err(
+                Refusal::new(Reason::RequestUnderWay, "the first one has no answer yet").retry_after(1)
+            );
+        };
+        let first = repeats.first(&claim, journey.at_ms).await;
+        journey.claim = Some(claim);
+        let Some(first) = first else { return Ok(None) };
+        let mut repeat = Repeat { of: first.decision, held: Vec::new() };
+        if let Some(case) = first.case {
+            let waiting = self.core.cases.get(&case).await.map_err(unavailable)?;
+            let Some(waiting) = waiting.filter(|case| case.state == CaseState::Open) else { return Ok(None) };
+            repeat.held = waiting.held.reasons;
+            journey.case = Some(case);
+        }
+        journey.claim = None;
+        Ok(Some(repeat))
     }
 
     /// The verdict; and before money moves, its durable record.
     async fn decide(&self, route: &Route, journey: &mut Journey) -> Result<(), Stop> {
         if route.score_only {
             return self.decide_would_be(journey);
+        }
+        if let Some(repeat) = journey.repeat.clone() {
+            return self.decide_repeat(repeat, journey).await;
         }
         let facts = journey.facts();
         let policy = Arc::clone(&journey.live.policy);
@@ -287,11 +330,36 @@ impl Gateway {
             self.spend(case, journey).await.at(Stage::Decision)?;
         }
         if moves_money {
-            journey.stage = Stage::Audit;
-            self.record_intent(journey).await.at(Stage::Audit)?;
+            return self.forward_recorded(journey).await;
         }
         journey.stage = Stage::Upstream;
         Ok(())
+    }
+
+    /// Money moves only after its decision is on disk.
+    async fn forward_recorded(&self, journey: &mut Journey) -> Result<(), Stop> {
+        journey.stage = Stage::Audit;
+        self.record_intent(journey).await.at(Stage::Audit)?;
+        journey.stage = Stage::Upstream;
+        Ok(())
+    }
+
+    /// A repeat keeps the judgement of the first: its transfer is not judged again, and one that waits goes on waiting. The
+    /// request itself is decided as one without a transfer, so that an attack is refused here as anywhere.
+    async fn decide_repeat(&self, repeat: Repeat, journey: &mut Journey) -> Result<(), Stop> {
+        let plain = Facts { transfer: None, ..journey.facts() };
+        let mut verdict = journey.live.policy.decide(&plain, &journey.evidence);
+        if !repeat.held.is_empty() {
+            let reasons = [repeat.held, verdict.reasons].concat();
+            verdict =
+                Verdict { failures: verdict.failures, ..Verdict::from_reasons(reasons, verdict.shadow) };
+        }
+        let forwards = verdict.outcome.forwards();
+        journey.verdict = Some(verdict);
+        if !forwards {
+            return Err(Stop::Verdict);
+        }
+        self.forward_recorded(journey).await
     }
 
     /// A route that only wants to know: what the transfer would meet is told to the upstream and recorded in shadow; the
@@ -339,7 +407,12 @@ impl Gateway {
     /// Opens the case that a held transfer waits in.
     async fn hold(&self, journey: &mut Journey) -> Result<(), Refusal> {
         let Some(held) = self.case_of(journey) else { return Ok(()) };
-        journey.case = Some(self.core.cases.open(held, journey.at_ms).await.map_err(unavailable)?.id);
+        let case = self.core.cases.open(held, journey.at_ms).await.map_err(unavailable)?.id;
+        journey.case = Some(case.clone());
+        if let Some(claim) = &journey.claim {
+            let first = First { decision: journey.id.clone(), case: Some(case) };
+            self.core.repeats.remember(claim, &first, journey.at_ms).await;
+        }
         Ok(())
     }
 
@@ -357,7 +430,6 @@ impl Gateway {
         })
     }
 
-    /// Money moves only after its decision is on disk.
     async fn record_intent(&self, journey: &mut Journey) -> Result<(), Refusal> {
         let record = self.core.record(journey, &journey.recorded_verdict(), 0);
         let recorded = self.core.log.submit_durable(Entry::Intent(Box::new(record))).await;

@@ -40,7 +40,7 @@ impl Bounds {
 }
 
 /// A value for each name space, found without a look-up that could fail.
-struct PerSpace<T>([T; 7]);
+struct PerSpace<T>([T; 8]);
 
 impl<T> PerSpace<T> {
     fn try_new<E>(mut make: impl FnMut(Space) -> Result<T, E>) -> Result<Self, E> {
@@ -48,6 +48,7 @@ impl<T> PerSpace<T> {
             make(Space::Sessions)?,
             make(Space::Logins)?,
             make(Space::Replay)?,
+            make(Space::Repeats)?,
             make(Space::Revocations)?,
             make(Space::Cases)?,
             make(Space::Policies)?,
@@ -56,11 +57,12 @@ impl<T> PerSpace<T> {
     }
 
     fn of(&self, space: Space) -> &T {
-        let [sessions, logins, replay, revocations, cases, policies, labels] = &self.0;
+        let [sessions, logins, replay, repeats, revocations, cases, policies, labels] = &self.0;
         match space {
             Space::Sessions => sessions,
             Space::Logins => logins,
             Space::Replay => replay,
+            Space::Repeats => repeats,
             Space::Revocations => revocations,
             Space::Cases => cases,
             Space::Policies => policies,

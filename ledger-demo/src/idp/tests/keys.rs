@@ -63,6 +63,7 @@ async fn keys_survive_a_restart() {
         aggregator_jwk: key.public.clone(),
         aggregator_redirect_uris: Vec::new(),
         revoked: None,
+        announcer: None,
     };
     let open = || {
         let db = sled::open(folder.path()).unwrap();
@@ -88,6 +89,7 @@ fn a_configuration_that_cannot_work_is_refused_by_name() {
             aggregator_jwk: jwk,
             aggregator_redirect_uris: Vec::new(),
             revoked: None,
+            announcer: None,
         };
         let clock: crate::Clock = Arc::new(|| START_MS);
         Idp::open(&db, Directory::open(&db).unwrap(), config, clock).err().map(|error| error.to_string())

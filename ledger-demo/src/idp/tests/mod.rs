@@ -85,6 +85,7 @@ impl Provider {
             aggregator_jwk: aggregator.public.clone(),
             aggregator_redirect_uris: vec![AGGREGATOR_REDIRECT.to_owned()],
             revoked: Some(sender),
+            announcer: None,
         };
         let now_ms = Arc::new(AtomicI64::new(START_MS));
         let read = Arc::clone(&now_ms);

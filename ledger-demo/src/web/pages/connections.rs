@@ -55,6 +55,7 @@ pub async fn withdraw(State(web): State<WebState>, sent: Submission) -> Result<R
         .consents()
         .revoke(sent.visitor.id.as_str(), sent.fields.get("client_id"))
         .map_err(|_| Failure::Unavailable)?;
+    web.consents().announced().await;
     Ok(after("/consents", if revoked { Notice::ConsentWithdrawn } else { Notice::ConsentGone }))
 }
 

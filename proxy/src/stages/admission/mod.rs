@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use learner::capacity::record::ClassFigures;
 use learner::capacity::{
-    Allocation, CapacityConfig, Class, ControlLoop, Controller, FairKey, Meter, MeterReader, Mode, Offer,
-    PerClass, Plane, PoolSnapshot, ShedReason, Ticket, Wake,
+    Allocation, CapacityConfig, Class, ControlLoop, Controller, ControllerKind, FairKey, Meter, MeterReader,
+    Mode, Offer, PerClass, Plane, PoolSnapshot, ShedReason, Ticket, Wake,
 };
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -157,6 +157,22 @@ impl Admission {
             admitted_total: self.meter.admitted_total(class),
             shed_total: self.meter.shed_total(class),
         })
+    }
+
+    /// The controller in force, and whether it is the fall-back in the place of the configured one: by an operator's mode
+    /// another decides too, but that is no fall-back.
+    #[must_use]
+    pub fn controller(&self) -> (&'static str, bool) {
+        let control = self.control.lock();
+        let control_loop = &control.control_loop;
+        let fallback = control_loop.last().is_some_and(|tick| tick.explanation.fallback);
+        let name = match control_loop.mode() {
+            Some(Mode::Static) => ControllerKind::Static.name(),
+            Some(Mode::Gradient) => ControllerKind::Gradient2.name(),
+            _ if fallback => ControllerKind::Gradient2.name(),
+            _ => control_loop.controller_name(),
+        };
+        (name, fallback)
     }
 
     /// The pool as the admin API and the console show it.

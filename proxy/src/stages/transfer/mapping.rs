@@ -3,7 +3,9 @@
 //! The gateway judges what it reads, the upstream books what it reads: both must read the same. So bodies with
 //! duplicate members or fields, with content codings, or of another media type than the mapping's are refused.
 
-use http::{HeaderMap, header};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, header};
 use policies::facts::TransferIntent;
 use serde_json::Value;
 
@@ -25,6 +27,11 @@ pub struct TransferMapping {
     pub currency: String,
     /// How the amount is written.
     pub unit: AmountUnit,
+    /// The header field of the idempotency key.
+    pub idempotency_header: HeaderName,
+    /// How long the application answers a second request of the same customer, client, key and content as it answered the
+    /// first, and books nothing. Zero: it makes no such promise, and every request is judged.
+    pub repeats: Duration,
 }
 
 /// Media types that a mapping reads.
@@ -74,7 +81,8 @@ pub fn intent(
         .ok()
         .filter(|c| c.iter().all(u8::is_ascii_uppercase))
         .ok_or_else(|| unreadable("the currency is not an ISO 4217 code"))?;
-    Ok(TransferIntent { from, to, amount_minor, currency, idempotency_key: idempotency_key(headers)? })
+    let idempotency_key = idempotency_key(&mapping.idempotency_header, headers)?;
+    Ok(TransferIntent { from, to, amount_minor, currency, idempotency_key })
 }
 
 fn unreadable(inside: &'static str) -> Refusal {
@@ -104,14 +112,31 @@ fn media_type(format: BodyFormat, headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    let mut declared = headers.get_all("idempotency-key").iter();
-    let Some(value) = declared.next() else { return Ok(None) };
-    if declared.next().is_some() {
-        return Err(unreadable("more than one Idempotency-Key"));
+/// The key, read as any application may read it: a field that stands twice, or in a second spelling that an application
+/// may take for the first, names two keys; and a key cut to a length would name many.
+fn idempotency_key(name: &HeaderName, headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let mut declared = headers.iter().filter(|(field, _)| is_spelling_of(name, field));
+    let Some((field, value)) = declared.next() else { return Ok(None) };
+    if field != name || declared.next().is_some() {
+        return Err(unreadable("more than one idempotency key"));
     }
-    let text = value.to_str().map_err(|_| unreadable("Idempotency-Key is not text"))?;
-    Ok(Some(text.chars().take(255).collect()))
+    match value.to_str() {
+        Ok(text) if text.len() <= IDEMPOTENCY_KEY_BYTES_MAX => {
+            Ok(Some(text.to_owned()).filter(|t| !t.is_empty()))
+        }
+        Ok(_) => Err(unreadable("the idempotency key is too long")),
+        Err(_) => Err(unreadable("the idempotency key is not text")),
+    }
+}
+
+/// Longest idempotency key, bytes.
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+
+/// CGI and its heirs read `_` and `-` in the name of a field as one (RFC 3875 4.1.18).
+fn is_spelling_of(name: &HeaderName, field: &HeaderName) -> bool {
+    let fold = |c: u8| if c == b'_' { b'-' } else { c };
+    name.as_str().len() == field.as_str().len()
+        && name.as_str().bytes().map(fold).eq(field.as_str().bytes().map(fold))
 }
 
 fn json_fields(mapping: &TransferMapping, body: &[u8]) -> Result<[String; 4], Refusal> {
@@ -179,6 +204,8 @@ mod tests {
             amount: format!("{dot}amount"),
             currency: format!("{dot}currency"),
             unit,
+            idempotency_header: HeaderName::from_static("idempotency-key"),
+            repeats: Duration::ZERO,
         }
     }
 
@@ -243,6 +270,28 @@ mod tests {
         let good = r#"{"from":"a","to":"b","amount":1,"currency":"EUR"}"#;
         for media in ["text/plain", "application/json; charset=utf-7", "application/x-www-form-urlencoded"] {
             assert!(read(BodyFormat::Json, AmountUnit::Minor, media, good).is_err(), "{media}");
+        }
+    }
+    #[test]
+    fn a_key_that_could_be_read_otherwise_is_refused() {
+        let key = |fields: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(*name, value.parse().unwrap());
+            }
+            idempotency_key(&HeaderName::from_static("idempotency-key"), &headers).map_err(|r| r.reason)
+        };
+        assert_eq!(key(&[]), Ok(None));
+        assert_eq!(key(&[("idempotency-key", "")]), Ok(None), "an empty key names no request");
+        assert_eq!(key(&[("idempotency-key", "a-1")]), Ok(Some("a-1".into())));
+        let long = "k".repeat(256);
+        for fields in [
+            &[("idempotency-key", "a"), ("idempotency-key", "b")][..],
+            &[("idempotency-key", "a"), ("idempotency_key", "b")],
+            &[("idempotency_key", "b")],
+            &[("idempotency-key", &long)],
+        ] {
+            assert_eq!(key(fields), Err(Reason::BodyUnreadable), "{fields:?}");
         }
     }
 }
