@@ -25,7 +25,7 @@ async fn what_is_revoked_is_refused_at_the_next_request_although_remembered() {
         let identity = house.bearer(&token, NOW_MS).await.unwrap();
         let parts = request("GET", "/", &[("authorization", &format!("Bearer {token}"))]);
         assert!(house.stage.recognise(0, &parts, &PEER, NOW_MS).is_some());
-        let mut watch = house.stage.revoked();
+        let mut watch = house.stage.revocations().watch();
         watch.mark_unchanged();
         house.stage.revocations().revoke(&revocation(&house, target.clone(), before)).await.unwrap();
         assert!(watch.has_changed().unwrap());
