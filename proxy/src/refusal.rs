@@ -76,6 +76,8 @@ macro_rules! table {
 table! {
     /// A request the gateway cannot read in one way only.
     Ambiguous => "request.ambiguous" 400 Deny "The request can be read in more than one way",
+    /// Bytes that are no HTTP request.
+    Malformed => "request.malformed" 400 Deny "The request cannot be read as HTTP",
     /// Bad percent-encoding, control characters, overlong UTF-8 in the target.
     BadEncoding => "request.encoding" 400 Deny "The request target is not encoded correctly",
     /// Header section over its bound.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use pingora::apps::HttpServerApp;
+use pingora::apps::{HttpServerApp, HttpServerOptions};
 use pingora::listeners::tls::TlsSettings;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::config::{Config, Listener};
 use crate::front::{Connections, Front, SOCKETS_MAX, Sockets};
-use crate::gateway::{Core, Gateway};
+use crate::gateway::{Core, Gateway, Unread};
 use crate::stages::admission::Ticker;
 use crate::{admin_ports, compose, habits, observe};
 
@@ -176,7 +176,12 @@ fn client_service(
     });
     let mut proxy = HttpProxy::new(Gateway::new(Arc::clone(core)), conf);
     proxy.handle_init_modules();
-    let front = Front::new(Arc::new(proxy), connections, config.limits.header_timeout);
+    // CONNECT is refused by the stage that reads requests, like everything else, and not by Pingora without a record.
+    let mut options = HttpServerOptions::default();
+    options.allow_connect_method_proxying = true;
+    proxy.server_options = Some(options);
+    let unread = Arc::new(Unread::new(Arc::clone(core)));
+    let front = Front::new(proxy, unread, connections, config.limits.header_timeout);
     Service::new("clients".to_owned(), front)
 }
 

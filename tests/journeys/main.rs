@@ -56,6 +56,7 @@ fn journeys(at: &Addresses, data: &Path) -> Vec<(&'static str, Journey)> {
         ("a program cannot see or spend another's money", Box::pin(api::others_stay_out_of_reach(at()))),
         ("a new customer registers and logs in", Box::pin(api::a_new_customer(at()))),
         ("a person banks in a browser", Box::pin(person::banks_in_a_browser(at()))),
+        ("a person steps up and comes back to the form", Box::pin(person::steps_up(at()))),
         ("a stranger's page cannot use the session", Box::pin(person::is_lured_by_another_site(at()))),
         ("a fraudulent-looking transfer is held, released, spent", Box::pin(fraud::held_and_released(at()))),
         ("a rejected transfer stays held", Box::pin(fraud::held_and_rejected(at()))),
@@ -65,6 +66,7 @@ fn journeys(at: &Addresses, data: &Path) -> Vec<(&'static str, Journey)> {
         ("smuggled requests get one answer", Box::pin(smuggling::gets_one_answer(at()))),
         ("a flood is throttled, others go on", Box::pin(flood::is_throttled(at()))),
         ("every answer names its decision", Box::pin(record::every_answer_has_one(at()))),
+        ("what cannot be read is answered and recorded", Box::pin(record::unreadable_heads_have_one(at()))),
         ("a decision can be read and understood", Box::pin(record::can_be_read(at()))),
         ("a revoked customer is out at once", Box::pin(revocation::is_immediate(at()))),
         ("a withdrawn consent ends at once", Box::pin(revocation::of_consent(at(), data.to_owned()))),
@@ -74,6 +76,7 @@ fn journeys(at: &Addresses, data: &Path) -> Vec<(&'static str, Journey)> {
         ("of transfers that race one moves money", Box::pin(repeats::race_for_one(at()))),
         ("alerts and dashboard name metrics that are there", Box::pin(metrics::are_there(at()))),
         ("a WebSocket passes through", Box::pin(streams::web_socket(at()))),
+        ("open streams end when they are revoked", Box::pin(streams::end_when_revoked(at()))),
         ("an event stream delivers entries", Box::pin(streams::events(at()))),
     ]
 }

@@ -1,8 +1,9 @@
 //! A person with a browser.
 
 use reqwest::StatusCode;
-use tests::Person;
 use tests::demo::Addresses;
+use tests::program::NEW_CUSTOMER_PASSWORD;
+use tests::{Person, Program};
 
 pub async fn banks_in_a_browser(at: Addresses) {
     let mut alice = Person::new(&at, [127, 0, 0, 2].into()).unwrap();
@@ -112,4 +113,37 @@ pub async fn is_lured_by_another_site(at: Addresses) {
         assert!(!answer.decision().is_empty());
     }
     assert_eq!(alice.visit("/profile").await.unwrap().status(), StatusCode::OK, "she herself goes on");
+}
+
+/// A transfer that asks for a stronger log-in: the form comes back with what was entered, and is done once.
+pub async fn steps_up(at: Addresses) {
+    let account = "stepper-current";
+    let program = Program::of_new_customer(&at, "stepper", 400_000).await.unwrap();
+    let mut person = Person::new(&at, [127, 0, 0, 8].into()).unwrap();
+    let login = person.visit("/transfer").await.unwrap();
+    let form = person.prove(&login, "stepper", NEW_CUSTOMER_PASSWORD).await.unwrap();
+    let entered =
+        [("from", account), ("to", "bob-current"), ("amount", "2100.00"), ("memo", "boat & <sails>")];
+    let asked = person.submit(&form, "/transfer", &entered).await.unwrap();
+    assert!(asked.words().contains("Confirm that it is you"), "{} {}", asked.url, asked.words());
+    assert_eq!(program.balance(account).await.unwrap(), 400_000, "nothing moves before");
+
+    let back = person.prove(&asked, "stepper", NEW_CUSTOMER_PASSWORD).await.unwrap();
+    assert_eq!((back.status(), back.url.origin()), (StatusCode::OK, at.gateway.origin()), "{}", back.words());
+    assert_eq!(back.url.query(), None, "nothing that was entered stands in the address: {}", back.url);
+    for part in ["bob-current", "2100.00", account] {
+        assert!(back.words().contains(part), "{part}: {}", back.words());
+    }
+    assert_eq!(program.balance(account).await.unwrap(), 400_000, "nothing is sent by itself");
+    let me = person.visit("/.gatehouse/session").await.unwrap().answer.json();
+    assert_eq!(me["acr"], "urn:gatehouse:acr:stepup", "{me}");
+
+    let done = person.submit(&back, "/transfer", &[]).await.unwrap();
+    assert_eq!((done.status(), done.url.path()), (StatusCode::OK, "/history"), "{}", done.words());
+    assert!(done.words().contains("boat"), "{}", done.words());
+    assert_eq!(program.balance(account).await.unwrap(), 190_000);
+    person.submit(&back, "/transfer", &[]).await.unwrap();
+    assert_eq!(program.balance(account).await.unwrap(), 190_000, "the same form again is the same order");
+    let again = person.visit("/.gatehouse/form").await.unwrap();
+    assert!(!again.words().contains("2100.00"), "it is shown once: {}", again.words());
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tests::demo::Addresses;
+use tests::raw::exchange;
 use tests::{Person, Program};
 
 use crate::SOON;
@@ -34,6 +35,55 @@ pub async fn every_answer_has_one(at: Addresses) {
     let page = stranger.visit("/nowhere").await.unwrap();
     assert_eq!(page.status(), StatusCode::NOT_FOUND);
     assert!(page.words().contains(page.answer.decision()), "a page names its reference: {}", page.words());
+}
+
+/// What Pingora's parser refuses, before any stage: answered, counted and recorded all the same.
+pub async fn unreadable_heads_have_one(at: Addresses) {
+    let ana = Program::staff(&at, "ana").await.unwrap();
+    let host = at.gateway.authority();
+    let counted = "gatehouse_refusals_total{reason=\"request.malformed\"}";
+    let before = metric(&at, counted).await;
+    for (what, bytes, status, reason) in [
+        ("garbage", "\x16\x03\x01 hello\r\n\r\n".to_owned(), 400, "request.malformed"),
+        ("half a request line", "GET\r\n\r\n".to_owned(), 400, "request.malformed"),
+        ("no method", format!("G@T / HTTP/1.1\r\nHost: {host}\r\n\r\n"), 400, "request.malformed"),
+        ("another protocol", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 400, "request.malformed"),
+        (
+            "a nameless field",
+            format!("GET / HTTP/1.1\r\nHost: {host}\r\n: x\r\n\r\n"),
+            400,
+            "request.malformed",
+        ),
+        (
+            "a tunnel",
+            "CONNECT bank.test:443 HTTP/1.1\r\nHost: bank.test:443\r\n\r\n".to_owned(),
+            405,
+            "request.method",
+        ),
+    ] {
+        let got = exchange(&at.gateway, bytes.as_bytes()).await.unwrap();
+        assert_eq!((got.responses(), got.status(), got.closed), (1, status, true), "{what}: {got:?}");
+        let (head, body) = got.text.split_once("\r\n\r\n").unwrap();
+        let head = head.to_ascii_lowercase();
+        assert!(head.contains("content-type: application/problem+json"), "{what}: {got:?}");
+        let body: Value = serde_json::from_str(body).unwrap();
+        let id = body["decision_id"].as_str().unwrap();
+        assert!(head.contains(&format!("gatehouse-decision: {id}")), "{what}: {got:?}");
+        assert_eq!(body["reason"], reason, "{what}: {got:?}");
+        let record = decision(&ana, id).await["record"].clone();
+        assert_eq!(
+            (&record["outcome"], &record["reasons"][0]["code"], &record["status"]),
+            (&"deny".into(), &reason.into(), &status.into()),
+            "{what}: {record}"
+        );
+    }
+    assert!(metric(&at, counted).await >= before + 5.0);
+}
+
+async fn metric(at: &Addresses, name: &str) -> f64 {
+    let text = Program::nobody(&at.observe).unwrap().get("/metrics").await.unwrap().text;
+    let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}"));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 pub async fn can_be_read(at: Addresses) {

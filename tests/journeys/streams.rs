@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::{SinkExt, StreamExt};
 use reqwest::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::Program;
 use tests::demo::Addresses;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use crate::record;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -18,10 +22,7 @@ pub async fn web_socket(at: Addresses) {
     let url = at.gateway.join("/api/ws").unwrap().as_str().replacen("http", "ws", 1);
     assert!(connect_async(&url).await.is_err(), "no socket without a token");
 
-    let mut request = url.into_client_request().unwrap();
-    let bearer = format!("Bearer {}", customer.token());
-    request.headers_mut().insert("authorization", bearer.parse().unwrap());
-    let (mut socket, handshake) = connect_async(request).await.unwrap();
+    let (mut socket, handshake) = connect_async(handshake(url, customer.token())).await.unwrap();
     assert!(handshake.headers().contains_key("gatehouse-decision"));
     let first = text(&mut socket).await;
     assert_eq!(
@@ -35,6 +36,12 @@ pub async fn web_socket(at: Addresses) {
     assert_eq!(paid.status, StatusCode::CREATED, "{paid:?}");
     assert_eq!(text(&mut socket).await["accounts"][0]["balance"], 2_700);
     socket.close(None).await.unwrap();
+}
+
+fn handshake(url: String, token: &str) -> tokio_tungstenite::tungstenite::handshake::client::Request {
+    let mut request = url.into_client_request().unwrap();
+    request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    request
 }
 
 async fn text<S>(socket: &mut S) -> Value
@@ -65,4 +72,38 @@ pub async fn events(at: Addresses) {
         read.push_str(&String::from_utf8_lossy(&chunk.expect("an open stream")));
     }
     assert!(read.contains("-321"), "{read}");
+}
+
+/// What waits in silence is closed too, as soon as the log-in that opened it is revoked.
+pub async fn end_when_revoked(at: Addresses) {
+    let customer = Program::of_new_customer(&at, "leaver", 1_000).await.unwrap();
+    let (olivia, ana) =
+        (Program::staff(&at, "olivia").await.unwrap(), Program::staff(&at, "ana").await.unwrap());
+    let url = at.gateway.join("/api/ws").unwrap().as_str().replacen("http", "ws", 1);
+    let (mut socket, opened) = connect_async(handshake(url, customer.token())).await.unwrap();
+    text(&mut socket).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = at.gateway.join("/api/stream").unwrap();
+    let mut stream = client.get(url).bearer_auth(customer.token()).send().await.unwrap();
+    assert_eq!(stream.status(), StatusCode::OK);
+
+    let claims = URL_SAFE_NO_PAD.decode(customer.token().split('.').nth(1).unwrap()).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    let order = json!({"kind": "sid", "value": claims["sid"], "note": "phone reported stolen"});
+    let done = olivia.post("/api/v1/sessions/revoke", order).await.unwrap();
+    assert_eq!(done.status, StatusCode::OK, "{done:?}");
+
+    let socket_ends = async { while let Some(Ok(_)) = socket.next().await {} };
+    tokio::time::timeout(PATIENCE, socket_ends).await.expect("the WebSocket ends in time");
+    let stream_ends = async { while let Ok(Some(_)) = stream.chunk().await {} };
+    tokio::time::timeout(PATIENCE, stream_ends).await.expect("the event stream ends in time");
+    for (status, headers) in [(101, opened.headers()), (200, stream.headers())] {
+        let id = headers["gatehouse-decision"].to_str().unwrap();
+        let record = record::decision(&ana, id).await["record"].clone();
+        assert_eq!(
+            (&record["reasons"][0]["code"], &record["status"]),
+            (&"token.revoked".into(), &status.into()),
+            "{record}"
+        );
+    }
 }

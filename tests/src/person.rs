@@ -103,9 +103,17 @@ impl Person {
     /// The log-in did not go as it should.
     pub async fn log_in(&mut self, username: &str, path: &str) -> anyhow::Result<Page> {
         let login = self.visit(path).await?;
-        ensure!(login.url.path() == "/login", "no log-in page but {}", login.url);
-        let credentials = [("username", username), ("password", DEMO_PASSWORD)];
-        let second = self.submit(&login, "", &credentials).await?;
+        self.prove(&login, username, DEMO_PASSWORD).await
+    }
+
+    /// Enters password and second factor where the identity provider asks for them.
+    ///
+    /// # Errors
+    /// `login` is not where they are asked for, or they were refused.
+    pub async fn prove(&mut self, login: &Page, username: &str, password: &str) -> anyhow::Result<Page> {
+        ensure!(login.url.path() == "/login", "no log-in page but {}: {}", login.url, login.words());
+        let credentials = [("username", username), ("password", password)];
+        let second = self.submit(login, "", &credentials).await?;
         ensure!(second.url.path() == "/otp", "no second factor but {} {}", second.url, second.words());
         self.submit(&second, "", &[("otp", DEMO_SECOND_FACTOR)]).await
     }

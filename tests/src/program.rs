@@ -14,6 +14,9 @@ use crate::demo::Addresses;
 /// Longest time that a registration may be put off; hashing a password is slow on purpose.
 const REGISTRATION_MAX: Duration = Duration::from_secs(30);
 
+/// The password of customers that register.
+pub const NEW_CUSTOMER_PASSWORD: &str = "a long phrase that is easy to keep";
+
 /// An answer, read whole.
 #[derive(Debug)]
 pub struct Answer {
@@ -85,7 +88,7 @@ impl Program {
     /// # Errors
     /// Registration, log-in or deposit failed.
     pub async fn of_new_customer(at: &Addresses, username: &str, deposit_minor: i64) -> anyhow::Result<Self> {
-        let password = "a long phrase that is easy to keep";
+        let password = NEW_CUSTOMER_PASSWORD;
         let nobody = Self::nobody(&at.gateway)?;
         let person = json!({"username": username, "name": "New Customer", "password": password});
         let until = Instant::now() + REGISTRATION_MAX;

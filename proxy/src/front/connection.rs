@@ -5,17 +5,20 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use dashmap::DashMap;
-use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::H2Options;
 use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
 use prometheus::{IntCounter, IntGauge};
 
+use super::Exchange;
+use super::unreadable::{Unreadable, Watched};
 use crate::stages::limits::prefix;
 
 /// Open connections, altogether and by address.
@@ -75,37 +78,25 @@ impl Drop for Place {
     }
 }
 
-/// Set once a request's header section has been read; travels with the connection.
-#[derive(Clone, Default)]
-pub struct HeaderSeen(Arc<AtomicBool>);
-
-impl HeaderSeen {
-    /// The header is complete: its deadline no longer holds.
-    pub fn set(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    fn take(&self) -> bool {
-        self.0.swap(false, Ordering::AcqRel)
-    }
-
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
 /// The proxy behind its connection-level protection.
 pub struct Front<P> {
-    proxy: Arc<P>,
+    proxy: Arc<Tied<P>>,
+    unreadable: Arc<dyn Unreadable>,
     connections: Arc<Connections>,
     header_timeout: Duration,
     keepalive: Duration,
 }
 
 impl<P> Front<P> {
-    /// Protects `proxy`.
-    pub fn new(proxy: Arc<P>, connections: Arc<Connections>, header_timeout: Duration) -> Self {
-        Self { proxy, connections, header_timeout, keepalive: Duration::from_secs(60) }
+    /// Protects `proxy`; what cannot be read as a request is answered by `unreadable`.
+    pub fn new(
+        proxy: P,
+        unreadable: Arc<dyn Unreadable>,
+        connections: Arc<Connections>,
+        header_timeout: Duration,
+    ) -> Self {
+        let proxy = Arc::new(Tied(Arc::new(proxy)));
+        Self { proxy, unreadable, connections, header_timeout, keepalive: Duration::from_secs(60) }
     }
 }
 
@@ -114,12 +105,13 @@ impl<P: HttpServerApp + Send + Sync + 'static> ServerApp for Front<P> {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let address = stream
             .get_socket_digest()
-            .and_then(|digest| digest.peer_addr().and_then(|a| a.as_inet()).map(std::net::SocketAddr::ip));
-        let _place = self.connections.enter(address.unwrap_or(IpAddr::from([0, 0, 0, 0])))?;
+            .and_then(|digest| digest.peer_addr().and_then(|a| a.as_inet()).map(|a| a.ip().to_canonical()))
+            .unwrap_or(IpAddr::from([0, 0, 0, 0]));
+        let _place = self.connections.enter(address)?;
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             return ServerApp::process_new(&self.proxy, stream, shutdown).await;
         }
-        self.http1(stream, shutdown).await;
+        self.http1(stream, address, shutdown).await;
         None
     }
 
@@ -130,15 +122,16 @@ impl<P: HttpServerApp + Send + Sync + 'static> ServerApp for Front<P> {
 
 impl<P: HttpServerApp + Send + Sync + 'static> Front<P> {
     /// Serves requests on an HTTP/1 connection until it ends.
-    async fn http1(&self, stream: Stream, shutdown: &ShutdownWatch) {
-        let seen = HeaderSeen::default();
-        let mut session = ServerSession::new_http1(stream);
+    async fn http1(&self, stream: Stream, client: IpAddr, shutdown: &ShutdownWatch) {
+        let exchange = Exchange::default();
+        let watched = Watched::new(stream, exchange.clone(), client, Arc::clone(&self.unreadable));
+        let mut session = ServerSession::new_http1(Box::new(watched));
         session.set_keepalive((!*shutdown.borrow()).then_some(self.keepalive.as_secs()));
         let mut idle = Duration::ZERO;
         loop {
-            session.set_connection_user_context(Some(Box::new(seen.clone())));
-            let request = self.proxy.process_new_http(session, shutdown);
-            let Some(reused) = self.with_deadline(request, &seen, idle).await else { return };
+            let request = exchange.serve(self.proxy.0.process_new_http(session, shutdown));
+            let Some(reused) = self.with_deadline(request, &exchange, idle).await else { return };
+            exchange.renew();
             let (stream, settings) = reused.consume();
             session = ServerSession::new_http1(stream);
             if let Some(settings) = settings {
@@ -153,7 +146,7 @@ impl<P: HttpServerApp + Send + Sync + 'static> Front<P> {
     async fn with_deadline<T>(
         &self,
         request: impl Future<Output = Option<T>>,
-        seen: &HeaderSeen,
+        exchange: &Exchange,
         idle: Duration,
     ) -> Option<T> {
         tokio::pin!(request);
@@ -161,14 +154,35 @@ impl<P: HttpServerApp + Send + Sync + 'static> Front<P> {
         tokio::pin!(deadline);
         tokio::select! {
             biased;
-            done = &mut request => { seen.take(); return done; }
-            () = &mut deadline, if !seen.is_set() => {}
+            done = &mut request => return done,
+            () = &mut deadline, if !exchange.has_entered() => {}
         }
-        if !seen.is_set() {
-            return None;
-        }
-        let done = request.await;
-        seen.take();
-        done
+        if exchange.has_entered() { request.await } else { None }
+    }
+}
+
+/// A proxy whose HTTP/2 requests are exchanges of their own.
+struct Tied<P>(Arc<P>);
+
+#[async_trait]
+impl<P: HttpServerApp + Send + Sync + 'static> HttpServerApp for Tied<P> {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        Exchange::default().serve(self.0.process_new_http(session, shutdown)).await
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        self.0.h2_options()
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        self.0.server_options()
+    }
+
+    async fn http_cleanup(&self) {
+        self.0.http_cleanup().await;
     }
 }

@@ -1,7 +1,11 @@
 //! Where connections come in: sockets, their hand-over to a new process, and what holds before a request is read.
 
 mod connection;
+mod exchange;
 mod sockets;
+mod unreadable;
 
-pub use connection::{Connections, Front, HeaderSeen};
+pub use connection::{Connections, Front};
+pub use exchange::Exchange;
 pub use sockets::{SOCKETS_MAX, Sockets, SocketsError};
+pub use unreadable::Unreadable;

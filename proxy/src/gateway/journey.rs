@@ -1,7 +1,7 @@
 //! One request's way through the gateway, and the record that ends it whatever happens.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use http::request::Parts;
@@ -11,6 +11,7 @@ use policies::{Evidence, Facts, Name, Outcome, Verdict};
 
 use super::core::{Core, Live};
 use crate::config::Route;
+use crate::front::Exchange;
 use crate::refusal::{Reason, Refusal};
 use crate::stages::admission::Permit;
 use crate::stages::transfer::{Assessment, Claim, Repeat};
@@ -117,12 +118,15 @@ pub struct Journey {
     pub body_bytes: usize,
     /// The connection became a WebSocket.
     pub upgraded: bool,
+    exchange: Exchange,
+    /// Why the exchange was ended from outside.
+    cut: Arc<OnceLock<Reason>>,
     ended: bool,
 }
 
 impl Journey {
-    /// A journey that begins now.
-    pub fn begin(core: &Arc<Core>) -> Self {
+    /// A journey that begins now, of the request of `exchange`.
+    pub fn begin(core: &Arc<Core>, exchange: Exchange) -> Self {
         core.entered();
         let at_ms = core.clock.now_ms();
         Self {
@@ -154,9 +158,22 @@ impl Journey {
             sent: false,
             body_bytes: 0,
             upgraded: false,
+            exchange,
+            cut: Arc::default(),
             core: Arc::clone(core),
             ended: false,
         }
+    }
+
+    /// Ends the exchange together with the credential that opened it: a response that stays open may outlive it.
+    pub fn tie(&self, head: &Parts) {
+        let (Some((app, _)), Some(identity)) = (self.place, &self.identity) else { return };
+        let opened = self.core.identity.opened(app, head, identity);
+        let (core, cut) = (Arc::clone(&self.core), Arc::clone(&self.cut));
+        self.exchange.ends_with(async move {
+            // A journey is cut at most once.
+            let _ = cut.set(core.identity.ended(&opened, &*core.clock).await);
+        });
     }
 
     /// The facts as far as they are known.
@@ -228,6 +245,10 @@ impl Journey {
 
 impl Drop for Journey {
     fn drop(&mut self) {
+        if let Some(reason) = self.cut.get() {
+            let inside = "what opened the response ended while it was open";
+            self.refusal = Some(Refusal::new(*reason, inside));
+        }
         // A panic in a stage, or a connection torn down before `logging`, ends here; it must not read as an allow.
         if !self.ended && self.refusal.is_none() && self.status == 0 {
             let panicked = std::thread::panicking();

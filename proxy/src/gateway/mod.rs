@@ -3,9 +3,9 @@
 mod core;
 mod journey;
 mod pool;
+mod unread;
 mod walk;
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,13 +21,15 @@ use pingora::{Error, ErrorSource, ErrorType};
 pub use self::core::{Core, Live, Parts, Scorers};
 pub use self::journey::{Journey, Stage};
 pub use self::pool::Pool;
+pub use self::unread::Unread;
 
-use self::journey::Stop;
-use crate::front::HeaderSeen;
+use self::journey::{Stop, copy_head};
+use crate::front::Exchange;
 use crate::refusal::{Reason, Refusal};
+use crate::stages::identity::session::{FORM_BYTES_MAX, Form};
 use crate::stages::respond::{self, Answer};
 use crate::stages::transfer::First;
-use crate::stages::upstream;
+use crate::stages::{inspection, upstream};
 
 /// Servers tried for one request.
 const ATTEMPTS_MAX: u8 = 2;
@@ -78,32 +80,45 @@ impl Gateway {
                 journey.stage = stage;
                 tracing::debug!(decision = %journey.id, stage = stage.name(), inside = %refusal.inside, "refused");
                 let answer = Answer::from(&*refusal);
-                if refusal.reason == Reason::Ambiguous {
+                if refusal.reason == Reason::Ambiguous || session.req_header().method == http::Method::CONNECT
+                {
                     // Where this request ends is in doubt, so nothing after it is read as another (RFC 9112 6.3).
                     session.set_keepalive(None);
                 }
                 journey.refusal = Some(*refusal);
-                self.login_or(session, journey, answer)
+                self.login_or(session, journey, answer).await
             }
             Stop::Verdict => {
                 journey.stage = Stage::Decision;
                 let answer = self.verdict_answer(session, journey);
-                self.login_or(session, journey, answer)
+                self.login_or(session, journey, answer).await
             }
         };
         self.answer(session, journey, response).await
     }
 
     /// A person's browser without a good enough log-in is sent to log in; everybody else reads the answer.
-    fn login_or(&self, session: &Session, journey: &Journey, answer: Answer) -> http::Response<Bytes> {
-        let head: &http::request::Parts = session.req_header();
-        let app = journey.place.map(|(app, _)| app);
-        let step_up_return = journey.route().and_then(|r| r.step_up_return.clone());
+    async fn login_or(
+        &self,
+        session: &mut Session,
+        journey: &Journey,
+        answer: Answer,
+    ) -> http::Response<Bytes> {
+        let head = copy_head(session.req_header());
+        let Some((app, _)) = journey.place.filter(|_| respond::navigates(&head)) else {
+            return answer.render(&head, &journey.id);
+        };
+        let identity = &self.core.identity;
+        if answer.outcome == policies::Outcome::StepUp
+            && let Some(form) = entered(session, &head, journey).await
+            && let Some(Ok(redirect)) = identity.step_up_with(app, &head, form, journey.at_ms).await
+        {
+            return redirect;
+        }
+        let back = journey.route().and_then(|r| r.step_up_return.as_deref());
         let reason = journey.refusal.as_ref().map(|r| r.reason);
-        let redirect = app.filter(|_| respond::navigates(head)).and_then(|app| {
-            self.core.identity.login_redirect(app, head, reason, answer.outcome, step_up_return.as_deref())
-        });
-        redirect.unwrap_or_else(|| answer.render(head, &journey.id))
+        let redirect = identity.login_redirect(app, &head, reason, answer.outcome, back);
+        redirect.unwrap_or_else(|| answer.render(&head, &journey.id))
     }
 
     /// The signed identity for the upstream.
@@ -144,22 +159,13 @@ impl ProxyHttp for Gateway {
     type CTX = Journey;
 
     fn new_ctx(&self) -> Journey {
-        Journey::begin(&self.core)
+        let exchange = Exchange::current();
+        exchange.enter();
+        Journey::begin(&self.core, exchange)
     }
 
     /// Nothing of Pingora's own modules: responses pass as they are.
     fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {}
-
-    fn on_connection_reuse(
-        &self,
-        _session: &mut Session,
-        _journey: &mut Journey,
-        seen: Box<dyn Any + Send + Sync>,
-    ) {
-        if let Ok(seen) = seen.downcast::<HeaderSeen>() {
-            seen.set();
-        }
-    }
 
     async fn request_filter(&self, session: &mut Session, journey: &mut Journey) -> pingora::Result<bool> {
         // A defect in a stage ends that request alone, with an answer and a record.
@@ -241,6 +247,9 @@ impl ProxyHttp for Gateway {
         }
         self.remember(journey).await;
         journey.upgraded = journey.status == 101;
+        if journey.upgraded || respond::is_event_stream(response) {
+            journey.tie(session.req_header());
+        }
         upstream::clean_response(response)?;
         response.insert_header(upstream::DECISION, &journey.id)?;
         respond::security_headers(response, over_tls(session))
@@ -312,6 +321,24 @@ impl ProxyHttp for Gateway {
     fn suppress_error_log(&self, _session: &Session, _journey: &Journey, error: &Error) -> bool {
         error.esource() == &ErrorSource::Downstream
     }
+}
+
+/// What was entered in the form that a route answers with a step-up, whether or not a stage has read it yet.
+async fn entered(session: &mut Session, head: &http::request::Parts, journey: &Journey) -> Option<Form> {
+    let route = journey.route()?;
+    let page = route.step_up_return.as_deref()?;
+    let body = match session.get_retry_buffer() {
+        Some(body) => body,
+        None => {
+            let deadline = journey.live.config.limits.body_timeout;
+            inspection::read_body(session, FORM_BYTES_MAX.min(route.body_bytes_max), deadline).await.ok()?
+        }
+    };
+    let shown = route
+        .transfer
+        .as_ref()
+        .map(|t| [("From", &*t.from), ("To", &*t.to), ("Amount", &*t.amount), ("Currency", &*t.currency)]);
+    Form::read(head, &body, page, shown.as_ref().map_or(&[], |rows| rows))
 }
 
 /// What a failed exchange means to the client; `None` when the client itself went away.

@@ -42,10 +42,11 @@ pub struct Canonical {
 /// # Errors
 /// A [`Refusal`] that names the first thing found wrong.
 pub fn normalize(raw: Option<&[u8]>, head: &Parts, limits: &HeadLimits) -> Result<Canonical, Refusal> {
+    let bytes = raw.map_or_else(|| list_bytes(head), <[u8]>::len);
+    if bytes > limits.header_bytes_max {
+        return Err(Refusal::new(Reason::HeadersTooLarge, "header section over its bound"));
+    }
     if let Some(raw) = raw {
-        if raw.len() > limits.header_bytes_max {
-            return Err(Refusal::new(Reason::HeadersTooLarge, "header section over its bound"));
-        }
         raw_head(raw)?;
     }
     if head.headers.len() > limits.fields_max {
@@ -61,6 +62,12 @@ pub fn normalize(raw: Option<&[u8]>, head: &Parts, limits: &HeadLimits) -> Resul
         query_bounds(query, limits)?;
     }
     Ok(Canonical { host, path: canonical_path(head.uri.path())? })
+}
+
+/// The header list of HTTP/2, which has no text form: its fields and its target, without what HPACK saves.
+fn list_bytes(head: &Parts) -> usize {
+    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    fields.sum::<usize>() + head.uri.path_and_query().map_or(0, |target| target.as_str().len())
 }
 
 fn ambiguous(inside: &'static str) -> Refusal {

@@ -148,6 +148,12 @@ pub fn navigates(head: &Parts) -> bool {
     }
 }
 
+/// Whether the response goes on for as long as somebody listens (the HTML standard's server-sent events).
+pub fn is_event_stream(response: &ResponseHeader) -> bool {
+    let media = response.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    media.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
 /// Security headers that an application should set; the gateway adds those that are missing.
 pub const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -186,7 +192,8 @@ pub fn gateway_headers(headers: &HeaderMap) -> Vec<HeaderName> {
     headers.keys().filter(|n| is_gateway_header(n)).cloned().collect()
 }
 
-fn escape(text: &str) -> String {
+/// Text as it stands in HTML, in elements and in quoted attributes.
+pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -204,15 +211,18 @@ fn escape(text: &str) -> String {
 const PAGE: &str = include_str!("respond.html");
 
 /// Nothing but the page's own style, named by its hash (CSP level 3, 2.3.1).
-static PAGE_CSP: LazyLock<HeaderValue> = LazyLock::new(|| {
+static PAGE_CSP: LazyLock<HeaderValue> = LazyLock::new(|| page_policy(PAGE, "'none'"));
+
+/// The policy of a page of the gateway's own, whose forms may go to `form_action`.
+pub fn page_policy(page: &str, form_action: &str) -> HeaderValue {
     let style =
-        PAGE.split("<style>").nth(1).and_then(|rest| rest.split("</style>").next()).unwrap_or_default();
+        page.split("<style>").nth(1).and_then(|rest| rest.split("</style>").next()).unwrap_or_default();
     let hash = STANDARD.encode(Sha256::digest(style.as_bytes()));
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+        "default-src 'none'; style-src 'sha256-{hash}'; frame-ancestors 'none'; base-uri 'none'; form-action {form_action}"
     );
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
-});
+}
 
 #[cfg(test)]
 mod tests {

@@ -12,6 +12,7 @@
 //! | [`bearer`] | everything that is checked on an access token |
 //! | [`remembered`] | tokens verified before |
 //! | [`revocation`] | what was revoked, asked on every request |
+//! | [`opened`] | the end of what opened a response that stays open |
 //! | [`session`] | browser log-ins and their paths under `/.gatehouse/` |
 //! | [`upstream_identity`] | what upstreams are told |
 //!
@@ -23,6 +24,7 @@ pub mod challenge;
 pub mod config;
 pub mod credentials;
 pub mod keys;
+pub mod opened;
 pub mod remembered;
 pub mod revocation;
 pub mod session;
@@ -44,7 +46,6 @@ use http::{HeaderValue, Method, Response, header};
 use policies::facts::Identity;
 use policies::ports::{Clock, HotStore, RecordStore, StoreError};
 use policies::{Name, Outcome};
-use tokio::sync::watch;
 
 pub use config::{Access, ApplicationIdentity, Bounds, IssuerConfig, Requirement};
 pub use credentials::{LOGIN_COOKIE, SESSION_COOKIE};
@@ -398,11 +399,6 @@ impl IdentityStage {
     /// The revocations in force; revoke through it, watch it for streams.
     pub fn revocations(&self) -> &Arc<Revocations> {
         &self.revocations
-    }
-
-    /// Tells of every new revocation; then ask [`Revocations::is_revoked`] about what is still open.
-    pub fn revoked(&self) -> watch::Receiver<u64> {
-        self.revocations.watch()
     }
 }
 

@@ -8,6 +8,7 @@ use url::Url;
 use super::super::App;
 use super::super::credentials::{LOGIN_COOKIE, SESSION_COOKIE, cookie};
 use super::client::{Asked, ClientFault, Granted};
+use super::form::Form;
 use super::id_token::{Expected, Person, verify_id_token};
 use super::owned::{Answer, Own, Parameters, see_other};
 use super::return_to::LocalPath;
@@ -16,7 +17,7 @@ use super::store::Kept;
 use crate::refusal::{Reason, Refusal};
 
 /// A log-in must be completed within this time.
-const LOGIN_MS: i64 = 600_000;
+pub(super) const LOGIN_MS: i64 = 600_000;
 const PURPOSE: &str = "login";
 
 /// A log-in under way, kept under its `state` and sealed with it.
@@ -31,6 +32,8 @@ struct Login {
     return_to: String,
     began_ms: i64,
     step_up: Option<StepUp>,
+    /// What the step-up is for.
+    form: Option<Form>,
     /// Begun anew because the browser had lost its cookie; not a second time.
     again: bool,
 }
@@ -47,6 +50,8 @@ pub(super) struct Wish {
     pub return_to: LocalPath,
     pub again: bool,
     pub step_up: bool,
+    /// A form to be sent again after it.
+    pub form: Option<Form>,
 }
 
 pub(super) fn failed(inside: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
@@ -106,6 +111,7 @@ impl Own<'_> {
             return_to: wish.return_to.as_str().to_owned(),
             began_ms: now_ms,
             step_up,
+            form: wish.form,
             again: wish.again,
         };
         let plain = serde_json::to_vec(&login).map_err(|_| no_randomness())?;
@@ -245,8 +251,14 @@ impl Own<'_> {
         if let Ok(Some(old)) = cookie(self.parts, SESSION_COOKIE) {
             self.end_session(old).await?;
         }
-        let return_to = LocalPath::parse(&login.return_to).unwrap_or_else(LocalPath::root);
-        let mut response = see_other(&return_to.on(&app.config.external_url));
+        let next = match &login.form {
+            Some(form) => self.keep(form, &secret).await?,
+            None => {
+                let return_to = LocalPath::parse(&login.return_to).unwrap_or_else(LocalPath::root);
+                return_to.on(&app.config.external_url)
+            }
+        };
+        let mut response = see_other(&next);
         if let Some(value) = set_cookie(SESSION_COOKIE, secret.expose(), None) {
             response.headers_mut().append(header::SET_COOKIE, value);
         }

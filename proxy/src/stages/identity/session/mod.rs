@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | `login` | from `/.gatehouse/login` or `/step-up` to the issuer, and back through `/callback` |
+//! | `form` | a form that was answered with a step-up, kept until it can be sent |
 //! | `client` | the gateway's requests to the issuer: pushed authorization, code, refresh |
 //! | `id_token` | what of an ID token and a logout token is checked |
 //! | `store` | sessions at rest (sealed) and in the process |
@@ -11,6 +12,7 @@
 //! | `origin` | whether a request with a cookie came from the application's own pages |
 
 mod client;
+mod form;
 mod id_token;
 mod login;
 mod logout;
@@ -22,6 +24,7 @@ mod secret;
 mod store;
 
 pub use client::LoginClient;
+pub use form::{FORM_BYTES_MAX, Form};
 pub use id_token::parse_logout_token;
 pub use origin::{Origin, same_origin};
 pub use refresh::Turns;

@@ -58,6 +58,7 @@ impl IdentityStage {
             "login" => only(parts, &get, async || own.begin_login(own.wish(false)?).await).await,
             "step-up" => only(parts, &get, async || own.begin_login(own.wish(true)?).await).await,
             "callback" => only(parts, &get, async || own.complete_login().await).await,
+            "form" => only(parts, &get, async || own.show_form().await).await,
             "session" => only(parts, &get, async || own.who_am_i().await).await,
             "logout" => only(parts, &[Method::GET, Method::POST], async || own.log_out().await).await,
             "backchannel-logout" => {
@@ -87,7 +88,7 @@ impl Own<'_> {
             .ok_or_else(|| failed("a parameter stands twice"))?;
         // Anything that is not a local path becomes the start page rather than an error page.
         let return_to = query.get("return_to").and_then(LocalPath::parse).unwrap_or_else(LocalPath::root);
-        Ok(Wish { return_to, again: query.get("again").is_some(), step_up })
+        Ok(Wish { return_to, again: query.get("again").is_some(), step_up, form: None })
     }
 
     /// `/session`: who the browser's user is, for pages that want to show it.

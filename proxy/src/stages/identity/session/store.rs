@@ -190,6 +190,12 @@ impl Sessions {
         if session.needs_nothing(now_ms) { Cached::Ready(session) } else { Cached::Due(session) }
     }
 
+    /// When a session of this process ends if it is not used from now on; `None` when it is over or not known here. Asking
+    /// is no use of it.
+    pub fn idle_until_ms(&self, key: &[u8; 32]) -> Option<i64> {
+        self.cache.get(key).map(|session| session.idle_until_ms())
+    }
+
     /// Reads a session from the store; `None` when there is none or it is over.
     pub(super) async fn load(
         &self,

@@ -370,7 +370,7 @@ async fn the_session_page_says_who_and_the_log_out_ends_it() {
         assert_eq!(refused.err().map(|r| r.reason), Some(Reason::CrossSite));
     }
     let identity = browser.get("/").await.unwrap();
-    let mut watch = house.stage.revoked();
+    let mut watch = house.stage.revocations().watch();
     let same = [("sec-fetch-site", "same-origin")];
     let response = browser.own("POST", "/.gatehouse/logout", &same, "").await.unwrap();
     let next = Url::parse(location(&response)).unwrap();

@@ -25,7 +25,7 @@ async fn what_is_revoked_is_refused_at_the_next_request_although_remembered() {
         let identity = house.bearer(&token, NOW_MS).await.unwrap();
         let parts = request("GET", "/", &[("authorization", &format!("Bearer {token}"))]);
         assert!(house.stage.recognise(0, &parts, &PEER, NOW_MS).is_some());
-        let mut watch = house.stage.revoked();
+        let mut watch = house.stage.revocations().watch();
         watch.mark_unchanged();
         house.stage.revocations().revoke(&revocation(&house, target.clone(), before)).await.unwrap();
         assert!(watch.has_changed().unwrap());
@@ -157,4 +157,46 @@ async fn logout_tokens_that_are_none_log_nobody_out() {
     assert_eq!(post(&house, &format!("logout_token={good}"), "application/json").await, 400);
     assert_eq!(post(&house, &format!("logout_token={good}&logout_token={good}"), FORM).await, 400);
     assert!(browser.get("/").await.is_ok());
+}
+
+/// Runs on from a moment of the tests' calendar.
+struct From(i64, std::time::Instant);
+
+impl Clock for From {
+    fn now_ms(&self) -> i64 {
+        self.0 + i64::try_from(self.1.elapsed().as_millis()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn what_stays_open_ends_with_what_opened_it() {
+    let house = House::new().await;
+    let clock = |at_ms| From(at_ms, std::time::Instant::now());
+    let token = house.token(json!({}));
+    let bearer = request("GET", "/", &[("authorization", &format!("Bearer {token}"))]);
+    let identity = house.bearer(&token, NOW_MS).await.unwrap();
+    let opened = house.stage.opened(0, &bearer, &identity);
+    let expires_ms = identity.expires_at * 1000;
+    assert_eq!(house.stage.ended(&opened, &clock(expires_ms - 30)).await, Reason::TokenExpired);
+
+    let mut browser = Browser::new(&house);
+    browser.log_in().await;
+    let found = browser.get("/").await.unwrap();
+    let session = house.stage.opened(0, &browser.parts("GET", "/", &[]), &found);
+    assert_eq!(house.stage.ended(&session, &clock(found.expires_at * 1000)).await, Reason::SessionEnded);
+
+    // Whoever waits is told at once, and of the own credential alone.
+    let now = clock(NOW_MS);
+    let mut waiting = std::pin::pin!(house.stage.ended(&opened, &now));
+    assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+    let other = revocation(&house, Target::Token("another".into()), i64::MAX);
+    house.stage.revocations().revoke(&other).await.unwrap();
+    assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+    house
+        .stage
+        .revocations()
+        .revoke(&revocation(&house, Target::Token("t1".into()), i64::MAX))
+        .await
+        .unwrap();
+    assert_eq!(waiting.await, Reason::TokenRevoked);
 }

@@ -1,0 +1,71 @@
+//! Heads that Pingora could not read as a request: answered, counted and recorded like every other refusal.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::header;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::date::get_cached_date;
+
+use super::core::Core;
+use super::journey::{Journey, Stage};
+use crate::front::{Exchange, Unreadable};
+use crate::refusal::{Reason, Refusal};
+use crate::stages::respond::{self, Answer};
+
+/// The journey of what is no request: it begins and ends in one step.
+pub struct Unread {
+    core: Arc<Core>,
+}
+
+impl Unread {
+    /// Records in `core`.
+    pub fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+}
+
+impl Unreadable for Unread {
+    fn refuse(&self, client: IpAddr, over_tls: bool) -> Bytes {
+        let mut journey = Journey::begin(&self.core, Exchange::default());
+        journey.source = client;
+        // Noise counts against its address like any request.
+        let (stage, refusal) = match self.core.addresses.take(client) {
+            Ok(()) => (Stage::Normalize, Refusal::new(Reason::Malformed, "no HTTP/1 request head")),
+            Err(seconds) => {
+                let limited = Refusal::new(Reason::LimitAddress, "over its rate").retry_after(seconds);
+                (Stage::Admission, limited)
+            }
+        };
+        journey.stage = stage;
+        let answer = Answer::from(&refusal);
+        journey.status = answer.status.as_u16();
+        journey.refusal = Some(refusal);
+        // A header field of ours always fits; should one not, the client at least learns the status.
+        let bytes = written(&answer, &journey.id, over_tls).unwrap_or_else(|_| bare(journey.status));
+        journey.end();
+        bytes
+    }
+}
+
+/// The response as it goes over the wire. Nothing after it on this connection is read.
+fn written(answer: &Answer, id: &str, over_tls: bool) -> pingora::Result<Bytes> {
+    let nothing_known = http::Request::new(()).into_parts().0;
+    let (head, body) = answer.render(&nothing_known, id).into_parts();
+    let mut header = ResponseHeader::from(head);
+    header.insert_header("gatehouse-decision", id)?;
+    header.insert_header(header::DATE, get_cached_date())?;
+    header.insert_header(header::CONNECTION, "close")?;
+    respond::security_headers(&mut header, over_tls)?;
+    let mut out = BytesMut::new();
+    out.put_slice(format!("HTTP/1.1 {}\r\n", header.status).as_bytes());
+    header.header_to_h1_wire(&mut out);
+    out.put_slice(b"\r\n");
+    out.put_slice(&body);
+    Ok(out.freeze())
+}
+
+fn bare(status: u16) -> Bytes {
+    Bytes::from(format!("HTTP/1.1 {status} \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"))
+}
