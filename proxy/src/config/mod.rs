@@ -6,6 +6,8 @@ mod check;
 mod location;
 mod raw;
 mod routes;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
