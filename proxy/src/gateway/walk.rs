@@ -282,7 +282,7 @@ impl Gateway {
         if let Some(case) = journey.evidence.released_case.clone() {
             self.spend(case, journey).await.at(Stage::Decision)?;
         }
-        if moves_money {
+        if moves_money || route.class == Class::MoneyMoving {
             journey.stage = Stage::Audit;
             self.record_intent(journey).await.at(Stage::Audit)?;
         }
