@@ -73,6 +73,50 @@ async fn every_guarded_route_answers_every_caller_as_the_table_says() {
     assert_eq!(world.writes.load(std::sync::atomic::Ordering::SeqCst), 0, "nobody wrote anything");
 }
 
+/// The same table, called by a browser: each write needs the console's own page, each call a live session.
+#[tokio::test]
+async fn every_guarded_route_in_a_console_session() {
+    let world = World::new();
+    let router = admin::router(world.state(ORIGIN));
+    let login = "__Host-gatehouse-console-login=browser-1";
+    let end = send(&router, request("GET", "/callback?code=good&state=s-", &[("cookie", login)], None)).await;
+    let cookie = format!("__Host-gatehouse-console={}", end.cookie("__Host-gatehouse-console").unwrap());
+    let me = send(&router, request("GET", "/api/v1/me", &[("cookie", &cookie)], None)).await.json();
+    let csrf = me["csrf"].as_str().unwrap();
+    let (cookie, forged) = (cookie.as_str(), "__Host-gatehouse-console=guessed");
+    // The last one's own page: whatever else is missing, it is not the caller.
+    let callers: [(&str, &[(&str, &str)], u16, &str); 6] = [
+        ("a guessed cookie", &[("cookie", forged)], 401, "auth.session_ended"),
+        ("two cookies", &[("cookie", cookie), ("cookie", forged)], 401, ""),
+        ("no page", &[("cookie", cookie)], 403, "csrf.origin"),
+        ("no token", &[("cookie", cookie), ("origin", ORIGIN)], 403, "csrf.token"),
+        (
+            "another site",
+            &[("cookie", cookie), ("origin", "https://evil.example"), ("gatehouse-csrf", csrf)],
+            403,
+            "csrf.origin",
+        ),
+        ("its own page", &[("cookie", cookie), ("origin", ORIGIN), ("gatehouse-csrf", csrf)], 0, ""),
+    ];
+    // Log-out ends the session for whoever comes after.
+    let (log_out, others): (Vec<_>, Vec<_>) = ROUTES.iter().partition(|route| route.path == "/logout");
+    for route in others.into_iter().chain(log_out) {
+        let (path, writes) = (concrete(route.path), route.method == "POST");
+        for (who, headers, status, reason) in callers {
+            let body = writes.then(|| json!({}));
+            let reply = send(&router, request(route.method, &path, headers, body)).await;
+            let case = format!("{} {path} by {who}: {} {}", route.method, reply.status, reply.text());
+            if status == 401 || (status != 0 && writes) {
+                assert_eq!(reply.status.as_u16(), status, "{case}");
+                assert!(reason.is_empty() || reply.reason() == reason, "{case}");
+            } else {
+                assert!(reply.status != 401 && reply.status != 403, "{case}");
+            }
+        }
+    }
+    assert_eq!(world.writes.load(std::sync::atomic::Ordering::SeqCst), 0, "nobody wrote anything");
+}
+
 #[tokio::test]
 async fn what_is_open_holds_no_data_and_the_list_only_shrinks() {
     let open: BTreeSet<&str> = EXEMPT.iter().map(|(path, _)| *path).collect();

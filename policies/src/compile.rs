@@ -476,7 +476,7 @@ fn first_offset(node: &IdedExpr, positions: &SourceInfo) -> usize {
 }
 
 /// The candidate that `name` was most likely meant to be: at most a third of its letters differ.
-pub(crate) fn nearest<'n>(name: &str, candidates: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+pub fn nearest<'n>(name: &str, candidates: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let allowed = (name.chars().count() / 3).max(1);
     candidates
         .map(|candidate| (distance(name, candidate), candidate))

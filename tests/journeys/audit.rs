@@ -31,6 +31,13 @@ pub fn the_log_is_sound_until_touched(data: &Path) {
     let copy = copied(&log, folder.path());
     sound(folder.path());
     let whole = std::fs::read(&copy).unwrap();
+    for route in ["api-transfers", "api-cash", "api-loans", "web-cash"] {
+        let intent = |line: &str| {
+            line.contains("\"entry\":{\"intent\"") && line.contains(&format!("\"route\":\"{route}\""))
+        };
+        let text = String::from_utf8_lossy(&whole);
+        assert!(text.lines().any(intent), "{route}: recorded before it was forwarded");
+    }
     let lines: Vec<&[u8]> = whole.split_inclusive(|&b| b == b'\n').collect();
     let chosen = lines.len() / 2;
     let before: usize = lines[..chosen].iter().map(|line| line.len()).sum();

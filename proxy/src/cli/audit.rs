@@ -64,6 +64,9 @@ pub fn audit(command: Command) -> anyhow::Result<()> {
         "  {} starts, {} after an abrupt end; {} entries lost (each loss is in a gap entry)",
         report.starts, report.abrupt, report.lost
     );
+    if report.checkpoint.is_none() {
+        println!("  there is no checkpoint to hold it against: whether its end was cut off cannot be told");
+    }
     if report.torn_bytes > 0 {
         println!(
             "  the last {} bytes are an unfinished line: being written now, or cut off by a crash",

@@ -4,11 +4,12 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use learner::capacity::Class;
+use learner::capacity::{CapacityConfig, Class, Rails};
 
 use super::location::{At, Problem};
 use super::routes::RouteTable;
 use super::{Admin, Application, Config, Limits, Listener, Models, Route, Server, Tls, Upstream, raw};
+use crate::stages::identity::config::RawIssuer;
 use crate::stages::identity::{self, Access, Requirement};
 use crate::stages::limits::Rate;
 use crate::stages::normalize::HeadLimits;
@@ -62,31 +63,11 @@ pub fn config(file: raw::File, document: toml::Table, folder: &Path) -> Result<C
         "threads out of range",
         "choose 1 to 256, usually the number of cores",
     );
+    bounds(&file, &root, &mut found);
+    files(&file, folder, &root, &mut found);
 
-    let mut issuers = Vec::new();
-    for (index, issuer) in file.issuers.into_iter().enumerate() {
-        let at = root.key("issuers").index(index);
-        match identity::config::issuer(issuer) {
-            Ok(issuer) => issuers.push(issuer),
-            Err(wrong) => {
-                found.0.extend(wrong.into_iter().map(|w| Problem::new(at.key(&w.field), w.what, w.hint)))
-            }
-        }
-    }
-    let mut applications: Vec<Application> = Vec::new();
-    for (index, raw) in file.applications.into_iter().enumerate() {
-        let at = root.key("applications").index(index);
-        for other in &applications {
-            for host in raw.hosts.iter().filter(|h| other.hosts.contains(&h.to_ascii_lowercase())) {
-                found.add(
-                    at.key("hosts"),
-                    format!("host {host} also belongs to {}", other.name),
-                    "give each host to one application",
-                );
-            }
-        }
-        applications.extend(application(raw, &at, folder, &issuers, &mut found));
-    }
+    let issuers = issuers(file.issuers, &root, &mut found);
+    let applications = applications(file.applications, &root, folder, &issuers, &mut found);
     let address = rate(Some(file.limits.address), &root.key("limits").key("address"), &mut found);
     if let Some(admin) = &file.admin {
         found.unless(
@@ -103,7 +84,7 @@ pub fn config(file: raw::File, document: toml::Table, folder: &Path) -> Result<C
             data_dir: path(file.server.data_dir),
             threads,
             grace: Duration::from_secs(file.server.grace_s),
-            utc_offset_hours: file.server.utc_offset_hours.clamp(-12, 14),
+            utc_offset_hours: file.server.utc_offset_hours,
         },
         backfill: file.server.backfill.map(path),
         listeners: file.listeners.into_iter().map(|l| listener(l, folder)).collect(),
@@ -127,6 +108,122 @@ pub fn config(file: raw::File, document: toml::Table, folder: &Path) -> Result<C
     })
 }
 
+/// The issuers that are fine.
+fn issuers(raw: Vec<RawIssuer>, root: &At, found: &mut Found) -> Vec<identity::IssuerConfig> {
+    let mut issuers: Vec<identity::IssuerConfig> = Vec::new();
+    for (index, issuer) in raw.into_iter().enumerate() {
+        let at = root.key("issuers").index(index);
+        if issuers.iter().any(|other| other.issuer == issuer.issuer) {
+            found.add(at.key("issuer"), "the issuer stands twice", "merge the two [[issuers]] tables");
+        }
+        match identity::config::issuer(issuer) {
+            Ok(issuer) => issuers.push(issuer),
+            Err(wrong) => found.0.extend(
+                wrong.into_iter().map(|w| Problem::new(at.join(&At::parse(&w.field)), w.what, w.hint)),
+            ),
+        }
+    }
+    issuers
+}
+
+/// The applications that are fine.
+fn applications(
+    raw: Vec<raw::Application>,
+    root: &At,
+    folder: &Path,
+    issuers: &[identity::IssuerConfig],
+    found: &mut Found,
+) -> Vec<Application> {
+    let mut applications: Vec<Application> = Vec::new();
+    for (index, raw) in raw.into_iter().enumerate() {
+        let at = root.key("applications").index(index);
+        found.unless(
+            !applications.iter().any(|other| *other.name == *raw.name),
+            at.key("name"),
+            format!("another application is called {}", raw.name),
+            "records and metrics tell applications apart by name",
+        );
+        for other in &applications {
+            for host in raw.hosts.iter().filter(|h| other.hosts.contains(&h.to_ascii_lowercase())) {
+                found.add(
+                    at.key("hosts"),
+                    format!("host {host} also belongs to {}", other.name),
+                    "give each host to one application",
+                );
+            }
+        }
+        applications.extend(application(raw, &at, folder, issuers, found));
+    }
+    applications
+}
+
+/// Numbers that must lie in a range.
+fn bounds(file: &raw::File, root: &At, found: &mut Found) {
+    let (server, limits) = (root.key("server"), root.key("limits"));
+    let raw = &file.limits;
+    for (at, key, value, low, high) in [
+        (&server, "grace_s", Some(file.server.grace_s), 0, 3_600),
+        (&limits, "addresses_max", as_u64(raw.addresses_max), 1_000, 100_000_000),
+        (&limits, "connections_per_address", Some(raw.connections_per_address.into()), 1, 1_000_000),
+        (&limits, "connections_max", Some(raw.connections_max.into()), 1, 1_000_000),
+        (&limits, "header_timeout_ms", Some(raw.header_timeout_ms), 100, 600_000),
+        (&limits, "body_timeout_ms", Some(raw.body_timeout_ms), 100, 600_000),
+        // Pingora reads at most 1 MiB and 256 fields.
+        (&limits, "header_bytes_max", as_u64(raw.header_bytes_max), 1_024, 1_048_576),
+        (&limits, "header_fields_max", as_u64(raw.header_fields_max), 10, 256),
+        (&limits, "target_bytes_max", as_u64(raw.target_bytes_max), 256, 1_048_576),
+        (&limits, "query_parameters_max", as_u64(raw.query_parameters_max), 1, 10_000),
+    ] {
+        in_range(at.key(key), value, low, high, found);
+    }
+    let hours = file.server.utc_offset_hours;
+    found.unless(
+        (-12..=14).contains(&hours),
+        server.key("utc_offset_hours"),
+        format!("{hours} is outside -12 to 14"),
+        "whole hours to add to UTC",
+    );
+}
+
+fn as_u64(value: usize) -> Option<u64> {
+    u64::try_from(value).ok()
+}
+
+fn in_range(at: At, value: Option<u64>, low: u64, high: u64, found: &mut Found) {
+    let value = value.unwrap_or(u64::MAX);
+    found.unless(
+        (low..=high).contains(&value),
+        at,
+        format!("{value} is outside {low} to {high}"),
+        "give a value in the range",
+    );
+}
+
+/// Files and folders that the configuration names must be there.
+fn files(file: &raw::File, folder: &Path, root: &At, found: &mut Found) {
+    let (server, models) = (root.key("server"), root.key("models"));
+    let mut named = vec![(root.key("policy").key("file"), Some(&file.policy.file))];
+    named.push((server.key("backfill"), file.server.backfill.as_ref()));
+    named.push((models.key("fraud"), file.models.fraud.as_ref()));
+    named.push((models.key("anomaly"), file.models.anomaly.as_ref()));
+    named.push((models.key("capacity"), file.models.capacity.as_ref()));
+    for (index, listener) in file.listeners.iter().enumerate() {
+        let tls = root.key("listeners").index(index).key("tls");
+        named.push((tls.key("certificate"), listener.tls.as_ref().map(|t| &t.certificate)));
+        named.push((tls.key("key"), listener.tls.as_ref().map(|t| &t.key)));
+    }
+    for (at, path) in named {
+        let Some(path) = path.map(|p| folder.join(p)) else { continue };
+        if let Err(error) = std::fs::metadata(&path) {
+            found.add(
+                at,
+                format!("{}: {error}", path.display()),
+                "relative paths start at this file's folder",
+            );
+        }
+    }
+}
+
 fn listener(raw: raw::Listener, folder: &Path) -> Listener {
     let tls = raw.tls.map(|t| Tls { certificate: folder.join(t.certificate), key: folder.join(t.key) });
     Listener { address: raw.address, tls }
@@ -135,7 +232,7 @@ fn listener(raw: raw::Listener, folder: &Path) -> Listener {
 fn limits(raw: &raw::Limits, address: Rate) -> Limits {
     Limits {
         address,
-        addresses_max: raw.addresses_max.max(1_000),
+        addresses_max: raw.addresses_max,
         connections_per_address: raw.connections_per_address,
         connections_max: raw.connections_max,
         header_timeout: Duration::from_millis(raw.header_timeout_ms),
@@ -179,36 +276,32 @@ fn application(
         "no host",
         "list the host names that clients use, with port where it is not 80 or 443",
     );
+    found.unless(
+        raw.hosts.iter().all(|h| is_host(h)),
+        at.key("hosts"),
+        "not a list of host names",
+        "such as \"www.bank.example\" or \"127.0.0.1:8080\", without scheme or path",
+    );
+    capacity(&raw.capacity, &at.key("capacity"), found);
     let external_url = raw.external_url;
-    let identity =
-        match raw.identity.map(|i| identity::config::application(i, &external_url, issuers, folder)) {
-            None => None,
-            Some(Ok(identity)) => Some(identity),
-            Some(Err(wrong)) => {
-                let at = at.key("identity");
-                found.0.extend(wrong.into_iter().map(|w| Problem::new(at.key(&w.field), w.what, w.hint)));
-                None
-            }
-        };
-    let mut routes = Vec::new();
-    for (index, raw) in raw.routes.into_iter().enumerate() {
-        let at = at.key("routes").index(index);
-        if identity.is_none() && raw.access != Access::Public {
-            found.add(
-                at.key("access"),
-                "the application has no [applications.identity]",
-                "add it, or make the route public",
-            );
+    let takes_identities = raw.identity.is_some();
+    let identity = match raw
+        .identity
+        .map(|i| identity::config::application(i, &external_url, issuers, folder))
+    {
+        None => None,
+        Some(Ok(identity)) => Some(identity),
+        Some(Err(wrong)) => {
+            found.0.extend(wrong.into_iter().map(|w| {
+                // A fault without a field is one of `external_url`, which stands beside the section.
+                let field =
+                    if w.field.is_empty() { "external_url".into() } else { format!("identity.{}", w.field) };
+                Problem::new(at.join(&At::parse(&field)), w.what, w.hint)
+            }));
+            None
         }
-        let paths = raw.paths.clone();
-        found.unless(
-            paths.iter().all(|p| p.starts_with('/')) && !paths.is_empty(),
-            at.key("paths"),
-            "a path pattern starts with /",
-            "such as /orders/{id} or /static/{*rest}",
-        );
-        routes.extend(route(raw, &at, found).map(|r| (r, paths)));
-    }
+    };
+    let routes = routes(raw.routes, takes_identities, at, found);
     let upstream = upstream(raw.upstream, &at.key("upstream"), found);
     let customer = rate(raw.customer, &at.key("customer"), found);
     let client = rate(raw.client, &at.key("client"), found);
@@ -236,6 +329,48 @@ fn application(
     })
 }
 
+/// The routes that are fine, each with its path patterns.
+fn routes(
+    raw: Vec<raw::Route>,
+    takes_identities: bool,
+    at: &At,
+    found: &mut Found,
+) -> Vec<(Route, Vec<String>)> {
+    let mut routes: Vec<(Route, Vec<String>)> = Vec::new();
+    for (index, raw) in raw.into_iter().enumerate() {
+        let at = at.key("routes").index(index);
+        if !takes_identities && raw.access != Access::Public {
+            found.add(
+                at.key("access"),
+                "the application has no [applications.identity]",
+                "add it, or make the route public",
+            );
+        }
+        let paths = raw.paths.clone();
+        found.unless(
+            !routes.iter().any(|(other, _)| *other.name == *raw.name),
+            at.key("name"),
+            format!("another route is called {}", raw.name),
+            "rules, records and metrics tell routes apart by name",
+        );
+        found.unless(
+            !paths.iter().any(|p| p.starts_with("/.gatehouse")),
+            at.key("paths"),
+            "paths under /.gatehouse are the gateway's own",
+            "choose another path",
+        );
+        shadowed(&raw, &routes, &at, found);
+        found.unless(
+            paths.iter().all(|p| p.starts_with('/')) && !paths.is_empty(),
+            at.key("paths"),
+            "a path pattern starts with /",
+            "such as /orders/{id} or /static/{*rest}",
+        );
+        routes.extend(route(raw, &at, found).map(|r| (r, paths)));
+    }
+    routes
+}
+
 fn upstream(raw: raw::Upstream, at: &At, found: &mut Found) -> Upstream {
     found.unless(
         !raw.peers.is_empty(),
@@ -245,11 +380,19 @@ fn upstream(raw: raw::Upstream, at: &At, found: &mut Found) -> Upstream {
     );
     // An empty SNI makes the TLS library verify nothing.
     found.unless(
-        raw.tls_name.as_deref() != Some(""),
+        raw.tls_name.as_deref().is_none_or(|name| is_host(name) && !name.contains(':')),
         at.key("tls_name"),
-        "an empty name would verify nothing",
+        "an empty name, or one that is no host name, would verify nothing",
         "give the name in the servers' certificate, or leave the field out for plain HTTP",
     );
+    found.unless(
+        raw.health_path.as_deref().is_none_or(|p| p.starts_with('/') && p.parse::<http::Uri>().is_ok()),
+        at.key("health_path"),
+        "not a path",
+        "such as /healthz, or leave it out to check whether a connection opens",
+    );
+    in_range(at.key("connect_timeout_ms"), Some(raw.connect_timeout_ms), 1, 60_000, found);
+    in_range(at.key("read_timeout_ms"), Some(raw.read_timeout_ms), 1, 3_600_000, found);
     Upstream {
         peers: raw.peers,
         tls_name: raw.tls_name,
@@ -279,6 +422,7 @@ fn route(raw: raw::Route, at: &At, found: &mut Found) -> Option<Route> {
         format!("over {largest} bytes"),
         "an inspected or scored body must fit into 65536 bytes; set inspect = false to stream larger ones",
     );
+    asked(&raw, at, found);
     let money = raw.class == Some(raw::ClassName::MoneyMoving);
     found.unless(
         raw.transfer.is_none() || raw.access == Access::Required,
@@ -320,6 +464,94 @@ fn route(raw: raw::Route, at: &At, found: &mut Found) -> Option<Route> {
     })
 }
 
+/// What a route asks of its callers and of the body.
+fn asked(raw: &raw::Route, at: &At, found: &mut Found) {
+    // What asks for an identity on a route that looks at none would silently not be asked for.
+    let asks = !raw.scopes.is_empty() || !raw.acr_values.is_empty() || raw.max_auth_age_s.is_some();
+    found.unless(
+        raw.access != Access::Public || !asks,
+        at.key("access"),
+        "a public route checks no scopes, acr_values or max_auth_age_s",
+        "set access = \"required\", or leave them out",
+    );
+    found.unless(
+        raw.max_auth_age_s.is_none_or(|age| (0..=31_536_000).contains(&age)),
+        at.key("max_auth_age_s"),
+        "not an age in seconds",
+        "0 to 31536000",
+    );
+    found.unless(
+        !raw.score_only || raw.transfer.is_some(),
+        at.key("score_only"),
+        "nothing is scored without a transfer mapping",
+        "add transfer = { … }, or leave it out",
+    );
+    found.unless(
+        raw.step_up_return.as_deref().is_none_or(|p| identity::session::LocalPath::parse(p).is_some()),
+        at.key("step_up_return"),
+        "not a path of the application",
+        "such as /transfer",
+    );
+}
+
+/// A route whose every path and method an earlier one takes would never be reached.
+fn shadowed(raw: &raw::Route, earlier: &[(Route, Vec<String>)], at: &At, found: &mut Found) {
+    for (other, paths) in earlier {
+        let both = raw.methods.is_empty()
+            || other.methods.is_empty()
+            || raw.methods.iter().any(|m| other.methods.iter().any(|o| o.as_str() == m));
+        let bare = |path: &str| path.trim_end_matches('/').to_owned();
+        let taken = |path: &String| both && paths.iter().any(|p| bare(p) == bare(path));
+        for path in raw.paths.iter().filter(|p| taken(p)) {
+            found.add(
+                at.key("paths"),
+                format!("{path} with the same method is also taken by route {}", other.name),
+                "give each path and method to one route",
+            );
+        }
+    }
+}
+
+/// The learner clamps what it cannot work with; what an operator wrote is refused instead.
+fn capacity(raw: &CapacityConfig, at: &At, found: &mut Found) {
+    let rails = &raw.rails;
+    let at_rails = at.key("rails");
+    let ceiling = Rails::LIMIT_CEILING;
+    let within = |value: f64, low: f64, high: f64| value.is_finite() && value >= low && value <= high;
+    in_range(at.key("tick_ms"), Some(raw.tick_ms), 100, 250, found);
+    for (at, fine, what) in [
+        (at.key("limit"), within(raw.limit, 1.0, ceiling), "not a limit from 1 to 16384"),
+        (
+            at.key("target_ms"),
+            raw.target_ms.0.iter().all(|&t| within(t, 1.0, 60_000.0)),
+            "not four times from 1 to 60000",
+        ),
+        (
+            at_rails.key("limit_min"),
+            within(rails.limit_min, 1.0, rails.limit_max),
+            "not a limit from 1 to limit_max",
+        ),
+        (at_rails.key("limit_max"), within(rails.limit_max, 1.0, ceiling), "not a limit from 1 to 16384"),
+        (
+            at_rails.key("growth_max"),
+            within(rails.growth_max, 1.000_001, 10.0),
+            "not a factor over 1, at most 10",
+        ),
+        (
+            at_rails.key("shrink_max"),
+            within(rails.shrink_max, 0.000_001, 0.999_999),
+            "not a factor between 0 and 1",
+        ),
+        (
+            at_rails.key("floor"),
+            rails.floor.0.iter().all(|&f| within(f, 0.0, 0.5)) && rails.floor.0.iter().sum::<f64>() <= 0.5,
+            "not four shares of together at most 0.5",
+        ),
+    ] {
+        found.unless(fine, at, what, "gatehouse.toml says what each setting means");
+    }
+}
+
 fn mapping(raw: raw::Transfer, at: &At, found: &mut Found) -> TransferMapping {
     for (key, value) in
         [("from", &raw.from), ("to", &raw.to), ("amount", &raw.amount), ("currency", &raw.currency)]
@@ -358,6 +590,12 @@ fn mapping(raw: raw::Transfer, at: &At, found: &mut Found) -> TransferMapping {
         idempotency_header: header.unwrap_or(http::header::HOST),
         repeats: Duration::from_secs(raw.repeats_s.min(REPEATS_S_MAX)),
     }
+}
+
+/// A host name or address, perhaps with a port.
+fn is_host(text: &str) -> bool {
+    let authority = text.parse::<http::uri::Authority>().is_ok_and(|a| !a.host().is_empty());
+    authority && !text.contains('@') && text.len() <= 255
 }
 
 fn is_name(text: &str) -> bool {

@@ -42,6 +42,11 @@ impl At {
         Self(steps)
     }
 
+    /// A place below this one.
+    pub fn join(&self, below: &Self) -> Self {
+        Self([self.0.clone(), below.0.clone()].concat())
+    }
+
     /// An element of this array.
     pub fn index(&self, index: usize) -> Self {
         let mut steps = self.0.clone();
@@ -116,11 +121,11 @@ impl Problems {
     /// A document that is not TOML, or has unknown or ill-typed fields.
     pub fn syntax(file: &Path, text: &str, error: &toml::de::Error) -> Self {
         let (line, column) = line_column(text, error.span().map_or(0, |s| s.start));
-        let hint = "compare with configs/gatehouse.toml, where every field is explained";
-        Self {
-            file: file.to_owned(),
-            found: vec![(line, column, error.message().to_owned(), hint.to_owned())],
-        }
+        let hint = near_miss(error.message()).map_or_else(
+            || "compare with configs/gatehouse.toml, where every field is explained".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        Self { file: file.to_owned(), found: vec![(line, column, error.message().to_owned(), hint)] }
     }
 
     /// How many.
@@ -140,6 +145,13 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+/// The known name nearest to an unknown one, both taken from serde's words: "unknown field `x`, expected one of `a`, `b`".
+fn near_miss(message: &str) -> Option<&str> {
+    let mut quoted = message.strip_prefix("unknown ")?.split('`').skip(1).step_by(2);
+    let unknown = quoted.next()?;
+    policies::compile::nearest(unknown, quoted)
+}
 
 /// Byte offset of the deepest part of `at` that exists.
 fn offset(document: &DeTable<'_>, at: &At) -> usize {

@@ -7,6 +7,8 @@ mod location;
 mod raw;
 mod reload;
 mod routes;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -329,7 +329,7 @@ impl Gateway {
         if let Some(case) = journey.evidence.released_case.clone() {
             self.spend(case, journey).await.at(Stage::Decision)?;
         }
-        if moves_money {
+        if moves_money || route.class == Class::MoneyMoving {
             return self.forward_recorded(journey).await;
         }
         journey.stage = Stage::Upstream;

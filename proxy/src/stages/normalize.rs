@@ -42,7 +42,7 @@ pub struct Canonical {
 /// # Errors
 /// A [`Refusal`] that names the first thing found wrong.
 pub fn normalize(raw: Option<&[u8]>, head: &Parts, limits: &HeadLimits) -> Result<Canonical, Refusal> {
-    let bytes = raw.map_or_else(|| list_bytes(head), <[u8]>::len);
+    let bytes = raw.map_or_else(|| listed_bytes(head), <[u8]>::len);
     if bytes > limits.header_bytes_max {
         return Err(Refusal::new(Reason::HeadersTooLarge, "header section over its bound"));
     }
@@ -64,10 +64,10 @@ pub fn normalize(raw: Option<&[u8]>, head: &Parts, limits: &HeadLimits) -> Resul
     Ok(Canonical { host, path: canonical_path(head.uri.path())? })
 }
 
-/// The header list of HTTP/2, which has no text form: its fields and its target, without what HPACK saves.
-fn list_bytes(head: &Parts) -> usize {
-    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
-    fields.sum::<usize>() + head.uri.path_and_query().map_or(0, |target| target.as_str().len())
+/// The size of an HTTP/2 header section as RFC 9113 6.5.2 counts it.
+fn listed_bytes(head: &Parts) -> usize {
+    let fields: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+    fields.saturating_add(head.uri.path_and_query().map_or(0, |target| target.as_str().len()))
 }
 
 fn ambiguous(inside: &'static str) -> Refusal {
@@ -95,6 +95,12 @@ fn raw_head(raw: &[u8]) -> Result<(), Refusal> {
             _ if previous == b'\r' => return Err(ambiguous("bare CR")),
             b' ' | b'\t' if at_line_start => return Err(ambiguous("folded or indented header line")),
             b'\t' if first_line => return Err(ambiguous("tab in the request line")),
+            // Neither may stand in a target (RFC 9112 3.2, RFC 3986 2); the parser drops the one and replaces the other,
+            // and the upstream would be sent something else than was judged.
+            b'#' if first_line => return Err(ambiguous("fragment in the target")),
+            128.. if first_line => {
+                return Err(Refusal::new(Reason::BadEncoding, "byte outside of ASCII in the target"));
+            }
             b' ' if first_line => spaces += 1,
             0..=8 | 11..=12 | 14..=31 | 127 => return Err(ambiguous("control byte in the header section")),
             _ => {}
@@ -148,7 +154,22 @@ fn framing(head: &Parts) -> Result<(), Refusal> {
     if head.method == Method::TRACE || head.method == Method::CONNECT {
         return Err(Refusal::new(Reason::MethodNotAllowed, "TRACE or CONNECT"));
     }
+    connection_options(&head.headers)?;
     smuggled_names(&head.headers)
+}
+
+/// A field that `Connection` names is taken out on the way to the upstream (RFC 9110 7.6.1): what is acted upon there would
+/// not be what was judged here. No honest client names any but these.
+fn connection_options(headers: &HeaderMap) -> Result<(), Refusal> {
+    const KNOWN: [&[u8]; 5] = [b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings"];
+    let named =
+        headers.get_all(header::CONNECTION).iter().flat_map(|value| value.as_bytes().split(|&b| b == b','));
+    for option in named.map(<[u8]>::trim_ascii).filter(|option| !option.is_empty()) {
+        if !KNOWN.iter().any(|known| option.eq_ignore_ascii_case(known)) {
+            return Err(ambiguous("Connection names a field"));
+        }
+    }
+    Ok(())
 }
 
 /// Names that a downstream reader may fold onto a framing header.
@@ -268,6 +289,7 @@ mod tests {
     fn a_plain_request_is_canonical() {
         let got = head("GET /api/accounts/a%2D1?x=1 HTTP/1.1\r\nHost: Bank.Test:8080\r\n\r\n").unwrap();
         assert_eq!(got, Canonical { host: "bank.test:8080".into(), path: "/api/accounts/a-1".into() });
+        head("GET / HTTP/1.1\r\nHost: a\r\nConnection: Keep-Alive, Upgrade,, TE\r\n\r\n").unwrap();
     }
 
     #[test]
@@ -293,6 +315,12 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", Reason::Ambiguous),
             ("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", Reason::Ambiguous),
             ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", Reason::Ambiguous),
+            ("GET / HTTP/1.1\r\nHost: a\r\nConnection: close, Host\r\n\r\n", Reason::Ambiguous),
+            ("GET / HTTP/1.1\r\nHost: a\r\nConnection: idempotency-key\r\n\r\n", Reason::Ambiguous),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nConnection: \"x-forwarded-for\"\r\n\r\n",
+                Reason::Ambiguous,
+            ),
             ("GET /%2e%2e/admin HTTP/1.1\r\nHost: a\r\n\r\n", Reason::Ambiguous),
             ("GET /a/../b HTTP/1.1\r\nHost: a\r\n\r\n", Reason::Ambiguous),
             ("GET /a//b HTTP/1.1\r\nHost: a\r\n\r\n", Reason::Ambiguous),
@@ -319,11 +347,28 @@ mod tests {
             "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET / x HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n",
         ] {
             assert!(raw_head(raw.as_bytes()).is_err(), "{raw:?}");
         }
         assert!(raw_head(b"GET / HTTP/1.1\r\nHost: a\r\nX: \xc3\xa9 ok\r\n\r\n").is_ok());
+    }
+
+    #[test]
+    fn an_http2_head_has_the_same_bounds() {
+        let judge = |name: &str, count: usize, length: usize| {
+            let mut builder = http::Request::builder().uri("https://a/").version(Version::HTTP_2);
+            for n in 0..count {
+                builder = builder.header(format!("{name}{n}"), "v".repeat(length));
+            }
+            let (head, ()) = builder.body(()).unwrap().into_parts();
+            normalize(None, &head, &HeadLimits::default()).map(drop).map_err(|r| r.reason)
+        };
+        assert_eq!(judge("x", 10, 1_000), Ok(()));
+        assert_eq!(judge("x", 2, 20_000), Err(Reason::HeadersTooLarge));
+        assert_eq!(judge("x", 101, 1), Err(Reason::HeadersTooLarge));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use pingora::http::ResponseHeader;
 use policies::{Outcome, Verdict};
 use sha2::{Digest, Sha256};
@@ -185,11 +185,6 @@ pub fn is_gateway_header(name: &HeaderName) -> bool {
         }
         None => false,
     }
-}
-
-/// The client's copies of headers that only the gateway may set.
-pub fn gateway_headers(headers: &HeaderMap) -> Vec<HeaderName> {
-    headers.keys().filter(|n| is_gateway_header(n)).cloned().collect()
 }
 
 /// Text as it stands in HTML, in elements and in quoted attributes.

@@ -10,7 +10,7 @@ use policies::facts::Identity;
 use policies::{Evidence, Verdict};
 
 use super::identity::SESSION_COOKIE;
-use super::respond::{gateway_headers, is_gateway_header};
+use super::respond::is_gateway_header;
 
 /// The client's end of the connection.
 #[derive(Clone, Copy, Debug)]
@@ -33,14 +33,9 @@ pub fn prepare(
     identity: Option<&Identity>,
     minted: Option<HeaderValue>,
 ) -> pingora::Result<()> {
-    for name in gateway_headers(&request.headers) {
+    let left_behind: Vec<HeaderName> = request.headers.keys().filter(|n| stays_behind(n)).cloned().collect();
+    for name in left_behind {
         request.remove_header(&name);
-    }
-    for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::FORWARDED] {
-        request.remove_header(&name);
-    }
-    for name in ["dpop", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"] {
-        request.remove_header(name);
     }
     without_session_cookie(request)?;
     request.insert_header(FORWARDED_FOR, client.address.to_string())?;
@@ -61,6 +56,35 @@ const SUBJECT: HeaderName = HeaderName::from_static("gatehouse-subject");
 const SCOPES: HeaderName = HeaderName::from_static("gatehouse-scopes");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Credentials, what only a proxy may say, and what would make some servers act on another address or method than the
+/// one that was judged.
+const LEFT_BEHIND: [&str; 13] = [
+    "authorization",
+    "proxy-authorization",
+    "dpop",
+    "forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "proxy",
+];
+
+/// Whether a header of the client's goes no further, in any spelling that some server folds onto it.
+fn stays_behind(name: &HeaderName) -> bool {
+    let name = name.as_str().as_bytes();
+    let spelt =
+        |wanted: &str| name.iter().zip(wanted.bytes()).all(|(&n, w)| n == w || (n == b'_' && w == b'-'));
+    let begins = |wanted: &str| name.len() >= wanted.len() && spelt(wanted);
+    begins("gatehouse-")
+        || begins("x-forwarded")
+        || LEFT_BEHIND.iter().any(|wanted| name.len() == wanted.len() && spelt(wanted))
+}
 
 /// Tells the upstream the scores of a route that only wants to know them.
 ///
@@ -165,8 +189,18 @@ mod tests {
             ("X-Forwarded-For", "10.0.0.1"),
             ("Forwarded", "for=10.0.0.1"),
             ("Authorization", "Bearer secret"),
+            ("X_Forwarded_For", "forged"),
+            ("X-Forwarded-Port", "forged"),
+            ("X_Real-IP", "forged"),
+            ("X-Original-URL", "forged"),
+            ("X-HTTP-Method-Override", "forged"),
+            ("Proxy", "forged"),
         ]);
-        assert!(request.headers.values().all(|v| v != "forged" && v != "Bearer secret"));
+        assert!(
+            request.headers.values().all(|v| v != "forged" && v != "Bearer secret"),
+            "{:?}",
+            request.headers
+        );
         assert_eq!(request.headers["x-forwarded-for"], "192.0.2.7");
         assert!(!request.headers.contains_key("forwarded"));
     }

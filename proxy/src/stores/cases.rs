@@ -335,7 +335,7 @@ impl Cases {
 }
 
 impl NewCase {
-    fn as_release(&self) -> Release<'_> {
+    pub(super) fn as_release(&self) -> Release<'_> {
         Release {
             customer: &self.customer,
             payee: &self.payee,
