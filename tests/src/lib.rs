@@ -4,7 +4,9 @@ pub mod demo;
 pub mod person;
 pub mod program;
 pub mod raw;
+pub mod webdriver;
 
 pub use demo::RunningDemo;
 pub use person::Person;
 pub use program::Program;
+pub use webdriver::Browser;
