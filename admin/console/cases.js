@@ -2,13 +2,16 @@
 import { get, post, query } from './api.js';
 import { ask } from './ask.js';
 import { h, put, say } from './dom.js';
-import { ago, moment, money, percent, short, span } from './format.js';
+import { ago, moment, money, percent, sentence, short, span } from './format.js';
 import { head, load } from './pages.js';
 import { live, watch } from './live.js';
 import { place } from './rows.js';
 import { may } from './who.js';
 
 const STATUS = [['open', 'Open'], ['released', 'Released'], ['rejected', 'Rejected'], ['spent', 'Went through'], ['expired', 'Expired'], [null, 'All']];
+
+/** As many as are judged at a sitting; the reasons of each are read from its decision, which takes a while. */
+const PAGE = 12;
 
 export function casesPage(main, chosen) {
   const state = { status: chosen ? null : 'open', cases: [], next: null };
@@ -44,7 +47,7 @@ export function casesPage(main, chosen) {
         h('span', { class: `tag end ${open ? 'warn' : ''}` }, STATUS.find(([status]) => status === one.status)?.[1] ?? one.status)),
       h('div', { class: 'body' },
         h('p', { class: 'sum' }, money(one.amount_minor, one.currency)),
-        h('ul', {}, one.reasons.map((text) => h('li', {}, text))),
+        h('ul', {}, one.reasons.map((text) => h('li', {}, sentence(text)))),
         h('dl', { class: 'pairs' },
           h('dt', {}, 'Fraud probability'), h('dd', {}, one.fraud === null ? 'no score' : percent(one.fraud)),
           h('dt', {}, 'Customer'), h('dd', {}, h('code', {}, short(one.subject, 12))),
@@ -72,13 +75,14 @@ export function casesPage(main, chosen) {
     if (chosen) {
       state.cases = [(await get(`cases/${encodeURIComponent(chosen)}`)).body];
     } else {
-      const { body } = await get(`cases${query({ status: state.status, after, limit: 50 })}`);
+      const { body } = await get(`cases${query({ status: state.status, after, limit: PAGE })}`);
       state.cases = after ? [...state.cases, ...body.cases] : body.cases;
       state.next = body.next ?? null;
     }
     draw();
   }
 
+  put(list, h('p', { class: 'card empty' }, 'Looking for cases…'));
   load(main, 'Cases', show);
   let open = live.figures?.cases_open;
   return watch((kind) => {

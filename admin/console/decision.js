@@ -2,7 +2,7 @@
 import { get } from './api.js';
 import { contributions } from './charts.js';
 import { byId, h, put, s } from './dom.js';
-import { count, microsText, moment, money, percent, short } from './format.js';
+import { count, microsText, moment, money, percent, sentence, short } from './format.js';
 import { badge, tone, word } from './outcomes.js';
 
 const DOTS = { fine: 'M3 8.5l3.2 3.2L13 5', noted: 'M8 3v6.5M8 12.7v.3', stopped: 'M4 4l8 8M12 4l-8 8' };
@@ -30,7 +30,7 @@ function facts(detail) {
 
 const story = (steps) => h('ol', { class: 'story' }, steps.map((step) => h('li', { class: step.tone },
   dot(step.tone),
-  h('div', {}, h('b', {}, step.stage), step.settled ? [' ', h('span', { class: 'tag' }, 'settled here')] : null, step.sentences.map((text) => h('p', {}, text))))));
+  h('div', {}, h('b', {}, step.stage), step.settled ? [' ', h('span', { class: 'tag' }, 'settled here')] : null, step.sentences.map((text) => h('p', {}, sentence(text)))))));
 
 const reason = (one, shadow) => h('li', { class: `${tone(one.outcome)} ${shadow ? 'shadow' : ''}` },
   h('div', {}, one.message),

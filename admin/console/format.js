@@ -62,4 +62,7 @@ export function value(n) {
   return Math.abs(n) >= 100 ? n.toFixed(0) : n.toFixed(Math.abs(n) >= 10 ? 1 : 2);
 }
 
+/** A text as a sentence begins. */
+export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 export const words = (name) => String(name).replaceAll('_', ' ');

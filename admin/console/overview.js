@@ -142,8 +142,8 @@ function scores() {
   const reasons = h('ol', { class: 'ranks' });
   const root = h('div', { class: 'stack' },
     h('div', { class: 'grid pair' },
-      h('div', { class: 'w6' }, card('Fraud scores', null, h('div', { class: 'body' }, fraud.root))),
-      h('div', { class: 'w6' }, card('Anomaly scores', null, h('div', { class: 'body' }, anomaly.root)))),
+      h('div', { class: 'w6' }, card('Fraud scores', 'transfers by score', h('div', { class: 'body' }, fraud.root))),
+      h('div', { class: 'w6' }, card('Anomaly scores', 'requests by score', h('div', { class: 'body' }, anomaly.root)))),
     card('Leading reasons', 'last five minutes', h('div', { class: 'body' }, reasons)));
   return {
     root,

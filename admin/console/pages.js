@@ -97,11 +97,20 @@ export function modelsPage(main) {
   });
 }
 
+/** The figures that say how good a model is, by the end of their names; the training report has all of them. */
+const TELLING = ['auprc', 'auroc', 'precision', 'recall', 'f1', 'false_positive_rate', 'brier', 'ece'];
+
+function telling(metrics) {
+  const found = Object.entries(metrics).filter(([name]) => !name.includes('baselines') && TELLING.includes(name.split('.').at(-1)));
+  // Of several thresholds the strictest comes last.
+  return new Map(found.map(([name, n]) => [name.split('.').at(-1), n]));
+}
+
 function modelCard(model) {
   const named = (name) => (/^(au|f\d|p\d|r\d|mse|ece)/.test(name) && name.length < 6 ? name.toUpperCase() : words(name));
   const pair = (name, text) => [h('dt', {}, name), h('dd', { title: text }, text)];
   return card(model.name, model.kind, h('div', { class: 'body' },
-    h('dl', { class: 'metrics' }, Object.entries(model.metrics).map(([name, n]) => h('div', {}, h('dt', {}, named(name)), h('dd', {}, n > 0 && n <= 1 ? n.toFixed(3) : value(n))))),
+    h('dl', { class: 'metrics' }, [...telling(model.metrics)].map(([name, n]) => h('div', {}, h('dt', {}, named(name)), h('dd', {}, n > 0 && n <= 1 ? n.toFixed(3) : value(n))))),
     h('dl', { class: 'pairs' },
       pair('Version', model.version),
       Object.entries(model.thresholds).map(([name, n]) => pair(`Threshold ${words(name)}`, n.toFixed(3))),

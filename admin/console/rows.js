@@ -16,14 +16,15 @@ const why = (row) => row.message ?? (row.outcome === 'allow' ? `Answered ${row.s
 
 export function decisionRow(row, fresh) {
   const told = `${clock(row.at_ms)}, ${word(row.outcome)}, ${row.method} ${row.route}, ${why(row)}`;
-  const score = row.fraud ?? row.anomaly;
+  // Strangeness is a share of normal traffic, so most of what is allowed is a little strange: only what it led to is shown.
+  const score = row.fraud ?? (row.outcome === 'allow' ? null : row.anomaly);
   return h('button', {
     class: fresh ? 'row fresh' : 'row', type: 'button', 'data-id': row.id, 'aria-label': told, 'aria-haspopup': 'dialog',
     on: { click: () => { location.hash = place(row.id); } },
   },
   h('span', { class: 'time' }, clock(row.at_ms)),
   badge(row.outcome),
-  h('span', { class: 'where' }, h('span', {}, row.method), h('b', {}, row.route)),
+  h('span', { class: 'where' }, h('span', {}, row.method), h('b', {}, row.route === '-' ? 'no route' : row.route)),
   h('span', { class: 'why' }, why(row)),
   heat(score, row.fraud !== null && row.fraud !== undefined ? 'fraud' : 'anomaly'),
   h('span', { class: 'amount' }, money(row.amount_minor, row.currency)));

@@ -80,7 +80,7 @@ async fn checks_a_payment(alice: &mut Person) {
     let words = checked.words();
     assert_eq!(checked.status(), StatusCode::OK, "{words}");
     assert!(words.contains("How much this looks like fraud") && words.contains('%'), "{words}");
-    assert!(words.contains("this customer"), "a reason stands there: {words}");
+    assert!(words.contains("your usual"), "a reason stands there: {words}");
     let after = alice.visit("/history?account=alice-current").await.unwrap().money_after("Balance").unwrap();
     assert_eq!(after, before, "a check pays nothing");
 }

@@ -5,8 +5,10 @@ pub mod demo;
 pub mod person;
 pub mod program;
 pub mod raw;
+pub mod webdriver;
 
 pub use aggregator::Aggregator;
 pub use demo::RunningDemo;
 pub use person::Person;
 pub use program::Program;
+pub use webdriver::Browser;

@@ -119,13 +119,20 @@ fn off_usual(spending: &CategorySpending, currency: Currency) -> Option<AdviceLi
     }
     let (code, direction) =
         if difference > 0 { ("category_above_usual", "more") } else { ("category_below_usual", "less") };
-    let sentence = format!(
-        "You spent {} on {} in the last 30 days, {}% {direction} than your usual {}.",
-        money(spending.last_30_days_minor, currency),
-        name(spending.category),
-        percent.saturating_abs(),
-        money(usual, currency),
-    );
+    let sentence = match spending.last_30_days_minor {
+        0 => format!(
+            "You spent nothing on {} in the last 30 days; your usual is {}.",
+            name(spending.category),
+            money(usual, currency)
+        ),
+        spent => format!(
+            "You spent {} on {} in the last 30 days, {} % {direction} than your usual {}.",
+            money(spent, currency),
+            name(spending.category),
+            percent.saturating_abs(),
+            money(usual, currency),
+        ),
+    };
     Some(AdviceLine { code: code.to_owned(), sentence, amount_minor: difference.saturating_abs() })
 }
 

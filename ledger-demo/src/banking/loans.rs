@@ -278,10 +278,12 @@ fn check_offer(application: &LoanApplication, account: &Account) -> Result<(), B
         return Err(Refusal::WrongCurrency.into());
     }
     if !LOAN_MINOR.contains(&application.amount_minor) {
-        return Err(BankError::NotOffered("The bank lends 100.00 to 50,000.00."));
+        return Err(BankError::NotOffered(
+            "You can borrow from 100.00 to 50,000.00 EUR. Enter an amount between them.",
+        ));
     }
     if !LOAN_MONTHS.contains(&application.months) {
-        return Err(BankError::NotOffered("The bank lends for 3 to 84 months."));
+        return Err(BankError::NotOffered("A loan runs for 3 to 84 months. Choose a term between them."));
     }
     Ok(())
 }

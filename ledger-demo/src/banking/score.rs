@@ -135,14 +135,20 @@ fn features(statement: &Statement, loans: &[Loan]) -> Vec<Feature> {
             value: if instalments == 0 { 0.0 } else { quotient(instalments, income.max(1)).clamp(0.0, 1.0) },
             centre: 0.1,
             weight: -3.0,
-            sentence: format!("Your loans with us cost {} a month.", amount(instalments)),
+            sentence: match instalments {
+                0 => "You owe no instalments on loans with us.".to_owned(),
+                _ => format!("Your loans with us cost {} a month.", amount(instalments)),
+            },
         },
         Feature {
             code: "tight_months",
             value: ratio(tight, months),
             centre: 0.1,
             weight: -1.5,
-            sentence: format!("In {tight} of {months} months your current account ran nearly empty."),
+            sentence: match tight {
+                0 => "Your current account never ran nearly empty.".to_owned(),
+                _ => format!("In {tight} of {months} months your current account ran nearly empty."),
+            },
         },
     ]
 }

@@ -131,5 +131,13 @@ impl Span {
 pub(super) fn money(minor: i64, currency: Currency) -> String {
     let sign = if minor < 0 { "-" } else { "" };
     let minor = minor.unsigned_abs();
-    format!("{sign}{}.{:02} {currency}", minor / 100, minor % 100)
+    format!("{sign}{}.{:02} {currency}", grouped(minor / 100), minor % 100)
+}
+
+/// Digits in groups of three, as on the pages.
+fn grouped(whole: u64) -> String {
+    match whole {
+        0..1_000 => whole.to_string(),
+        _ => format!("{},{:03}", grouped(whole / 1_000), whole % 1_000),
+    }
 }

@@ -65,9 +65,14 @@ pub(super) async fn password(
         return form.slow_down(&idp, wait_ms);
     }
     let password = SecretString::from(params.get("password").unwrap_or_default());
+    form.entered = Some(username.clone());
     let Some(person) = authenticate(&idp, &username, password).await else {
         tracing::warn!(address = %peer.ip(), "a log-in failed");
-        return form.page(&idp, StatusCode::FORBIDDEN, Some("The username or the password is wrong."));
+        return form.page(
+            &idp,
+            StatusCode::FORBIDDEN,
+            Some("The username or the password is wrong. Check both and try again."),
+        );
     };
     idp.throttle.succeeded(&attempt, idp.now_ms());
     form.interaction.stage = Stage::SecondFactor { username: person.username, failures: 0 };
@@ -100,7 +105,11 @@ pub(super) async fn second_factor(
             _ => Stage::SecondFactor { username: username.clone(), failures },
         };
         form.keep(&idp);
-        return form.page(&idp, StatusCode::FORBIDDEN, Some("That code is wrong."));
+        return form.page(
+            &idp,
+            StatusCode::FORBIDDEN,
+            Some("That code is wrong. Enter the six digits that we sent you."),
+        );
     }
     idp.throttle.succeeded(&attempt, idp.now_ms());
     // Taken out once: of two identical submissions one goes on.
@@ -194,6 +203,8 @@ fn username(params: &Params) -> String {
 /// A log-in under way, seen from the browser that began it.
 struct Form {
     id: String,
+    /// The name that was entered, so that a wrong password need not cost it too.
+    entered: Option<String>,
     interaction: Interaction,
 }
 
@@ -203,8 +214,11 @@ impl Form {
         let id = params.get("txn")?;
         let browser = idp.cookies.read(headers, BROWSER)?;
         let interaction = idp.interactions.get(id, idp.now_ms())?;
-        same(&interaction.browser, &digest_base64url(&browser))
-            .then(|| Self { id: id.to_owned(), interaction })
+        same(&interaction.browser, &digest_base64url(&browser)).then(|| Self {
+            id: id.to_owned(),
+            entered: None,
+            interaction,
+        })
     }
 
     /// The same, sent back by our own page.
@@ -243,12 +257,10 @@ impl Form {
             redirect_uri: &request.redirect_uri,
         };
         match stage {
-            Stage::Password => pages::password(
-                status,
-                &form,
-                request.login_hint.as_deref().unwrap_or_default(),
-                request.step_up,
-            ),
+            Stage::Password => {
+                let hint = request.login_hint.as_deref().unwrap_or_default();
+                pages::password(status, &form, self.entered.as_deref().unwrap_or(hint), request.step_up)
+            }
             Stage::SecondFactor { username, .. } => pages::second_factor(status, &form, username),
             Stage::Consent { username, .. } => pages::consent(status, &form, username, &request.scopes),
         }

@@ -107,8 +107,15 @@ fn read_reasons(text: &str) -> Vec<String> {
         .map(str::trim)
         .filter(|part| !part.is_empty())
         .take(REASONS_MAX)
-        .map(|part| percent_decode_str(part).decode_utf8_lossy().chars().take(REASON_CHARS_MAX).collect())
+        .map(|part| to_the_customer(&percent_decode_str(part).decode_utf8_lossy()))
         .collect()
+}
+
+/// The gateway's sentences speak about the customer; this page speaks to them.
+fn to_the_customer(reason: &str) -> String {
+    let spoken = reason.replace("this customer's", "your").replace("this customer", "you");
+    let mut chars = spoken.chars().take(REASON_CHARS_MAX);
+    chars.next().into_iter().flat_map(char::to_uppercase).chain(chars).take(REASON_CHARS_MAX).collect()
 }
 
 #[cfg(test)]
@@ -163,6 +170,13 @@ mod tests {
         twice.append("gatehouse-fraud-score", HeaderValue::from_static("0.9"));
         twice.append("gatehouse-fraud-outcome", HeaderValue::from_static("allow"));
         assert_eq!(FraudResult::read(&twice), None);
+    }
+
+    #[test]
+    fn reasons_speak_to_the_customer() {
+        let reasons = "amount is 50 times this customer's usual;at night, an unusual hour for this customer";
+        let spoken = ["Amount is 50 times your usual", "At night, an unusual hour for you"];
+        assert_eq!(read_reasons(reasons), spoken);
     }
 
     #[test]

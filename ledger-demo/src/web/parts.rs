@@ -7,6 +7,9 @@ use askama::filters::HtmlSafe;
 
 use super::amount;
 
+/// What `amount::parse` takes. The gateway in front cannot read other amounts, so the browser asks before it sends one.
+const AMOUNT_PATTERN: &str = r"[0-9]{1,13}(\.[0-9]{1,3})?";
+
 /// An amount with its currency, in figures of equal width.
 #[derive(Debug, Clone, Template)]
 #[template(
@@ -60,6 +63,7 @@ pub struct Field {
     hint: Option<String>,
     error: Option<String>,
     value: String,
+    required: bool,
     control: Control,
     suffix: Option<String>,
 }
@@ -75,6 +79,8 @@ struct Input {
     kind: &'static str,
     class: &'static str,
     inputmode: &'static str,
+    /// What the browser asks for before it sends the form, and how it says so.
+    pattern: Option<(&'static str, &'static str)>,
     autocomplete: &'static str,
     length_max: usize,
     suggestions: Vec<Choice>,
@@ -96,6 +102,7 @@ impl Field {
             kind: "text",
             class: "",
             inputmode: "text",
+            pattern: None,
             autocomplete: "off",
             length_max,
             suggestions: Vec::new(),
@@ -106,6 +113,7 @@ impl Field {
             hint: None,
             error: None,
             value: String::new(),
+            required: false,
             control: Control::Input(input),
             suffix: None,
         }
@@ -117,9 +125,10 @@ impl Field {
         if let Control::Input(input) = &mut field.control {
             input.class = "amount";
             input.inputmode = "decimal";
+            input.pattern = Some((AMOUNT_PATTERN, "Digits and a point, no commas or spaces: 1250.50"));
         }
         field.suffix = currency;
-        field
+        field.required()
     }
 
     /// A password; its value is never sent back to the browser.
@@ -128,7 +137,7 @@ impl Field {
         if let Control::Input(input) = &mut field.control {
             input.kind = "password";
         }
-        field
+        field.required()
     }
 
     /// A choice of one of these.
@@ -136,6 +145,12 @@ impl Field {
         let mut field = Self::text(name, label, 0);
         field.control = Control::Select(choices);
         field
+    }
+
+    /// It cannot be left empty.
+    pub fn required(mut self) -> Self {
+        self.required = true;
+        self
     }
 
     /// A sentence under the label.

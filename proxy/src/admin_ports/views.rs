@@ -120,6 +120,12 @@ fn numbers(prefix: &str, value: &serde_json::Value, into: &mut BTreeMap<String, 
         serde_json::Value::Number(number) => {
             into.extend(number.as_f64().map(|n| (prefix.to_owned(), n)));
         }
+        // Several tests of one model stand in a list; lists of bare numbers are the report's.
+        serde_json::Value::Array(members) if members.iter().all(serde_json::Value::is_object) => {
+            for (at, value) in members.iter().enumerate() {
+                numbers(&format!("{prefix}.{at}"), value, into);
+            }
+        }
         serde_json::Value::Object(members) => {
             for (name, value) in members {
                 let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };

@@ -126,16 +126,38 @@ impl Answer {
     }
 
     fn page(&self, id: &str) -> String {
-        let detail = self.detail.as_deref().unwrap_or(match self.outcome {
-            Outcome::Throttle => "Please wait a moment and try again.",
-            _ => "If you think this should not have happened, tell your bank the reference below.",
-        });
+        let paragraph = |text: &str| format!("<p>{}</p>", escape(text));
+        let detail = self.detail.as_deref().map(paragraph).unwrap_or_default();
+        let next = self.what_next().map(paragraph).unwrap_or_default();
         let case =
             self.case.as_deref().map_or_else(String::new, |c| format!("<dt>Case</dt><dd>{}</dd>", escape(c)));
         PAGE.replace("{title}", &escape(&self.title))
-            .replace("{detail}", &escape(detail))
+            .replace("{detail}", &detail)
+            .replace("{next}", &next)
             .replace("{case}", &case)
             .replace("{id}", &escape(id))
+    }
+}
+
+impl Answer {
+    /// What the person who reads the page can do now, where the rule's own sentence does not say it.
+    fn what_next(&self) -> Option<&'static str> {
+        match (self.outcome, self.status.as_u16()) {
+            (Outcome::Hold, _) => Some(
+                "Nothing has been carried out yet. Somebody looks at it within a day. Once it is released, send the \
+                 same again and it goes through.",
+            ),
+            _ if self.detail.is_some() => None,
+            (Outcome::Throttle, _) => Some("Please wait a moment and try again."),
+            (_, 400) => Some(
+                "Nothing was carried out. Go back, check what you entered, such as an amount, and send it again.",
+            ),
+            (_, 404) => Some("Check the address, or begin at the start."),
+            (_, 500..) => Some(
+                "Please try again in a moment. If you were sending something, look first whether it was carried out.",
+            ),
+            _ => Some("If you think this should not have happened, tell your bank the reference below."),
+        }
     }
 }
 

@@ -57,7 +57,8 @@ impl Line {
                 None => payee_name(bank, &entry.counterparty),
             },
         };
-        let memo = if entry.memo == title { String::new() } else { entry.memo.clone() };
+        let said = entry.memo == title || entry.memo == category_name(entry.category);
+        let memo = if said { String::new() } else { entry.memo.clone() };
         Self {
             title,
             memo,

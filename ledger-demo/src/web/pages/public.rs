@@ -115,12 +115,14 @@ fn render(web: &WebState, fields: &Fields, errors: Errors) -> Response {
     let form = Form::new("/register", web.public_form_token(), "Become a customer")
         .field(
             Field::text("full_name", "Your name", FULL_NAME_BYTES_MAX)
+                .required()
                 .autocomplete("name")
                 .value(fields.get("full_name"))
                 .checked(&errors),
         )
         .field(
             Field::text("username", "Username", 32)
+                .required()
                 .hint("3 to 32 small letters, digits, - or _. It cannot be changed later.")
                 .autocomplete("username")
                 .value(fields.get("username"))
