@@ -4,13 +4,14 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command as Process, Stdio};
+use std::time::Duration;
 
 use ledger_demo::ledger::{
     AccountId, AccountKind, Category, Command, Currency, CustomerId, Ledger, NewAccount, NewTransfer,
     Operation, TransferId,
 };
 
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 12;
 const WRITERS: usize = 8;
 const BOOKER: &str = "the_booker_says_what_is_acknowledged";
 
@@ -100,21 +101,19 @@ async fn everything_acknowledged_survives_kill_9() {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        // A different number of acknowledgements every round, so that the kill falls at different moments.
-        let wanted = 20 + 37 * round;
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let mut heard = 0;
-        while heard < wanted {
-            let line = lines.next().expect("the child books until it is killed");
-            if let Some((_, id)) = line.split_once("ACK ") {
-                acknowledged.push(id.to_owned());
-                heard += 1;
-            }
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        // What was said before the kill but not yet read was acknowledged as well.
-        acknowledged.extend(lines.filter_map(|line| Some(line.split_once("ACK ")?.1.to_owned())));
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut heard = lines.filter_map(|line| Some(line.split_once("ACK ")?.1.to_owned()));
+        // From the first acknowledgement on any moment will do: while a batch is written, between two, in a flush.
+        acknowledged.push(heard.next().expect("the child books until it is killed"));
+        let moment = Duration::from_micros(u64::from(rand::random::<u16>()));
+        let killer = std::thread::spawn(move || {
+            std::thread::sleep(moment);
+            child.kill().unwrap();
+            child.wait().unwrap();
+        });
+        // Whatever was said before the end was acknowledged.
+        acknowledged.extend(heard);
+        killer.join().unwrap();
         check(dir.path(), &acknowledged).await;
     }
     println!("{} acknowledged commands survived {ROUNDS} kills", acknowledged.len());

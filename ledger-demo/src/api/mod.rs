@@ -28,7 +28,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::Clock;
@@ -40,8 +40,6 @@ use streams::Streams;
 
 /// Longest request body, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// How many people may have their new password hashed at once; hashing takes 19 MiB and tens of milliseconds each.
-const REGISTRATIONS_AT_ONCE: usize = 2;
 
 /// What the API works with. Cheap to clone.
 #[derive(Clone)]
@@ -50,7 +48,6 @@ pub struct ApiState {
     people: Directory,
     callers: CallerVerifier,
     clock: Clock,
-    registrations: Arc<Semaphore>,
     streams: Streams,
 }
 
@@ -64,8 +61,7 @@ impl ApiState {
         clock: Clock,
         closing: watch::Receiver<bool>,
     ) -> Self {
-        let registrations = Arc::new(Semaphore::new(REGISTRATIONS_AT_ONCE));
-        Self { bank, people, callers, clock, registrations, streams: Streams::new(closing) }
+        Self { bank, people, callers, clock, streams: Streams::new(closing) }
     }
 
     fn now_ms(&self) -> i64 {

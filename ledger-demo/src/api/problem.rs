@@ -8,6 +8,8 @@ use crate::banking::BankError;
 use crate::caller::Unidentified;
 use crate::people::RegisterError;
 
+const BUSY: &str = "bank.busy";
+
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
@@ -83,10 +85,10 @@ impl Problem {
                 (StatusCode::UNPROCESSABLE_ENTITY, "register.password")
             }
             Self::Register(RegisterError::FullName) => (StatusCode::UNPROCESSABLE_ENTITY, "register.name"),
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "bank.busy"),
-            Self::Bank(BankError::Store(_)) | Self::Register(_) | Self::Internal(_) => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "bank.internal")
-            }
+            Self::Busy | Self::Register(RegisterError::Busy(_)) => (StatusCode::SERVICE_UNAVAILABLE, BUSY),
+            Self::Bank(BankError::Store(_))
+            | Self::Register(RegisterError::Directory(_))
+            | Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "bank.internal"),
         }
     }
 }
@@ -100,7 +102,8 @@ impl IntoResponse for Problem {
             _ if status == StatusCode::INTERNAL_SERVER_ERROR => "something went wrong at the bank".to_owned(),
             told => told.to_string(),
         };
-        if status.is_server_error() {
+        // A crowd that is told to come again is no fault of the bank's, and must not be able to fill its log.
+        if status.is_server_error() && reason != BUSY {
             tracing::error!(reason, error = %self, "request failed");
         } else {
             tracing::debug!(reason, error = %self, "request refused");

@@ -29,14 +29,8 @@ pub(super) async fn register(
 ) -> Result<impl IntoResponse, Problem> {
     let RegisterBody { username, password, name } = body;
     let person = NewPerson { username, password: SecretString::from(password), full_name: name };
-    // Hashing is slow on purpose: a bounded number at once, the rest is told to come again.
-    let place = state.registrations.clone().try_acquire_owned().map_err(|_| Problem::Busy)?;
-    let (people, now_ms) = (state.people.clone(), state.now_ms());
-    let registered = tokio::task::spawn_blocking(move || {
-        let _place = place;
-        people.register(person, now_ms)
-    });
-    let id = registered.await.map_err(|error| Problem::Internal(error.to_string()))??;
+    let now_ms = state.now_ms();
+    let id = state.people.register_in_turn(person, now_ms).await?;
     let customer = CustomerId::new(id.as_str()).map_err(|error| Problem::Internal(error.to_string()))?;
     let account = state.bank.open_first_account(&customer, now_ms).await?;
     Ok((StatusCode::CREATED, Json(json!({"username": customer, "account": account.id}))))

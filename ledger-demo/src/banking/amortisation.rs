@@ -120,5 +120,15 @@ mod tests {
                 owed -= instalment.principal_minor;
             }
         }
+
+        /// How far a loan is repaid is read off its debt, so an instalment that pays nothing back would count as paid.
+        #[test]
+        fn every_instalment_of_a_loan_on_offer_pays_something_back(
+            principal in crate::banking::LOAN_MINOR, rate_bp in 0..=1_290_u32, months in crate::banking::LOAN_MONTHS,
+        ) {
+            for instalment in schedule(principal, rate_bp, months, 0) {
+                prop_assert!(instalment.principal_minor > 0, "{:?}", instalment);
+            }
+        }
     }
 }

@@ -93,6 +93,13 @@ impl Loan {
     pub fn next_instalment(&self) -> Option<&Instalment> {
         self.schedule.get(usize::from(self.instalments_paid))
     }
+
+    /// The loan as it stands when just so many instalments are paid.
+    fn repaid_to(self, instalments_paid: u16) -> Self {
+        let paid = self.schedule.iter().take(instalments_paid.into()).map(|paid| paid.principal_minor);
+        let outstanding_minor = paid.fold(self.principal_minor, i64::saturating_sub);
+        Self { instalments_paid, outstanding_minor, ..self }
+    }
 }
 
 /// The answer to an application.
@@ -186,10 +193,9 @@ impl Bank {
             None => return Err(BankError::NotOffered("This loan is repaid.")),
         };
         let booked = self.ledger.submit(Command { operations, receipt, at_ms: now_ms }).await?;
-        if booked.transfers.is_empty() {
-            return Err(BankError::NotOffered("This loan is repaid."));
-        }
-        Ok(self.loan(&self.account(customer, &loan.id)?)?.0)
+        // Of the instalment that was booked under this key: a repetition is told the same even after later instalments.
+        let number = booked.transfers.first().and_then(|transfer| instalment_number(&transfer.id));
+        Ok(loan.repaid_to(number.ok_or(BankError::NotOffered("This loan is repaid."))?))
     }
 
     async fn decide(
@@ -326,6 +332,11 @@ fn terms_key(loan: &AccountId) -> String {
 /// Ids of the bank's own making begin with `@`, which no customer's can.
 fn loan_transfer(loan: &AccountId, what: &str) -> Result<TransferId, BankError> {
     Ok(TransferId::new(format!("@loan:{loan}:{what}"))?)
+}
+
+/// The number of the instalment that a transfer of [`repayment`] belongs to.
+fn instalment_number(id: &TransferId) -> Option<u16> {
+    id.as_str().rsplit_once('-')?.1.parse().ok()
 }
 
 fn payout(customer: &CustomerId, id: AccountId, terms: &Terms) -> Result<Vec<Operation>, BankError> {

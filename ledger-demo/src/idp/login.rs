@@ -21,10 +21,9 @@ use super::params::Params;
 use super::request::{ACR_STEP_UP, ACR_TWO_FACTORS};
 use super::secret::{digest_base64url, random_token, same};
 use super::session::{Interaction, Session, Stage};
-use super::throttle::Attempt;
-use crate::people::{DEMO_SECOND_FACTOR, Person};
+use super::throttle::{Attempt, Factor};
+use crate::people::{Busy, DEMO_SECOND_FACTOR};
 
-const SECOND_FACTOR_FAILURES_MAX: u8 = 5;
 const USERNAME_BYTES_MAX: usize = 64;
 const GONE: &str = "This log-in took too long or was begun in another browser. Go back to where you came from and try again.";
 
@@ -60,19 +59,24 @@ pub(super) async fn password(
         .read(&headers, DEVICE)
         .and_then(|device| idp.devices.get(&device, idp.now_ms()))
         .is_some_and(|known| known == username);
-    let attempt = Attempt { username: &username, address: peer.ip(), known_browser };
+    let factor = Factor::Password { known_browser };
+    let attempt = Attempt { username: &username, address: peer.ip(), factor };
     if let Err(wait_ms) = idp.throttle.begin(&attempt, idp.now_ms()) {
         return form.slow_down(&idp, wait_ms);
     }
     let password = SecretString::from(params.get("password").unwrap_or_default());
     form.entered = Some(username.clone());
-    let Some(person) = authenticate(&idp, &username, password).await else {
-        tracing::warn!(address = %peer.ip(), "a log-in failed");
-        return form.page(
-            &idp,
-            StatusCode::FORBIDDEN,
-            Some("The username or the password is wrong. Check both and try again."),
-        );
+    let person = match idp.people.authenticate_in_turn(username.clone(), password).await {
+        Ok(Some(person)) => person,
+        Ok(None) => {
+            tracing::warn!(address = %peer.ip(), "a log-in failed");
+            return form.page(
+                &idp,
+                StatusCode::FORBIDDEN,
+                Some("The username or the password is wrong. Check both and try again."),
+            );
+        }
+        Err(Busy) => return form.busy(&idp),
     };
     idp.throttle.succeeded(&attempt, idp.now_ms());
     form.interaction.stage = Stage::SecondFactor { username: person.username, failures: 0 };
@@ -90,28 +94,35 @@ pub(super) async fn second_factor(
     let Some(mut form) = Form::submitted(&idp, &headers, &params) else {
         return pages::refusal(StatusCode::BAD_REQUEST, GONE);
     };
-    let Stage::SecondFactor { username, failures } = form.interaction.stage.clone() else {
+    let Stage::SecondFactor { username, .. } = form.interaction.stage.clone() else {
         return form.redirect();
     };
-    let attempt = Attempt { username: &username, address: peer.ip(), known_browser: true };
+    let attempt = Attempt { username: &username, address: peer.ip(), factor: Factor::Second };
     if let Err(wait_ms) = idp.throttle.begin(&attempt, idp.now_ms()) {
         return form.slow_down(&idp, wait_ms);
     }
-    if !same(params.get("otp").unwrap_or_default().trim(), DEMO_SECOND_FACTOR) {
-        tracing::warn!(address = %peer.ip(), "a second factor was wrong");
-        let failures = failures.saturating_add(1);
-        form.interaction.stage = match failures {
-            SECOND_FACTOR_FAILURES_MAX.. => Stage::Password,
-            _ => Stage::SecondFactor { username: username.clone(), failures },
-        };
-        form.keep(&idp);
-        return form.page(
-            &idp,
-            StatusCode::FORBIDDEN,
-            Some("That code is wrong. Enter the six digits that we sent you."),
-        );
+    let right = same(params.get("otp").unwrap_or_default().trim(), DEMO_SECOND_FACTOR);
+    // Judged where the log-in is kept, one code after the other: of many at once no more are looked at than in a row.
+    let judged = idp.interactions.update(&form.id, idp.now_ms(), |held| {
+        let judged = held.stage.judge_second_factor(right);
+        (judged, held.stage.clone())
+    });
+    let Some((judged, stage)) = judged else {
+        return pages::refusal(StatusCode::BAD_REQUEST, GONE);
+    };
+    form.interaction.stage = stage;
+    match judged {
+        Some(true) => idp.throttle.succeeded(&attempt, idp.now_ms()),
+        Some(false) => {
+            tracing::warn!(address = %peer.ip(), "a second factor was wrong");
+            return form.page(
+                &idp,
+                StatusCode::FORBIDDEN,
+                Some("That code is wrong. Enter the six digits that we sent you."),
+            );
+        }
+        None => return form.redirect(),
     }
-    idp.throttle.succeeded(&attempt, idp.now_ms());
     // Taken out once: of two identical submissions one goes on.
     if idp.interactions.take(&form.id, idp.now_ms()).is_none() {
         return pages::refusal(StatusCode::BAD_REQUEST, GONE);
@@ -186,14 +197,6 @@ fn log_in(idp: &Idp, headers: &HeaderMap, form: Form, username: String) -> Resul
     Ok(response)
 }
 
-async fn authenticate(idp: &Arc<Idp>, username: &str, password: SecretString) -> Option<Person> {
-    // Closed never; an error would only mean that nobody gets in.
-    let _permit = idp.hashing.acquire().await.ok()?;
-    let people = idp.people.clone();
-    let username = username.to_owned();
-    tokio::task::spawn_blocking(move || people.authenticate(&username, &password)).await.ok()?
-}
-
 /// People type names with capitals and blanks, telephones even by themselves.
 fn username(params: &Params) -> String {
     let entered = params.get("username").unwrap_or_default().trim();
@@ -243,6 +246,13 @@ impl Form {
         };
         let mut response = self.page(idp, StatusCode::TOO_MANY_REQUESTS, Some(&text));
         response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from(seconds));
+        response
+    }
+
+    fn busy(&self, idp: &Idp) -> Response {
+        const TEXT: &str = "Many people are logging in. Try again in a moment.";
+        let mut response = self.page(idp, StatusCode::SERVICE_UNAVAILABLE, Some(TEXT));
+        response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from_static("2"));
         response
     }
 

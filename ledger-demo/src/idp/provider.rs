@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::broadcast;
 use url::Url;
 
 use super::announce::Registration;
@@ -25,8 +25,6 @@ use crate::Clock;
 use crate::people::Directory;
 use crate::web::{Consent, Consents, ConsentsUnavailable};
 
-/// Passwords that are hashed at once: each takes 19 MiB and a processor.
-const HASHES_AT_ONCE: usize = 2;
 pub(super) const SESSION_LIFETIME_MS: i64 = 8 * 60 * 60 * 1000;
 const INTERACTION_LIFETIME_MS: i64 = 15 * 60 * 1000;
 pub(super) const PUSHED_LIFETIME_MS: i64 = 60 * 1000;
@@ -74,7 +72,6 @@ pub struct Idp {
     /// `sid`s that ended: a code of such a session is worth nothing any more.
     pub(super) ended_sids: Expiring<()>,
     pub(super) throttle: Throttle,
-    pub(super) hashing: Semaphore,
     pub(super) http: reqwest::Client,
 }
 
@@ -108,7 +105,6 @@ impl Idp {
             devices: Expiring::new(DEVICE_LIFETIME_MS, ENTRIES_MAX),
             ended_sids: Expiring::new(CODE_REMEMBERED_MS, ENTRIES_MAX),
             throttle: Throttle::new(),
-            hashing: Semaphore::new(HASHES_AT_ONCE),
             http: reqwest::Client::builder()
                 .timeout(BACKCHANNEL_TIMEOUT)
                 .redirect(reqwest::redirect::Policy::none())

@@ -39,6 +39,9 @@ pub(super) struct Interaction {
     pub(super) stage: Stage,
 }
 
+/// Wrong codes that one log-in takes before it goes back to the password.
+const SECOND_FACTOR_FAILURES_MAX: u8 = 5;
+
 #[derive(Debug, Clone)]
 pub(super) enum Stage {
     /// Username and password are asked for.
@@ -50,6 +53,19 @@ pub(super) enum Stage {
 }
 
 impl Stage {
+    /// Whether an entered code counts as `right`; a wrong one is noted, and the last that is allowed sends back to the
+    /// password. `None` when no code is asked for (any more).
+    pub(super) fn judge_second_factor(&mut self, right: bool) -> Option<bool> {
+        let Self::SecondFactor { failures, .. } = self else { return None };
+        if !right {
+            *failures = failures.saturating_add(1);
+            if *failures >= SECOND_FACTOR_FAILURES_MAX {
+                *self = Self::Password;
+            }
+        }
+        Some(right)
+    }
+
     /// The page on which this stage is shown.
     pub(super) fn path(&self) -> &'static str {
         match self {

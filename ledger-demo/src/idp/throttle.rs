@@ -1,9 +1,13 @@
 //! Slows guessing down: waits that double with each failure, by name and address together, by address, and by name.
 //!
 //! A stranger can make a name slow for everybody, but only by half a minute, and not in a browser that has logged in with
-//! that name before. Attempts are counted before they are checked, so that many at once do not slip through.
+//! that name before. Second factors are counted apart, so that a right password does not wipe out wrong codes; only who has
+//! the password gets there, so their wait by name is long. Attempts are counted before they are checked, one after the
+//! other, so that many at once do not slip through.
 
 use std::net::IpAddr;
+
+use parking_lot::Mutex;
 
 use super::expiring::Expiring;
 use crate::people::PersonId;
@@ -22,13 +26,24 @@ struct Allowance {
 const NAME_AND_ADDRESS: Allowance = Allowance { free: 5, wait_ms_max: 15 * 60 * 1000 };
 const ADDRESS: Allowance = Allowance { free: 30, wait_ms_max: 15 * 60 * 1000 };
 const NAME: Allowance = Allowance { free: 50, wait_ms_max: 30 * 1000 };
+/// A stranger does not get as far as the second factor, so this locks nobody out whose password is their own.
+const NAME_AT_SECOND_FACTOR: Allowance = Allowance { free: 10, wait_ms_max: 15 * 60 * 1000 };
 
 /// Who tries to log in as whom.
 pub(super) struct Attempt<'a> {
     pub(super) username: &'a str,
     pub(super) address: IpAddr,
-    /// The browser has logged in with this name before.
-    pub(super) known_browser: bool,
+    pub(super) factor: Factor,
+}
+
+/// With what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Factor {
+    Password {
+        /// The browser has logged in with this name before.
+        known_browser: bool,
+    },
+    Second,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -39,16 +54,19 @@ struct Failures {
 
 pub(super) struct Throttle {
     failures: Expiring<Failures>,
+    /// Makes looking at counters and raising them one step.
+    counting: Mutex<()>,
 }
 
 impl Throttle {
     pub(super) fn new() -> Self {
-        Self { failures: Expiring::new(FORGOTTEN_MS, COUNTED_MAX) }
+        Self { failures: Expiring::new(FORGOTTEN_MS, COUNTED_MAX), counting: Mutex::new(()) }
     }
 
     /// Counts an attempt as failed, or says how many milliseconds to wait before one is let through.
     pub(super) fn begin(&self, attempt: &Attempt<'_>, now_ms: i64) -> Result<(), i64> {
         let counters = attempt.counters();
+        let _counting = self.counting.lock();
         let blocked_until_ms = counters
             .iter()
             .filter_map(|(key, _)| self.failures.get(key, now_ms))
@@ -68,6 +86,7 @@ impl Throttle {
 
     /// The attempt was no failure after all.
     pub(super) fn succeeded(&self, attempt: &Attempt<'_>, now_ms: i64) {
+        let _counting = self.counting.lock();
         for (index, (key, _)) in attempt.counters().iter().enumerate() {
             if index == 0 {
                 self.failures.take(key, now_ms);
@@ -88,10 +107,18 @@ impl Attempt<'_> {
         let Ok(username) = PersonId::parse(self.username) else {
             return vec![(format!("{address}"), &ADDRESS)];
         };
-        let mut counters =
-            vec![(format!("{username} {address}"), &NAME_AND_ADDRESS), (format!("{address}"), &ADDRESS)];
-        if !self.known_browser {
-            counters.push((format!("name {username}"), &NAME));
+        let mut counters = vec![(format!("{address}"), &ADDRESS)];
+        match self.factor {
+            Factor::Password { known_browser } => {
+                counters.insert(0, (format!("{username} {address}"), &NAME_AND_ADDRESS));
+                if !known_browser {
+                    counters.push((format!("name {username}"), &NAME));
+                }
+            }
+            Factor::Second => {
+                counters.insert(0, (format!("code {username} {address}"), &NAME_AND_ADDRESS));
+                counters.push((format!("code {username}"), &NAME_AT_SECOND_FACTOR));
+            }
         }
         counters
     }
@@ -111,7 +138,11 @@ mod tests {
     use super::*;
 
     fn attempt(username: &str, last_octet: u8) -> Attempt<'_> {
-        Attempt { username, address: IpAddr::from([127, 0, 0, last_octet]), known_browser: false }
+        Attempt {
+            username,
+            address: IpAddr::from([127, 0, 0, last_octet]),
+            factor: Factor::Password { known_browser: false },
+        }
     }
 
     #[test]
@@ -151,7 +182,7 @@ mod tests {
         }
         let wait_ms = throttle.begin(&attempt("alice", 7), 0).unwrap_err();
         assert!((1..=30_000).contains(&wait_ms), "{wait_ms}");
-        let own = Attempt { known_browser: true, ..attempt("alice", 7) };
+        let own = Attempt { factor: Factor::Password { known_browser: true }, ..attempt("alice", 7) };
         assert_eq!(throttle.begin(&own, 0), Ok(()));
     }
 
@@ -172,5 +203,38 @@ mod tests {
             throttle.begin(&attempt("user99", 1), 0).is_err(),
             "success elsewhere does not clear an address"
         );
+    }
+
+    #[test]
+    fn wrong_codes_are_bounded_for_a_name_wherever_they_come_from_and_whatever_passwords_are_right() {
+        let throttle = Throttle::new();
+        let let_through = (0..200_u8)
+            .filter(|octet| {
+                let password = attempt("alice", *octet);
+                assert_eq!(throttle.begin(&password, 0), Ok(()), "the password is right from anywhere");
+                throttle.succeeded(&password, 0);
+                throttle.begin(&Attempt { factor: Factor::Second, ..password }, 0).is_ok()
+            })
+            .count();
+        assert_eq!(let_through, 11);
+        let wait_ms = throttle.begin(&Attempt { factor: Factor::Second, ..attempt("alice", 9) }, 0);
+        assert_eq!(wait_ms, Err(1_000));
+        assert_eq!(throttle.begin(&Attempt { factor: Factor::Second, ..attempt("bob", 9) }, 0), Ok(()));
+    }
+
+    #[test]
+    fn many_at_once_are_counted_each() {
+        let throttle = Throttle::new();
+        let let_through: usize = std::thread::scope(|scope| {
+            let guessers: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| {
+                        (0..500).filter(|_| throttle.begin(&attempt("alice", 1), 0).is_ok()).count()
+                    })
+                })
+                .collect();
+            guessers.into_iter().map(|guesser| guesser.join().unwrap()).sum()
+        });
+        assert_eq!(let_through, 6);
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! A person is known by an immutable username that is never given to anybody else; it is the `sub` of every token.
 //! Passwords are kept as argon2id hashes only. Hashing costs tens of milliseconds and 19 MiB on purpose:
-//! call [`Directory::register`] and [`Directory::authenticate`] from a thread that may block.
+//! [`Directory::register`] and [`Directory::authenticate`] block; [`Directory::register_in_turn`] and
+//! [`Directory::authenticate_in_turn`] wait for one of a few threads that may.
 
+mod desk;
 mod password;
 mod username;
 
@@ -11,6 +13,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use desk::Busy;
+use desk::Desk;
 use password::Hasher;
 pub use username::{InvalidUsername, PersonId};
 
@@ -24,6 +28,13 @@ pub const PASSWORD_BYTES_MAX: usize = 128;
 pub const DEMO_PASSWORD: &str = "gatehouse-demo";
 /// The second factor of every demo login; the page shows it.
 pub const DEMO_SECOND_FACTOR: &str = "000000";
+
+/// Hashes made at once for people who register, and for people who log in: neither crowd keeps the other waiting.
+const HASHES_AT_ONCE: usize = 2;
+/// People who may wait to be registered: about a second's work.
+const REGISTRATIONS_WAITING_MAX: usize = 30;
+/// People who may wait for their password to be checked: a few seconds' work.
+const LOG_INS_WAITING_MAX: usize = 100;
 
 /// Who the demo starts with: username, full name, roles (none for customers).
 const DEMO_PEOPLE: [(&str, &str, &[&str]); 7] = [
@@ -79,6 +90,9 @@ pub enum RegisterError {
     /// The full name is empty, too long or holds control characters.
     #[error("a name has 1 to {FULL_NAME_BYTES_MAX} characters and no control characters")]
     FullName,
+    /// Too many people register at this moment.
+    #[error(transparent)]
+    Busy(#[from] Busy),
     /// The store failed; nothing was registered for certain.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -103,6 +117,8 @@ pub enum DirectoryError {
 pub struct Directory {
     people: sled::Tree,
     hasher: Hasher,
+    registrations: Desk,
+    log_ins: Desk,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -119,7 +135,12 @@ impl Directory {
     /// # Errors
     /// When the store does not open or no decoy hash can be made.
     pub fn open(db: &sled::Db) -> Result<Self, DirectoryError> {
-        Ok(Self { people: db.open_tree("people")?, hasher: Hasher::new()? })
+        Ok(Self {
+            people: db.open_tree("people")?,
+            hasher: Hasher::new()?,
+            registrations: Desk::new(HASHES_AT_ONCE, REGISTRATIONS_WAITING_MAX),
+            log_ins: Desk::new(HASHES_AT_ONCE, LOG_INS_WAITING_MAX),
+        })
     }
 
     /// Registers a customer. Once this returns `Ok`, the entry survives a crash.
@@ -128,6 +149,28 @@ impl Directory {
     /// See [`RegisterError`]; whatever it is, nobody's entry was changed.
     pub fn register(&self, new: NewPerson, now_ms: i64) -> Result<PersonId, RegisterError> {
         self.enter(new, &[], now_ms)
+    }
+
+    /// [`Directory::register`], a few at once and a few more waiting.
+    ///
+    /// # Errors
+    /// As there, and [`RegisterError::Busy`] when all places are taken.
+    pub async fn register_in_turn(&self, new: NewPerson, now_ms: i64) -> Result<PersonId, RegisterError> {
+        let directory = self.clone();
+        self.registrations.serve(move || directory.register(new, now_ms)).await?
+    }
+
+    /// [`Directory::authenticate`], a few at once and a few more waiting.
+    ///
+    /// # Errors
+    /// [`Busy`] when all places are taken; the password was not looked at then.
+    pub async fn authenticate_in_turn(
+        &self,
+        username: String,
+        password: SecretString,
+    ) -> Result<Option<Person>, Busy> {
+        let directory = self.clone();
+        self.log_ins.serve(move || directory.authenticate(&username, &password)).await
     }
 
     /// The person with this username, if the password is theirs. An unknown username costs as much time as a wrong password.

@@ -2,8 +2,8 @@
 
 use askama::Template;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use http::header::LOCATION;
+use http::header::{LOCATION, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
 
 use super::headers;
 use crate::banking::BankError;
@@ -59,6 +59,7 @@ impl From<BankError> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
+        let is_busy = matches!(self, Self::Busy);
         let (href, link) = match self {
             Self::NoBrowserSession => ("/.gatehouse/login?return_to=/accounts", "Log in"),
             _ => ("/accounts", "Back to your accounts"),
@@ -109,7 +110,11 @@ impl IntoResponse for Failure {
             ),
         };
         let page = FailurePage { title, text, href, link };
-        headers::html(status, page.render())
+        let mut response = headers::html(status, page.render());
+        if is_busy {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
+        }
+        response
     }
 }
 

@@ -6,7 +6,6 @@ use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
-use tokio::sync::Semaphore;
 
 use super::consents::Consents;
 use super::form_token::FormKey;
@@ -17,9 +16,6 @@ use crate::Clock;
 use crate::banking::Bank;
 use crate::caller::CallerVerifier;
 use crate::people::Directory;
-
-/// How many people may have their new password hashed at once; hashing takes 19 MiB and tens of milliseconds each.
-const REGISTRATIONS_AT_ONCE: usize = 2;
 
 /// Everything that the pages need from the composition.
 pub struct WebConfig {
@@ -59,7 +55,6 @@ pub struct WebState(Arc<Inner>);
 struct Inner {
     config: WebConfig,
     content_security_policy: HeaderValue,
-    registrations: Semaphore,
 }
 
 impl WebState {
@@ -76,8 +71,7 @@ impl WebState {
         }
         let content_security_policy = headers::content_security_policy(&config.login_origins)
             .map_err(|_| WebConfigError::LoginOrigin)?;
-        let registrations = Semaphore::new(REGISTRATIONS_AT_ONCE);
-        Ok(Self(Arc::new(Inner { config, content_security_policy, registrations })))
+        Ok(Self(Arc::new(Inner { config, content_security_policy })))
     }
 
     /// The bank.
@@ -113,11 +107,6 @@ impl WebState {
     /// The policy that every answer carries.
     pub(super) fn content_security_policy(&self) -> HeaderValue {
         self.0.content_security_policy.clone()
-    }
-
-    /// A place among the registrations, if there is one at once.
-    pub(super) fn registration_place(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Failure> {
-        self.0.registrations.try_acquire().map_err(|_| Failure::Busy)
     }
 
     /// Unix milliseconds.

@@ -66,20 +66,13 @@ pub async fn register(State(web): State<WebState>, sent: PublicSubmission) -> Re
         password: SecretString::from(password.to_owned()),
         full_name: fields.get("full_name").trim().to_owned(),
     };
-    match enter(&web, new).await? {
+    match web.people().register_in_turn(new, web.now_ms()).await {
         Ok(person) => {
             open_first_account(&web, &person).await?;
             Ok(after("/", Notice::Registered))
         }
         Err(error) => Ok(render(&web, &fields, explain(&error)?)),
     }
-}
-
-/// Hashing blocks for tens of milliseconds, so it happens on a thread for that, a few at a time.
-async fn enter(web: &WebState, new: NewPerson) -> Result<Result<PersonId, RegisterError>, Failure> {
-    let _place = web.registration_place()?;
-    let (people, now_ms) = (web.people().clone(), web.now_ms());
-    tokio::task::spawn_blocking(move || people.register(new, now_ms)).await.map_err(|_| Failure::Unavailable)
 }
 
 async fn open_first_account(web: &WebState, person: &PersonId) -> Result<(), Failure> {
@@ -93,6 +86,7 @@ fn explain(error: &RegisterError) -> Result<Errors, Failure> {
         RegisterError::Username(_) | RegisterError::Taken => "username",
         RegisterError::Password => "password",
         RegisterError::FullName => "full_name",
+        RegisterError::Busy(_) => return Err(Failure::Busy),
         RegisterError::Directory(cause) => {
             tracing::error!(%cause, "a registration failed");
             return Err(Failure::Unavailable);

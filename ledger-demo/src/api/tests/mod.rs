@@ -1,3 +1,6 @@
+mod matrix;
+mod streams;
+
 use axum::body::Body;
 use http::{Method, Request};
 use http_body_util::BodyExt;
@@ -428,10 +431,21 @@ async fn a_loan_is_paid_out_shown_and_repaid_once_per_instalment() {
         "bank.not_offered",
         "a loan is no purse",
     );
+    let mut answers = Vec::new();
     for (number, key) in [(1, "r1"), (1, "r1"), (2, "r2"), (3, "r3")] {
         let repaid = house.post_with_key("alice", path, json!({}), Some(key)).await;
         assert_eq!(repaid.status, 201, "{}", repaid.body);
         assert_eq!(repaid.body["loan"]["instalments_paid"], number, "{key}");
+        answers.push(repaid.body);
+    }
+    assert_eq!(answers[0], answers[1]);
+    for (key, first) in [("r1", &answers[0]), ("r2", &answers[2]), ("r3", &answers[3])] {
+        let repeated = house.post_with_key("alice", path, json!({}), Some(key)).await;
+        assert_eq!(
+            (repeated.status, &repeated.body),
+            (201, first),
+            "{key} says what it said, whatever came after it"
+        );
     }
     assert_problem(&house.post("alice", path, json!({})).await, 422, "bank.not_offered", "repaid already");
     assert_eq!(house.balance("alice", "alice-loan-1").await, 0);
@@ -516,88 +530,26 @@ async fn registering_opens_an_empty_account_and_takes_no_name_twice() {
 }
 
 #[tokio::test]
+async fn a_crowd_that_registers_waits_its_turn_or_is_told_when_to_come_again() {
+    let house = House::new().await;
+    let register = async |n: usize| {
+        let body = json!({"username": format!("crowd-{n}"), "password": "correct horse", "name": "Crowd"});
+        let request = Request::post("/api/register").header("content-type", "application/json");
+        house.send(request.body(Body::from(body.to_string())).unwrap()).await
+    };
+    let told = futures_util::future::join_all((0..40).map(register)).await;
+    let entered = told.iter().filter(|answer| answer.status == 201).count();
+    assert!((32..40).contains(&entered), "{entered} of 40 at once");
+    for busy in told.iter().filter(|answer| answer.status != 201) {
+        assert_problem(busy, 503, "bank.busy", "crowd");
+        assert_eq!(busy.headers["retry-after"], "2");
+    }
+    assert_eq!(register(99).await.status, 201, "afterwards there is room again");
+}
+
+#[tokio::test]
 async fn health_follows_the_ledger() {
     let house = House::new().await;
     let health = house.send(Request::get("/healthz").body(Body::empty()).unwrap()).await;
     assert_eq!((health.status, &health.body["status"]), (200, &json!("ok")));
-}
-
-/// The next `data:` line of an event stream.
-async fn next_event(body: &mut Body) -> Option<Value> {
-    loop {
-        let frame = body.frame().await?.unwrap();
-        let text = String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap();
-        if let Some(data) = text.lines().find_map(|line| line.strip_prefix("data:")) {
-            return Some(serde_json::from_str(data.trim()).unwrap());
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_stream_tells_of_the_customers_own_entries_until_the_bank_closes() {
-    let house = House::new().await;
-    let open = async |who: &str| {
-        let request = house.request(Method::GET, who, "/api/stream").body(Body::empty()).unwrap();
-        house.router.clone().oneshot(request).await.unwrap()
-    };
-    let mut alice = open("alice").await.into_body();
-    house.post("carol", "/api/accounts/carol-current/deposits", json!({"amount": 7})).await;
-    house.post("alice", "/api/transfers", payment(42)).await;
-    let event = next_event(&mut alice).await.unwrap();
-    assert_eq!((&event["account"], &event["entry"]["amount"]), (&json!("alice-current"), &json!(-42)));
-
-    let mut more = Vec::new();
-    for _ in 0..7 {
-        more.push(open("alice").await);
-    }
-    assert_eq!(open("alice").await.status(), 503, "one customer cannot take all places");
-    assert_eq!(open("bob").await.status(), 200);
-    drop(more);
-    assert_eq!(open("alice").await.status(), 200, "a place is given back");
-
-    house.close.send(true).unwrap();
-    assert_eq!(next_event(&mut alice).await, None);
-}
-
-#[tokio::test]
-async fn a_websocket_pushes_balances_and_echoes() {
-    use futures_util::{SinkExt, StreamExt};
-    use tokio_tungstenite::tungstenite::Message;
-    use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-
-    let house = House::new().await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("ws://{}/api/ws", listener.local_addr().unwrap());
-    let router = house.router.clone();
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    let request = |site: Option<&'static str>| {
-        let mut request = url.as_str().into_client_request().unwrap();
-        let identity = house.identity("bob", ALL).parse().unwrap();
-        request.headers_mut().insert("gatehouse-identity", identity);
-        if let Some(site) = site {
-            request.headers_mut().insert("sec-fetch-site", HeaderValue::from_static(site));
-        }
-        request
-    };
-    assert!(tokio_tungstenite::connect_async(request(Some("cross-site"))).await.is_err());
-    let (mut socket, _) = tokio_tungstenite::connect_async(request(Some("same-origin"))).await.unwrap();
-    type Socket =
-        tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
-    let hear = async |socket: &mut Socket| loop {
-        if let Message::Text(text) = socket.next().await.unwrap().unwrap() {
-            return serde_json::from_str::<Value>(text.as_str()).unwrap();
-        }
-    };
-    let first = hear(&mut socket).await;
-    let balance = first["accounts"][0]["balance"].as_i64().unwrap();
-    house.post("alice", "/api/transfers", payment(25)).await;
-    let second = hear(&mut socket).await;
-    assert_eq!(
-        (&second["type"], &second["accounts"][0]["balance"]),
-        (&json!("balances"), &json!(balance + 25))
-    );
-    socket.send(Message::text("hello")).await.unwrap();
-    assert_eq!(hear(&mut socket).await, json!({"type": "echo", "text": "hello"}));
-    socket.send(Message::text("x".repeat(5_000))).await.unwrap();
-    assert!(!matches!(socket.next().await, Some(Ok(Message::Text(_)))), "a message beyond the bound ends it");
 }
