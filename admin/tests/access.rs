@@ -99,7 +99,8 @@ async fn every_guarded_route_in_a_console_session() {
         ("its own page", &[("cookie", cookie), ("origin", ORIGIN), ("gatehouse-csrf", csrf)], 0, ""),
     ];
     // Log-out ends the session for whoever comes after.
-    let (log_out, others): (Vec<_>, Vec<_>) = ROUTES.iter().partition(|route| route.path == "/logout");
+    let (log_out, others): (Vec<&admin::access::Access>, Vec<_>) =
+        ROUTES.iter().partition(|route| route.path == "/logout");
     for route in others.into_iter().chain(log_out) {
         let (path, writes) = (concrete(route.path), route.method == "POST");
         for (who, headers, status, reason) in callers {
