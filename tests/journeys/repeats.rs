@@ -8,13 +8,12 @@ use tests::demo::Addresses;
 use crate::record::decision;
 
 pub async fn are_answered_again(at: Addresses) {
-    let payee = Program::of_new_customer(&at, "repeat-payee", 0).await.unwrap();
-    let customer = Program::of_new_customer(&at, "repeat", 50_000).await.unwrap();
+    let stranger = Program::of_new_customer(&at, "repeat-stranger", 0).await.unwrap();
+    // With a history, so that further small transfers are nothing unusual.
+    let customer = Program::of(&at, "mallory").await.unwrap();
     let ana = Program::staff(&at, "ana").await.unwrap();
-    let (from, to) = ("repeat-current", "repeat-payee-current");
-
-    let poor = payee.pay(to, from, 500, "p-1").await.unwrap();
-    assert!(poor.status.is_client_error(), "no money yet: {poor:?}");
+    let (from, to) = ("mallory-current", "bob-current");
+    let before = customer.balance(from).await.unwrap();
 
     let first = customer.pay(from, to, 700, "r-1").await.unwrap();
     assert_eq!(first.status, StatusCode::CREATED, "{first:?}");
@@ -27,15 +26,19 @@ pub async fn are_answered_again(at: Addresses) {
         assert_eq!((&record["fraud"], &record["behaviour"]), (&Value::Null, &Value::Null), "{record}");
     }
 
-    let richer = payee.pay(to, from, 500, "p-1").await.unwrap();
-    assert_eq!(richer.status, StatusCode::CREATED, "{richer:?}");
+    let poor = stranger.pay("repeat-stranger-current", to, 500, "p-1").await.unwrap();
+    assert!(poor.status.is_client_error(), "no money yet: {poor:?}");
+    let cash = serde_json::json!({"amount": 1_000, "currency": "EUR"});
+    let paid_in = stranger.post("/api/accounts/repeat-stranger-current/deposits", cash).await.unwrap();
+    assert_eq!(paid_in.status, StatusCode::CREATED, "{paid_in:?}");
+    let richer = stranger.pay("repeat-stranger-current", to, 500, "p-1").await.unwrap();
     let record = decision(&ana, richer.decision()).await["record"].clone();
     assert_eq!(record["repeat_of"], Value::Null, "what came to nothing is judged afresh: {record}");
     assert_ne!(record["fraud"], Value::Null, "{record}");
 
     let other = customer.pay(from, to, 701, "r-1").await.unwrap();
     assert_eq!(other.status, StatusCode::CONFLICT, "{other:?}");
-    let anothers = payee.pay(from, to, 700, "r-1").await.unwrap();
+    let anothers = stranger.pay(from, to, 700, "r-1").await.unwrap();
     assert!(anothers.status.is_client_error(), "another's key opens nothing: {anothers:?}");
     for answer in [other, anothers] {
         let record = decision(&ana, answer.decision()).await["record"].clone();
@@ -54,11 +57,13 @@ pub async fn are_answered_again(at: Addresses) {
         .unwrap();
     assert_eq!(attacked.status, StatusCode::FORBIDDEN, "a repeat is no way around inspection: {attacked:?}");
 
+    let earlier = decision(&ana, first.decision()).await["record"]["behaviour"]["known_transfers"].clone();
     let next = customer.pay(from, to, 702, "r-2").await.unwrap();
     assert_eq!(next.status, StatusCode::CREATED, "{next:?}");
     let record = decision(&ana, next.decision()).await["record"].clone();
-    assert_eq!(record["behaviour"]["known_transfers"], 1, "counted once: {record}");
-    assert_eq!(payee.balance(to).await.unwrap(), 700 + 702 - 500);
+    let known = record["behaviour"]["known_transfers"].as_u64();
+    assert_eq!(known, earlier.as_u64().map(|n| n + 1), "counted once: {record}");
+    assert_eq!(customer.balance(from).await.unwrap(), before - 700 - 702);
 }
 
 pub async fn race_for_one(at: Addresses) {

@@ -52,8 +52,7 @@ pub async fn of_consent(at: Addresses, data: PathBuf) {
 
     let page = customer.visit("/consents").await.unwrap();
     assert!(page.words().contains("Demo Aggregator"), "{}", page.words());
-    let page =
-        customer.submit(&page, "/consents/withdraw", &[("client_id", "demo-aggregator")]).await.unwrap();
+    let page = customer.submit(&page, "/consents/withdraw", &[]).await.unwrap();
     assert_eq!(page.status(), StatusCode::OK, "{page:?}");
     assert_revoked(&aggregator, "withdrawn on the page").await;
     assert_good(&own, "the customer's own program goes on").await;

@@ -30,7 +30,7 @@ pub struct TransferMapping {
     /// The header field of the idempotency key.
     pub idempotency_header: HeaderName,
     /// How long the application answers a second request of the same customer, client, key and content as it answered the
-    /// first, and books nothing. Zero: it makes no such promise, and every request is judged.
+    /// first, and books nothing; less than that by more than a request may be under way. Zero: it makes no such promise, and every request is judged.
     pub repeats: Duration,
 }
 
