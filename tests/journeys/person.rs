@@ -119,7 +119,7 @@ pub async fn is_lured_by_another_site(at: Addresses) {
 pub async fn steps_up(at: Addresses) {
     let account = "stepper-current";
     let program = Program::of_new_customer(&at, "stepper", 400_000).await.unwrap();
-    let mut person = Person::new(&at, [127, 0, 0, 8].into()).unwrap();
+    let mut person = Person::new(&at, [127, 0, 0, 11].into()).unwrap();
     let login = person.visit("/transfer").await.unwrap();
     let form = person.prove(&login, "stepper", NEW_CUSTOMER_PASSWORD).await.unwrap();
     let entered =
