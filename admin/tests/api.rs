@@ -6,6 +6,7 @@ mod fakes;
 
 use std::sync::atomic::Ordering;
 
+use admin::access::{Need, ROUTES};
 use admin::views::{CaseStatus, Phase, Via};
 use client::{get, post, request, send};
 use fakes::{ORIGIN, START_MS, World, records};
@@ -408,8 +409,8 @@ async fn without_a_trail_nothing_is_written_and_reading_goes_on() {
         ("t-operator", "/api/v1/capacity", &[], json!({ "pool": "bank", "mode": "freeze" })),
         ("t-operator", "/api/v1/sessions/revoke", &[], json!({ "kind": "jti", "value": "x" })),
     ];
-    let acting =
-        admin::access::ROUTES.iter().filter(|r| matches!(r.need, admin::access::Need::Act(_))).count();
+    let acts = |need: &Need| matches!(need, Need::Act(_) | Need::Revoke);
+    let acting = ROUTES.iter().filter(|route| acts(&route.need)).count();
     assert_eq!(writes.len(), acting, "every route that acts is tried");
     for (token, path, headers, body) in writes {
         let reply = post(&router, token, path, headers, body).await;

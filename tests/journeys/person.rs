@@ -22,7 +22,7 @@ pub async fn banks_in_a_browser(at: Addresses) {
     moves_money(&mut alice).await;
 
     let form = alice.visit("/loans").await.unwrap();
-    let wish = [("amount", "1500.00"), ("months", "12"), ("account", "alice-savings")];
+    let wish = [("amount", "1500.00"), ("months", "12"), ("account", "alice-current")];
     let loan = alice.submit(&form, "/loans", &wish).await.unwrap();
     assert_eq!(loan.status(), StatusCode::OK, "{}", loan.words());
     assert!(loan.words().contains("1,500.00 EUR"), "{}", loan.words());

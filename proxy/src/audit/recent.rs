@@ -28,15 +28,21 @@ pub(super) struct Recent {
 pub(super) struct Kept {
     position: u64,
     json: Vec<u8>,
+    /// An intent of this run: it is shown once it is completed, as a request is known by how it ended.
+    under_way: bool,
     completion: OnceLock<Completion>,
 }
 
 impl Kept {
-    pub(super) fn new(position: u64, json: Vec<u8>) -> Self {
-        Self { position, json, completion: OnceLock::new() }
+    /// One of an earlier run, in which nothing is under way any more.
+    pub(super) fn of_before(position: u64, json: Vec<u8>) -> Self {
+        Self { position, json, under_way: false, completion: OnceLock::new() }
     }
 
     fn read(&self) -> Option<Numbered> {
+        if self.under_way && self.completion.get().is_none() {
+            return None;
+        }
         let (Entry::Decision(mut record) | Entry::Intent(mut record)) =
             serde_json::from_slice(&self.json).ok()?
         else {
@@ -66,7 +72,7 @@ impl Recent {
 
     /// A decision or, not `complete` yet, an intent.
     pub(super) fn add(&self, position: u64, json: Vec<u8>, complete: bool) {
-        let kept = Arc::new(Kept::new(position, json));
+        let kept = Arc::new(Kept { under_way: !complete, ..Kept::of_before(position, json) });
         if complete {
             self.tell(&kept);
         }
@@ -127,9 +133,9 @@ impl Recent {
 
     /// The held decision with this id, and the position below which only the disk knows.
     pub(super) fn get(&self, id: &str) -> (Option<Numbered>, u64) {
-        let (mut held, floor) = self.held_before(None);
-        let found = held.find(|kept| looks_like_decision(&kept.json, Some(id)));
-        (found.and_then(|kept| kept.read()).filter(|n| n.1.id == id), floor)
+        let (held, floor) = self.held_before(None);
+        let mut alike = held.filter(|kept| looks_like_decision(&kept.json, Some(id)));
+        (alike.find_map(|kept| kept.read().filter(|numbered| numbered.1.id == id)), floor)
     }
 
     /// What is held, newest first; reading it holds nobody up.

@@ -96,7 +96,7 @@ pub(super) fn find_end(dir: &Path) -> Result<End, OpenError> {
             Ok(payload) => match payload.entry {
                 Entry::Decision(_) | Entry::Intent(_) => {
                     let json = entry_json(line.trim_ascii_end()).unwrap_or_default();
-                    decisions.push(Kept::new(payload.position, json.to_vec()));
+                    decisions.push(Kept::of_before(payload.position, json.to_vec()));
                 }
                 Entry::Completion(completion) => completions.push(completion),
                 _ => {}
