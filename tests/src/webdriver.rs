@@ -3,7 +3,8 @@
 //! The few calls that the tests need, over the HTTP client that is there anyway. Client crates bring either a second HTTP
 //! stack or serde_json's `preserve_order`, which would change JSON under every other test of the workspace.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -227,12 +228,22 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Asked to end, chromedriver takes Chromium with it; killed, it would leave it behind.
-        let told = Command::new("kill").arg("-TERM").arg(self.driver.id().to_string()).status();
-        if !told.is_ok_and(|status| status.success()) {
-            let _ = self.driver.kill();
-        }
+        // Only the end of its session makes chromedriver end Chromium; killed before that, it would leave it behind.
+        let _ = self.end_session();
+        let _ = self.driver.kill();
         let _ = self.driver.wait();
+    }
+}
+
+impl Browser {
+    /// By hand, because nothing can be awaited while a value is dropped.
+    fn end_session(&self) -> std::io::Result<()> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.session.port().unwrap_or_default()))?;
+        stream.set_read_timeout(Some(APPEAR_MAX))?;
+        let path = self.session.path().trim_end_matches('/');
+        write!(stream, "DELETE {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        // chromedriver answers when the browser has ended, and keeps the connection.
+        stream.read(&mut [0; 1024]).map(|_| ())
     }
 }
 
