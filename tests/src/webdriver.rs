@@ -242,7 +242,8 @@ impl Browser {
         stream.set_read_timeout(Some(APPEAR_MAX))?;
         let path = self.session.path().trim_end_matches('/');
         write!(stream, "DELETE {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        stream.read_to_end(&mut Vec::new()).map(|_| ())
+        // chromedriver answers when the browser has ended, and keeps the connection.
+        stream.read(&mut [0; 1024]).map(|_| ())
     }
 }
 
