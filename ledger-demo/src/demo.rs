@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -12,11 +13,15 @@ use url::Url;
 
 use crate::banking::Bank;
 use crate::idp::{Announcer, Idp, IdpConfig, RESOURCE_BANK, Registration, Revoked, WAITING_MAX};
+use crate::mark::Mark;
 use crate::people::Directory;
 use crate::seed::{DEMO_SEED, seed, transfer_history};
 use crate::server::{BankConfig, serve};
 use crate::web::FormKey;
 use crate::{Clock, idp, open_store};
+
+/// How often it is noted how far the books have come.
+const MARK_EVERY: Duration = Duration::from_secs(5);
 
 /// What the demo bank has to be told.
 pub struct DemoConfig {
@@ -64,10 +69,13 @@ impl Demo {
         let now_ms = clock();
         let failed = |what: &'static str| move |error: String| DemoError(format!("{what}: {error}"));
         std::fs::create_dir_all(&config.data_dir).map_err(|e| failed("data folder")(e.to_string()))?;
-        let db = open_store(&config.data_dir.join("books")).map_err(|e| failed("books")(e.to_string()))?;
+        let books_dir = config.data_dir.join("books");
+        let db = open_store(&books_dir).map_err(|e| failed("books")(e.to_string()))?;
         let people = Directory::open(&db).map_err(|e| failed("people")(e.to_string()))?;
         people.seed_demo(now_ms).map_err(|e| failed("people")(e.to_string()))?;
         let books = Arc::new(Bank::open(&db, now_ms).await.map_err(|e| failed("ledger")(e.to_string()))?);
+        let mark = Mark::beside(&books_dir);
+        mark.check(&books).await.map_err(|e| failed("books")(e.to_string()))?;
         seed(&books, DEMO_SEED, now_ms).await.map_err(|e| failed("history")(e.to_string()))?;
 
         let (announcer, registration) = Announcer::new(&config.idp_url, &config.admin_url, clock.clone())
@@ -85,7 +93,7 @@ impl Demo {
             people,
             consents: provider.clone(),
             form_key,
-            clock,
+            clock: clock.clone(),
         };
         let address =
             |listener: &TcpListener| listener.local_addr().map_err(|e| failed("socket")(e.to_string()));
@@ -99,6 +107,7 @@ impl Demo {
             }
             Ok(())
         });
+        serving.spawn(keep_mark(mark, Arc::clone(&books), clock, stop.clone()));
         let (served, bank_stop, idp_stop) = (Arc::clone(&books), stop.clone(), stop);
         serving.spawn(async move {
             let served = serve(bank_listener, served, bank_config, stopped(bank_stop)).await;
@@ -175,6 +184,24 @@ fn origins(gateway: &Url) -> Vec<String> {
         origins.push(local.origin().ascii_serialization());
     }
     origins
+}
+
+/// Notes now and then, and at the end, how far the books have come.
+async fn keep_mark(
+    mark: Mark,
+    books: Arc<Bank>,
+    clock: Clock,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), DemoError> {
+    loop {
+        if let Err(error) = mark.advance(&books, clock()).await {
+            tracing::error!(%error, "it cannot be noted how far the books have come");
+        }
+        let stopping = tokio::time::timeout(MARK_EVERY, stop.wait_for(|&stop| stop)).await;
+        if stopping.is_ok() {
+            return Ok(());
+        }
+    }
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {

@@ -10,6 +10,7 @@
 //! | [`caller`] | who is calling, on the gateway's signed word |
 //! | [`seed`] | the demo's customers and their past |
 //! | [`server`] | all of it on a port |
+//! | [`mark`] | books that lost something are found out before the bank opens |
 //! | [`people`] | who may log in: usernames, passwords, staff roles |
 //! | [`idp`] | the OpenID provider: log-in, second factor, consent, tokens, logout |
 //! | [`demo`] | bank and identity provider together |
@@ -22,6 +23,7 @@ pub mod caller;
 pub mod demo;
 pub mod idp;
 pub mod ledger;
+pub mod mark;
 pub mod people;
 pub mod seed;
 pub mod server;

@@ -124,6 +124,18 @@ impl Bank {
         Ok(self.ledger.sweep(now_ms).await?)
     }
 
+    /// Entries of all accounts together, a number that only grows.
+    ///
+    /// # Errors
+    /// [`BankError::Store`].
+    pub fn entries_total(&self) -> Result<u64, BankError> {
+        let mut total = 0_u64;
+        for account in self.ledger.accounts() {
+            total = total.saturating_add(account?.entries);
+        }
+        Ok(total)
+    }
+
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.ledger
     }

@@ -82,3 +82,20 @@ async fn the_gateway_is_first_party_and_asks_for_no_consent() {
     provider.answer(&mut provider.browser(), "alice", DEMO_WEB, &[]).await;
     assert!(provider.idp.list("alice").unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_question_put_to_one_person_is_not_answered_by_another() {
+    let provider = Provider::start().await;
+    let mut browser = provider.browser();
+    provider.script("alice").run_in(&mut browser).await.unwrap();
+    let start = browser.get(provider.authorize_url(DEMO_AGGREGATOR, &[])).await.unwrap();
+    let page_url = start.url().join(header(&start, "location")).unwrap();
+    let page = browser.get(page_url.clone()).await.unwrap().text().await.unwrap();
+    let mut fields = script::hidden_fields(&page);
+    fields.push(("decision".to_owned(), "allow".to_owned()));
+    provider.answer(&mut browser, "bob", DEMO_WEB, &[("login_hint", "bob")]).await;
+    assert_eq!(browser.post(page_url, &fields).await.unwrap().status(), 400);
+    for subject in ["alice", "bob"] {
+        assert!(provider.idp.list(subject).unwrap().is_empty(), "{subject}");
+    }
+}

@@ -119,6 +119,42 @@ async fn wrong_second_factors_send_back_to_the_password() {
 }
 
 #[tokio::test]
+async fn codes_guessed_at_once_are_no_more_than_codes_guessed_in_a_row() {
+    let provider = Provider::start().await;
+    let mut browser = provider.browser();
+    let (url, fields) = login_page(&provider, &mut browser).await;
+    browser.post(url.clone(), &with(&fields, &RIGHT)).await.unwrap();
+    let otp = url.join("/otp").unwrap();
+    let guess = async |number: u32| {
+        let mut browser = browser.clone();
+        let code = format!("{:06}", 1 + number);
+        browser.post(otp.clone(), &with(&fields, &[("otp", &code)])).await.unwrap().status().as_u16()
+    };
+    let told = futures_util::future::join_all((0..40).map(guess)).await;
+    assert!(told.iter().filter(|status| **status == 403).count() <= 5, "{told:?}");
+    let right = browser.post(otp, &with(&fields, &[("otp", "000000")])).await.unwrap();
+    assert!(!header(&right, "location").contains("code="));
+    assert!(browser.cookie(&provider.url, "idp_session").is_none());
+}
+
+#[tokio::test]
+async fn a_right_password_does_not_wipe_out_wrong_codes() {
+    let provider = Provider::start().await;
+    let mut looked_at = 0;
+    for _ in 0..4 {
+        let mut browser = provider.browser();
+        let (url, fields) = login_page(&provider, &mut browser).await;
+        browser.post(url.clone(), &with(&fields, &RIGHT)).await.unwrap();
+        for code in ["000001", "000002", "000003"] {
+            let entered = with(&fields, &[("otp", code)]);
+            let told = browser.post(url.join("/otp").unwrap(), &entered).await.unwrap();
+            looked_at += u32::from(told.status() == 403);
+        }
+    }
+    assert_eq!(looked_at, 6, "five are free, and the sixth begins the wait");
+}
+
+#[tokio::test]
 async fn guessing_is_slowed_and_the_person_is_not_locked_out() {
     let provider = Provider::start().await;
     let mut guesser = provider.browser();

@@ -115,3 +115,26 @@ async fn revoking_an_access_token_leaves_its_refresh_token() {
     assert_eq!(userinfo.send().await.unwrap().status(), 401);
     assert_eq!(provider.refresh_cli(&tokens.refresh_token.unwrap(), &[]).await.0, 200);
 }
+
+#[tokio::test]
+async fn a_refresh_token_used_twice_at_once_ends_the_family() {
+    let provider = Provider::start().await;
+    let token = provider.log_in("alice").await.refresh_token.unwrap();
+    let (first, second) = tokio::join!(provider.refresh_cli(&token, &[]), provider.refresh_cli(&token, &[]));
+    assert_eq!((first.0.min(second.0), first.0.max(second.0)), (200, 400));
+    let renewed = if first.0 == 200 { first.1 } else { second.1 };
+    assert!(!provider.is_active(text(&renewed, "access_token")).await);
+    let next = SecretString::from(text(&renewed, "refresh_token"));
+    assert_eq!(provider.refresh_cli(&next, &[]).await.0, 400);
+}
+
+#[tokio::test]
+async fn nobody_revokes_without_saying_who_they_are() {
+    let provider = Provider::start().await;
+    let tokens = provider.log_in("alice").await;
+    let token = tokens.access_token.expose_secret();
+    for form in [vec![("token", token)], vec![("token", token), ("client_id", DEMO_WEB)]] {
+        assert_eq!(provider.post("/revoke", &form).await.0, 401);
+    }
+    assert!(provider.is_active(token).await);
+}
