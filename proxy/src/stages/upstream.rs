@@ -107,6 +107,21 @@ pub fn clean_response(response: &mut ResponseHeader) -> pingora::Result<()> {
     for name in ["server", "x-powered-by"] {
         response.remove_header(name);
     }
+    without_gateway_cookies(response)
+}
+
+/// An application that could set the session's cookie could put its visitors into a session of its choice.
+fn without_gateway_cookies(response: &mut ResponseHeader) -> pingora::Result<()> {
+    let set = response.headers.get_all(header::SET_COOKIE);
+    let own = |cookie: &HeaderValue| is_gateway_cookie(cookie.as_bytes().trim_ascii_start());
+    if !set.iter().any(own) {
+        return Ok(());
+    }
+    let others: Vec<HeaderValue> = set.iter().filter(|cookie| !own(cookie)).cloned().collect();
+    response.remove_header(&header::SET_COOKIE);
+    for cookie in others {
+        response.append_header(header::SET_COOKIE, cookie)?;
+    }
     Ok(())
 }
 
@@ -194,6 +209,17 @@ mod tests {
         );
         assert_eq!(request.headers["x-forwarded-for"], "192.0.2.7");
         assert!(!request.headers.contains_key("forwarded"));
+    }
+
+    #[test]
+    fn an_application_sets_its_own_cookies_alone() {
+        let mut response = ResponseHeader::build(200, None).unwrap();
+        for cookie in ["theme=dark", &format!(" {SESSION_COOKIE}=fixed; Path=/; Secure"), "lang=de"] {
+            response.append_header("Set-Cookie", cookie).unwrap();
+        }
+        clean_response(&mut response).unwrap();
+        let left: Vec<_> = response.headers.get_all("set-cookie").iter().collect();
+        assert_eq!(left, ["theme=dark", "lang=de"]);
     }
 
     #[test]
