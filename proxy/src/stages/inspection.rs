@@ -28,7 +28,9 @@ pub async fn read_body(session: &mut Session, max: usize, deadline: Duration) ->
         return Ok(Bytes::new());
     }
     session.enable_retry_buffering();
-    if session.req_header().headers.get(header::EXPECT).is_some() {
+    let head = session.req_header();
+    // HTTP/1.0 knows no interim responses (RFC 9110 10.1.1).
+    if head.version >= http::Version::HTTP_11 && head.headers.contains_key(header::EXPECT) {
         session
             .write_continue_response()
             .await

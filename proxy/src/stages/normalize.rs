@@ -173,14 +173,14 @@ fn connection_options(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Names that a downstream reader may fold onto a framing header.
+/// Names that a downstream reader may fold onto a framing header: with underscores, more hyphens, dots.
 fn smuggled_names(headers: &HeaderMap) -> Result<(), Refusal> {
-    for name in headers.keys() {
-        let name = name.as_str();
-        if name.contains('_')
-            && matches!(name.replace('_', "-").as_str(), "transfer-encoding" | "content-length" | "host")
-        {
-            return Err(ambiguous("a framing header is spelt with an underscore"));
+    const REAL: [&str; 3] = ["transfer-encoding", "content-length", "host"];
+    let letters = |name: &'static str| name.bytes().filter(|&b| b != b'-');
+    for name in headers.keys().map(http::HeaderName::as_str).filter(|name| !REAL.contains(name)) {
+        let spelt = || name.bytes().filter(u8::is_ascii_alphanumeric);
+        if REAL.iter().any(|real| letters(real).eq(spelt())) {
+            return Err(ambiguous("a framing header in another spelling"));
         }
     }
     Ok(())
@@ -313,6 +313,9 @@ mod tests {
                 Reason::Ambiguous,
             ),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent_Length: 3\r\n\r\n", Reason::Ambiguous),
+            ("GET / HTTP/1.1\r\nHost: a\r\nTransfer---Encoding: chunked\r\n\r\n", Reason::Ambiguous),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent.Length: 3\r\n\r\n", Reason::Ambiguous),
+            ("GET / HTTP/1.1\r\nHost: a\r\nHost_: b\r\n\r\n", Reason::Ambiguous),
             ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", Reason::Ambiguous),
             ("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", Reason::Ambiguous),
             ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", Reason::Ambiguous),
