@@ -1,0 +1,119 @@
+//! A gateway in its own process, with public routes, in front of the noting upstream.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tests::demo::binary;
+use tests::raw::{self, Exchange};
+use url::Url;
+
+use super::upstream::Upstream;
+
+const START_MAX: Duration = Duration::from_secs(60);
+
+const CONFIG: &str = r#"
+[server]
+data_dir = "data"
+threads = 1
+grace_s = 1
+[[listeners]]
+address = "@GATEWAY@"
+[limits]
+address = { per_second = 100_000, burst = 100_000 }
+body_timeout_ms = 1_000
+header_timeout_ms = 1_000
+[policy]
+file = "policy.toml"
+[[applications]]
+name = "site"
+hosts = ["@GATEWAY@"]
+external_url = "http://@GATEWAY@"
+[applications.upstream]
+peers = ["@UPSTREAM@"]
+read_timeout_ms = 1_000
+[[applications.routes]]
+name = "inspected"
+paths = ["/inspected/{*rest}", "/foo/bar"]
+access = "public"
+[[applications.routes]]
+name = "streamed"
+paths = ["/streamed"]
+access = "public"
+inspect = false
+body_bytes_max = 100_000
+"#;
+
+pub struct Edge {
+    child: Child,
+    pub upstream: Upstream,
+    url: Url,
+    _folder: TempDir,
+}
+
+impl Edge {
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let upstream = Upstream::start().await;
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let text = CONFIG
+            .replace("@GATEWAY@", &free.to_string())
+            .replace("@UPSTREAM@", &upstream.address.to_string());
+        let config = folder.path().join("gatehouse.toml");
+        fs::write(&config, text).unwrap();
+        fs::write(folder.path().join("policy.toml"), "version = \"edge-1\"\n").unwrap();
+        let log = folder.path().join("log");
+        let mut child = Command::new(binary().unwrap())
+            .args(["run", "--config"])
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let began = Instant::now();
+        loop {
+            let said = fs::read_to_string(&log).unwrap();
+            if said.contains("clients are served") {
+                break;
+            }
+            assert!(child.try_wait().unwrap().is_none() && began.elapsed() < START_MAX, "{said}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let url = Url::parse(&format!("http://{free}/")).unwrap();
+        Self { child, upstream, url, _folder: folder }
+    }
+
+    /// What clients call this host.
+    pub fn host(&self) -> &str {
+        self.url.authority()
+    }
+
+    /// Sends bytes as they are.
+    pub async fn send(&self, bytes: impl AsRef<[u8]>) -> Exchange {
+        raw::exchange(&self.url, bytes.as_ref()).await.unwrap()
+    }
+
+    /// A request line, header lines (each ended) and a body, with `Host` and `Connection: close`.
+    pub async fn ask(&self, line: &str, fields: &str, body: &str) -> Exchange {
+        let host = self.host();
+        self.send(format!("{line}\r\nHost: {host}\r\nConnection: close\r\n{fields}\r\n{body}")).await
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The reason code of a refusal.
+pub fn reason(got: &Exchange) -> String {
+    let body = got.text.rsplit("\r\n\r\n").next().unwrap_or_default();
+    let problem: Value = serde_json::from_str(body).unwrap_or_default();
+    problem["reason"].as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,43 @@
+//! The gateway at its edges, in front of an upstream that notes every byte: what is refused with which reason, what the
+//! upstream is sent, and what of its answer the client sees.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod answers;
+mod bounds;
+mod corpus;
+mod gateway;
+mod upstream;
+
+use gateway::Edge;
+
+fn with_a_gateway<F: Future<Output = ()>>(test: impl FnOnce(Edge) -> F) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async { test(Edge::start().await).await });
+}
+
+#[test]
+fn everything_from_outside_has_a_bound() {
+    with_a_gateway(bounds::are_kept);
+}
+
+#[test]
+fn the_upstream_hears_nothing_that_only_the_gateway_may_say() {
+    with_a_gateway(answers::nothing_forged_gets_through);
+}
+
+#[test]
+fn requests_are_told_apart_and_targets_read_one_way() {
+    with_a_gateway(answers::targets_and_versions);
+}
+
+#[test]
+fn a_broken_upstream_shows_nothing_of_itself() {
+    with_a_gateway(answers::broken_upstreams);
+}
+
+#[test]
+#[ignore = "needs the public corpora: set GATEHOUSE_DATA"]
+fn labelled_framing_cases_get_one_answer() {
+    with_a_gateway(corpus::is_read_one_way);
+}

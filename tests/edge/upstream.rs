@@ -1,0 +1,87 @@
+//! An upstream that keeps every byte it is sent, and answers by the path.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+pub struct Upstream {
+    pub address: SocketAddr,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl Upstream {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&seen);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, Arc::clone(&noted)));
+            }
+        });
+        Self { address, seen }
+    }
+
+    /// The requests since the last call, whole.
+    pub fn taken(&self) -> Vec<String> {
+        std::mem::take(&mut *self.seen.lock().unwrap())
+    }
+}
+
+async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<String>>>) {
+    let mut bytes = Vec::new();
+    let mut chunk = vec![0; 16 * 1024];
+    loop {
+        while let Some(end) = whole(&bytes) {
+            let request: Vec<u8> = bytes.drain(..end).collect();
+            let request = String::from_utf8_lossy(&request).into_owned();
+            let answer = answer(&request);
+            seen.lock().unwrap().push(request);
+            match answer {
+                Some(answer) => stream.write_all(answer.as_bytes()).await.unwrap_or_default(),
+                None => return,
+            }
+        }
+        match stream.read(&mut chunk).await {
+            Ok(0) | Err(_) => return,
+            Ok(length) => bytes.extend_from_slice(&chunk[..length]),
+        }
+    }
+}
+
+/// Where a request that has come whole ends.
+fn whole(bytes: &[u8]) -> Option<usize> {
+    let text = String::from_utf8_lossy(bytes);
+    let head = bytes.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
+    let fields = text.split("\r\n\r\n").next().unwrap_or_default().to_ascii_lowercase();
+    let length = fields.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+    if fields.contains("transfer-encoding: chunked") {
+        let end = bytes[head..].windows(5).position(|w| w == b"0\r\n\r\n")?;
+        return Some(head + end + 5);
+    }
+    let end = head + length.unwrap_or(0);
+    (bytes.len() >= end).then_some(end)
+}
+
+/// `None`: the connection is closed without a word.
+fn answer(request: &str) -> Option<String> {
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    let plain = |fields: &str| format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
+    Some(match path {
+        "/inspected/nothing" => return None,
+        "/inspected/silence" => String::new(),
+        "/inspected/noise" => "SSH-2.0-OpenSSH_9.6\r\n\r\n".to_owned(),
+        "/inspected/forged" => plain(
+            "Gatehouse-Decision: forged\r\ngatehouse_subject: forged\r\nServer: secret/1.0\r\nX-Powered-By: secret\r\n",
+        ),
+        "/inspected/split" => plain("X-A: b\nSet-Cookie: __Host-gatehouse=split\r\n"),
+        "/inspected/two-lengths" => {
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 9\r\n\r\nok".to_owned()
+        }
+        "/inspected/cut" => "HTTP/1.1 200 OK\r\nContent-Length: 50\r\nConnection: close\r\n\r\nok".to_owned(),
+        _ => plain(""),
+    })
+}
