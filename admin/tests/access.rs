@@ -85,7 +85,8 @@ async fn every_guarded_route_in_a_console_session() {
     let csrf = me["csrf"].as_str().unwrap();
     let (cookie, forged) = (cookie.as_str(), "__Host-gatehouse-console=guessed");
     // The last one's own page: whatever else is missing, it is not the caller.
-    let callers: [(&str, &[(&str, &str)], u16, &str); 6] = [
+    type Caller<'a> = (&'a str, &'a [(&'a str, &'a str)], u16, &'a str);
+    let callers: [Caller<'_>; 6] = [
         ("a guessed cookie", &[("cookie", forged)], 401, "auth.session_ended"),
         ("two cookies", &[("cookie", cookie), ("cookie", forged)], 401, ""),
         ("no page", &[("cookie", cookie)], 403, "csrf.origin"),
