@@ -103,24 +103,22 @@ impl Bank {
         Ok(account.filter(|account| account.kind == AccountKind::External).map(|account| account.name))
     }
 
-    /// `customer-kind`, or the first `customer-kind-2`, `-3`, … that is free. Usernames cannot make two customers meet here:
-    /// what stands before the last kind is the whole username.
-    pub(super) fn free_account_id(
-        &self,
-        customer: &CustomerId,
-        kind: AccountKind,
-    ) -> Result<AccountId, BankError> {
+    /// Refuses a customer who has as many accounts as one may have.
+    pub(super) fn room_for_account(&self, customer: &CustomerId) -> Result<(), BankError> {
         if self.accounts(customer)?.len() >= ACCOUNTS_PER_CUSTOMER_MAX {
             return Err(BankError::NotOffered("You have as many accounts as one customer may have."));
         }
-        let purpose = match kind {
-            AccountKind::Savings => "savings",
-            AccountKind::Loan => "loan",
-            _ => "current",
-        };
+        Ok(())
+    }
+
+    /// `customer-kind`, or the first `customer-kind-2`, `-3`, … that is free. Usernames cannot make two customers meet here:
+    /// what stands before the last kind is the whole username.
+    fn free_account_id(&self, customer: &CustomerId, kind: AccountKind) -> Result<AccountId, BankError> {
+        self.room_for_account(customer)?;
+        let purpose = if kind == AccountKind::Savings { "savings" } else { "current" };
         for number in 1..=ACCOUNTS_PER_CUSTOMER_MAX {
             let id = match number {
-                1 if kind != AccountKind::Loan => format!("{customer}-{purpose}"),
+                1 => format!("{customer}-{purpose}"),
                 _ => format!("{customer}-{purpose}-{number}"),
             };
             let id = AccountId::new(id)?;

@@ -207,6 +207,7 @@ impl Bank {
     ) -> Result<LoanDecision, BankError> {
         let statement = self.statement(customer, now_ms).await?;
         let loans = self.loans(customer)?;
+        let id = self.next_loan_id(customer, &loans)?;
         let score = score::rate(&statement, &loans);
         let rate_bp = rate_bp(score.score);
         let schedule = amortisation::schedule(application.amount_minor, rate_bp, application.months, now_ms);
@@ -215,7 +216,6 @@ impl Bank {
         let operations = match &declined {
             Some(_) => Vec::new(),
             None => {
-                let id = self.free_account_id(customer, AccountKind::Loan)?;
                 let terms = Terms {
                     account: application.account.clone(),
                     principal_minor: application.amount_minor,
@@ -238,6 +238,13 @@ impl Bank {
                 Ok(LoanDecision::Declined { score, reason })
             }
         }
+    }
+
+    /// The id that follows the loans that were counted, and no other: a loan granted meanwhile has taken it, so that this
+    /// application is refused as a conflict and looked at again.
+    fn next_loan_id(&self, customer: &CustomerId, loans: &[Loan]) -> Result<AccountId, BankError> {
+        self.room_for_account(customer)?;
+        Ok(AccountId::new(format!("{customer}-loan-{}", loans.len().saturating_add(1)))?)
     }
 
     fn granted(&self, booked: Booked) -> Result<Option<(Loan, CreditScore)>, BankError> {
