@@ -6,7 +6,7 @@ mod model;
 
 pub use crate::fraud::Unavailable;
 pub(crate) use model::LEAK;
-pub use model::{AnomalyModel, Dense, Transform};
+pub use model::{AnomalyModel, Dense, Rows, Transform};
 
 use crate::artifact::{self, Artifact, ArtifactError, Kind, Manifest};
 use crate::features::request::{self, COUNT, RequestSample};

@@ -29,13 +29,43 @@ impl Transform {
     }
 }
 
-/// A fully connected layer, weights by output: shape `[outputs][inputs]`.
+/// A fully connected layer as an artifact keeps it, weights by output: shape `[outputs][inputs]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Dense {
+pub struct Rows {
     /// Weights, one row an output.
     pub weights: Vec<Vec<f32>>,
     /// Biases, one an output.
     pub biases: Vec<f32>,
+}
+
+/// The same with its weights by input. Every output then grows by one input's share at a time: many outputs in one
+/// instruction, and each in the order of its inputs, so that sums come out the same to the last bit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Rows", into = "Rows")]
+pub struct Dense {
+    /// One an input, each one weight an output.
+    columns: Vec<Vec<f32>>,
+    biases: Vec<f32>,
+}
+
+impl TryFrom<Rows> for Dense {
+    type Error = &'static str;
+
+    fn try_from(rows: Rows) -> Result<Self, Self::Error> {
+        let inputs = rows.weights.first().map_or(0, Vec::len);
+        if rows.weights.len() != rows.biases.len() || rows.weights.iter().any(|row| row.len() != inputs) {
+            return Err("a layer's rows do not fit together");
+        }
+        let column = |at: usize| rows.weights.iter().filter_map(|row| row.get(at).copied()).collect();
+        Ok(Self { columns: (0..inputs).map(column).collect(), biases: rows.biases })
+    }
+}
+
+impl From<Dense> for Rows {
+    fn from(layer: Dense) -> Self {
+        let row = |at: usize| layer.columns.iter().filter_map(|column| column.get(at).copied()).collect();
+        Self { weights: (0..layer.biases.len()).map(row).collect(), biases: layer.biases }
+    }
 }
 
 /// An autoencoder with its input transform, error scales and calibration.
@@ -59,8 +89,7 @@ impl AnomalyModel {
         }
         let mut width = COUNT;
         for layer in &self.layers {
-            let rows_fit = layer.weights.iter().all(|row| row.len() == width);
-            if !rows_fit || layer.weights.len() != layer.biases.len() || layer.biases.len() > WIDTH_MAX {
+            if layer.columns.len() != width || layer.biases.len() > WIDTH_MAX {
                 return Err("layers do not fit together".to_owned());
             }
             width = layer.biases.len();
@@ -117,8 +146,13 @@ impl AnomalyModel {
         front.iter_mut().zip(input).for_each(|(slot, x)| *slot = *x);
         for (depth, layer) in self.layers.iter().enumerate() {
             let last = depth + 1 == self.layers.len();
-            for ((slot, row), bias) in back.iter_mut().zip(&layer.weights).zip(&layer.biases) {
-                let sum = bias + row.iter().zip(&front).map(|(w, x)| w * x).sum::<f32>();
+            let sums = back.get_mut(..layer.biases.len()).unwrap_or_default();
+            sums.fill(0.0);
+            for (column, x) in layer.columns.iter().zip(&front) {
+                sums.iter_mut().zip(column).for_each(|(sum, w)| *sum += w * x);
+            }
+            for (slot, bias) in sums.iter_mut().zip(&layer.biases) {
+                let sum = bias + *slot;
                 *slot = if last || sum > 0.0 { sum } else { LEAK * sum };
             }
             std::mem::swap(&mut front, &mut back);
@@ -150,7 +184,7 @@ impl AnomalyModel {
 
 impl Dense {
     fn is_finite(&self) -> bool {
-        self.weights.iter().flatten().chain(&self.biases).all(|n| n.is_finite())
+        self.columns.iter().flatten().chain(&self.biases).all(|n| n.is_finite())
     }
 }
 

@@ -14,15 +14,19 @@ fn model() -> AnomalyModel {
     AnomalyModel {
         transforms: vec![Transform { centre: 1.0, spread: 2.0 }; COUNT],
         layers: vec![
-            Dense { weights: (0..10).map(|at| unit(COUNT, at)).collect(), biases: vec![10.0; 10] },
-            Dense {
-                weights: (0..COUNT).map(|at| unit(10, at)).collect(),
-                biases: (0..COUNT).map(|at| if at < 10 { -10.0 } else { 0.0 }).collect(),
-            },
+            dense((0..10).map(|at| unit(COUNT, at)).collect(), vec![10.0; 10]),
+            dense(
+                (0..COUNT).map(|at| unit(10, at)).collect(),
+                (0..COUNT).map(|at| if at < 10 { -10.0 } else { 0.0 }).collect(),
+            ),
         ],
         error_scales: vec![0.5; COUNT],
         percentiles: vec![0.0, 1.0, 2.0, 4.0, 8.0],
     }
+}
+
+fn dense(weights: Vec<Vec<f32>>, biases: Vec<f32>) -> Dense {
+    Dense::try_from(Rows { weights, biases }).unwrap()
 }
 
 fn scorer(model: AnomalyModel) -> Result<AnomalyScorer, ArtifactError> {
@@ -91,22 +95,34 @@ fn senseless_models_are_refused() {
         change(&mut model);
         scorer(model)
     };
-    let cases: [(&str, Change); 7] = [
+    let cases: [(&str, Change); 6] = [
         ("no layers", |model| model.layers.clear()),
         ("other width", |model| model.layers.truncate(1)),
-        ("ragged", |model| model.layers[0].weights[2].push(0.0)),
         ("flat", |model| model.transforms[0].spread = 0.0),
         ("no scale", |model| model.error_scales[5] = 0.0),
         ("falling percentiles", |model| model.percentiles.reverse()),
         ("too wide", |model| {
             let wide = WIDTH_MAX + 1;
-            model.layers[0] = Dense { weights: vec![vec![0.0; COUNT]; wide], biases: vec![0.0; wide] };
-            model.layers[1].weights.iter_mut().for_each(|row| *row = vec![0.0; wide]);
+            model.layers[0] = dense(vec![vec![0.0; COUNT]; wide], vec![0.0; wide]);
+            model.layers[1] = dense(vec![vec![0.0; wide]; COUNT], vec![0.0; COUNT]);
         }),
     ];
     for (what, change) in cases {
         assert!(matches!(changed(change), Err(ArtifactError::Malformed(_))), "{what}");
     }
+}
+
+#[test]
+fn layers_with_ragged_rows_are_refused_and_others_kept_as_they_are() {
+    let read = |text: &str| serde_json::from_str::<Dense>(text).map_err(|error| error.to_string());
+    for ragged in [
+        r#"{"weights":[[1.0,2.0],[3.0]],"biases":[0.0,0.0]}"#,
+        r#"{"weights":[[1.0,2.0],[3.0,4.0]],"biases":[0.0]}"#,
+    ] {
+        assert!(read(ragged).unwrap_err().contains("do not fit together"), "{ragged}");
+    }
+    let text = r#"{"weights":[[1.0,2.0,3.0],[4.0,5.0,6.0]],"biases":[7.0,8.0]}"#;
+    assert_eq!(serde_json::to_string(&read(text).unwrap()).unwrap(), text);
 }
 
 proptest! {

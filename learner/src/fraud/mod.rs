@@ -62,6 +62,17 @@ pub struct FraudScorer {
     digest: String,
 }
 
+/// The vector that a transfer is scored by, against what was known before it.
+///
+/// # Errors
+/// [`Unavailable::BadInput`] for values no honest caller sends.
+pub fn features(event: &TransferEvent, view: &ProfileView) -> Result<[f64; COUNT], Unavailable> {
+    if event.amount_minor < 0 || !view.is_finite() {
+        return Err(Unavailable::BadInput);
+    }
+    Ok(transfer::vector(event, view))
+}
+
 impl FraudScorer {
     /// Loads from a model directory or an artifact file.
     ///
@@ -87,10 +98,7 @@ impl FraudScorer {
     /// # Errors
     /// [`Unavailable`] for values no honest caller sends; never panics.
     pub fn score(&self, event: &TransferEvent, view: &ProfileView) -> Result<FraudScore, Unavailable> {
-        if event.amount_minor < 0 || !view.is_finite() {
-            return Err(Unavailable::BadInput);
-        }
-        self.score_vector(&transfer::vector(event, view))
+        self.score_vector(&features(event, view)?)
     }
 
     /// Scores a vector as [`transfer::vector`] makes it (or as a decision record kept it).

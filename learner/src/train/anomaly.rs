@@ -3,7 +3,7 @@
 use super::autoencoder::{self, Network, Schedule};
 use super::data::{self, RecordedRequest, Source};
 use super::{Progress, TrainError, rounded};
-use crate::anomaly::{AnomalyModel, AnomalyScorer, Transform};
+use crate::anomaly::{AnomalyModel, AnomalyScorer, Dense, Transform};
 use crate::artifact::{self, Artifact, Kind, Manifest};
 use crate::evaluate::{self, AtThreshold, Ranking, Scored};
 use crate::features::request::{self, COUNT, FEATURES};
@@ -174,9 +174,10 @@ fn calibrated(
     transforms: &[Transform],
     vectors: &[[f32; COUNT]],
 ) -> Result<AnomalyModel, TrainError> {
+    let layers: Result<Vec<Dense>, _> = network.rows().into_iter().map(Dense::try_from).collect();
     let mut model = AnomalyModel {
         transforms: transforms.to_vec(),
-        layers: network.dense(),
+        layers: layers.map_err(|why| TrainError::Fit(why.to_owned()))?,
         error_scales: vec![1.0; COUNT],
         percentiles: vec![0.0, 1.0],
     };

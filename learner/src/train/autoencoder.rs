@@ -3,7 +3,7 @@
 //! Only sums, products and square roots are used, in a fixed order, so that every machine with IEEE arithmetic
 //! trains the very same weights.
 
-use crate::anomaly::Dense;
+use crate::anomaly::Rows;
 use crate::simulate::Random;
 use ndarray::{Array1, Array2};
 
@@ -85,12 +85,12 @@ impl Network {
     }
 
     /// As the artifact keeps it.
-    pub(super) fn dense(&self) -> Vec<Dense> {
-        let dense = |layer: &Layer| Dense {
+    pub(super) fn rows(&self) -> Vec<Rows> {
+        let rows = |layer: &Layer| Rows {
             weights: layer.weights.rows().into_iter().map(|row| row.mapv(|w| w as f32).to_vec()).collect(),
             biases: layer.biases.mapv(|b| b as f32).to_vec(),
         };
-        self.layers.iter().map(dense).collect()
+        self.layers.iter().map(rows).collect()
     }
 }
 

@@ -1,8 +1,8 @@
 //! The fraud score of a transfer, against the customer's behaviour profile.
 
 use http::request::Parts;
-use learner::features::transfer::{FEATURES, TransferEvent, vector};
-use learner::fraud::{FraudScorer, sentences};
+use learner::features::transfer::{FEATURES, TransferEvent};
+use learner::fraud::{FraudScorer, features, sentences};
 use learner::profiles::{ProfileView, Profiles};
 use policies::evidence::{Behaviour, Contribution, Score, Scored, Unavailability};
 use policies::facts::{Credential, Identity, TransferIntent};
@@ -109,10 +109,10 @@ pub fn assess(
 }
 
 fn score(scorer: &FraudScorer, event: &TransferEvent, view: &ProfileView, model: &Name) -> Scored {
-    let features = vector(event, view);
-    match scorer.score(event, view) {
+    let scored = features(event, view).and_then(|features| Ok((scorer.score_vector(&features)?, features)));
+    match scored {
         Err(_) => Scored::Unavailable(Unavailability::Failed),
-        Ok(found) => {
+        Ok((found, features)) => {
             let contributions = found.contributions.iter().filter(|c| c.log_odds != 0.0).filter_map(|c| {
                 let spec = FEATURES.get(c.feature)?;
                 Some(Contribution { feature: spec.name.into(), value: c.value, weight: c.log_odds })
