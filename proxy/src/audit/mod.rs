@@ -58,6 +58,8 @@ pub struct Settings {
     pub recent_max: usize,
     /// How long the writer waits for more ordinary entries before it writes.
     pub linger: Duration,
+    /// How long it waits for more durable ones, while they come several at a time (group commit).
+    pub gather: Duration,
     /// Ordinary entries are flushed at least this often …
     pub sync_every: Duration,
     /// … and whenever so many bytes are not flushed.
@@ -78,6 +80,7 @@ impl Settings {
             backlog_bytes_max: 32 << 20,
             recent_max: 2_000,
             linger: Duration::from_millis(5),
+            gather: Duration::from_micros(500),
             sync_every: Duration::from_millis(250),
             sync_bytes: 4 << 20,
             checkpoint_every: Duration::from_secs(5),
@@ -182,7 +185,7 @@ impl AuditLog {
         storage: S,
         end: recovery::End,
     ) -> std::io::Result<Self> {
-        let queue = Arc::new(Queue::new(settings.queue_entries_max, settings.linger));
+        let queue = Arc::new(Queue::new(settings.queue_entries_max, settings.linger, settings.gather));
         let recent = Arc::new(Recent::new(settings.recent_max, end.floor, end.checkpoint));
         for kept in end.decisions {
             recent.keep(Arc::new(kept));

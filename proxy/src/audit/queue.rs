@@ -1,11 +1,12 @@
 //! The bounded queue between requests and the writer.
 //!
 //! A request pays for a lock and a push. The writer is woken by the first entry after a pause, lingers a few milliseconds
-//! for more, and takes all at once; a durable entry wakes it immediately.
+//! for more, and takes all at once; a durable entry wakes it immediately, and is kept for a moment only where others are
+//! sure to follow.
 
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use super::entry::{Completion, Entry, Gap};
@@ -78,6 +79,7 @@ pub(super) struct Batch {
 pub(super) struct Queue {
     entries_max: usize,
     linger: Duration,
+    gather: Duration,
     waiting: Mutex<Waiting>,
     arrival: Condvar,
 }
@@ -85,17 +87,23 @@ pub(super) struct Queue {
 #[derive(Default)]
 struct Waiting {
     items: Vec<Item>,
-    durable: bool,
+    /// How many of the items are durable …
+    durable: usize,
+    /// … and how many were in the batch before.
+    durable_before: usize,
     lost: Option<Gap>,
     closed: bool,
 }
+
+/// From so many durable entries in a batch on, the next one is gathered.
+const SIBLINGS: usize = 3;
 
 /// The writer does not linger once so many entries wait.
 const BATCH_ENTRIES: usize = 512;
 
 impl Queue {
-    pub(super) fn new(entries_max: usize, linger: Duration) -> Self {
-        Self { entries_max, linger, waiting: Mutex::default(), arrival: Condvar::new() }
+    pub(super) fn new(entries_max: usize, linger: Duration, gather: Duration) -> Self {
+        Self { entries_max, linger, gather, waiting: Mutex::default(), arrival: Condvar::new() }
     }
 
     /// Adds an item or says why not; an ordinary item that does not fit is counted as lost.
@@ -113,8 +121,8 @@ impl Queue {
             }
             let durable = item.acknowledge.is_some();
             waiting.items.push(item);
-            let first_durable = durable && !waiting.durable;
-            waiting.durable |= durable;
+            waiting.durable += usize::from(durable);
+            let first_durable = durable && waiting.durable == 1;
             first_durable || waiting.items.len() == 1 || waiting.items.len() == BATCH_ENTRIES
         };
         if wake {
@@ -126,24 +134,25 @@ impl Queue {
     /// Everything that waits; empty after `patience` without an arrival.
     pub(super) fn take(&self, patience: Duration) -> Batch {
         let mut waiting = self.waiting.lock();
-        let until = Instant::now() + patience;
-        while waiting.items.is_empty() && !waiting.closed {
-            if self.arrival.wait_until(&mut waiting, until).timed_out() {
-                break;
-            }
+        self.wait(&mut waiting, patience, |waiting| waiting.items.is_empty());
+        self.wait(&mut waiting, self.linger, |waiting| waiting.durable == 0 && !waiting.items.is_empty());
+        // Where several came together the last time, several more are on their way: they share a flush, which costs more
+        // than they do. One that comes alone is not kept waiting.
+        if waiting.durable_before >= SIBLINGS {
+            self.wait(&mut waiting, self.gather, |waiting| waiting.durable > 0);
         }
-        let until = Instant::now() + self.linger;
-        while !waiting.items.is_empty()
-            && !waiting.durable
-            && !waiting.closed
-            && waiting.items.len() < BATCH_ENTRIES
-        {
-            if self.arrival.wait_until(&mut waiting, until).timed_out() {
-                break;
-            }
-        }
-        waiting.durable = false;
+        waiting.durable_before = std::mem::take(&mut waiting.durable);
         Batch { items: std::mem::take(&mut waiting.items), lost: waiting.lost.take(), closed: waiting.closed }
+    }
+
+    /// Waits while `more` says so, at most for `time`; a full batch or the end waits for nothing.
+    fn wait(&self, waiting: &mut MutexGuard<'_, Waiting>, time: Duration, more: impl Fn(&Waiting) -> bool) {
+        let until = Instant::now() + time;
+        while more(waiting) && !waiting.closed && waiting.items.len() < BATCH_ENTRIES {
+            if self.arrival.wait_until(waiting, until).timed_out() {
+                return;
+            }
+        }
     }
 
     /// No more items are taken; what waits is still handed out.
@@ -170,5 +179,38 @@ pub(super) fn join(a: Option<Gap>, b: Option<Gap>) -> Option<Gap> {
             to_ms: a.to_ms.max(b.to_ms),
         }),
         (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn push(queue: &Queue, entries: usize) {
+        for _ in 0..entries {
+            let (acknowledge, _) = oneshot::channel();
+            queue.push(Item::new(0, Entry::Stop, Some(acknowledge)).unwrap()).unwrap();
+        }
+    }
+
+    #[test]
+    fn durable_entries_wait_for_each_other_only_where_several_came_before() {
+        const FOR_EVER: Duration = Duration::from_secs(3600);
+        let queue = Arc::new(Queue::new(100, FOR_EVER, FOR_EVER));
+        let taken = |queue: &Queue| queue.take(FOR_EVER).items.len();
+        push(&queue, 1);
+        assert_eq!(taken(&queue), 1);
+        push(&queue, SIBLINGS);
+        assert_eq!(taken(&queue), SIBLINGS, "one came before: these are not kept waiting");
+        push(&queue, 1);
+        let later = Arc::clone(&queue);
+        let thread = std::thread::spawn(move || {
+            push(&later, 1);
+            later.close();
+        });
+        assert_eq!(taken(&queue), 2);
+        thread.join().unwrap();
     }
 }

@@ -34,6 +34,7 @@ fn quiet(dir: &Path) -> Settings {
         sync_every: Duration::from_secs(3600),
         checkpoint_every: Duration::from_secs(3600),
         linger: Duration::ZERO,
+        gather: Duration::ZERO,
         ..Settings::in_dir(dir)
     }
 }
