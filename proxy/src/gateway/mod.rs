@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType};
+use pingora::{Error, ErrorSource, ErrorType, OrErr};
 
 pub use self::core::{Core, Live, Parts, Scorers};
 pub use self::journey::{Journey, Stage};
@@ -26,6 +26,7 @@ pub use self::unread::Unread;
 use self::journey::{Stop, copy_head};
 use crate::front::Exchange;
 use crate::refusal::{Reason, Refusal};
+use crate::stages::identity::Vouched;
 use crate::stages::identity::session::{FORM_BYTES_MAX, Form};
 use crate::stages::respond::{self, Answer};
 use crate::stages::transfer::First;
@@ -55,10 +56,10 @@ impl Gateway {
         journey: &mut Journey,
         response: http::Response<Bytes>,
     ) -> pingora::Result<()> {
-        let (head, body) = response.into_parts();
-        let mut header = ResponseHeader::from(head);
-        header.insert_header(upstream::DECISION, &journey.id)?;
-        respond::security_headers(&mut header, over_tls(session))?;
+        let (mut head, body) = response.into_parts();
+        head.headers.insert(upstream::DECISION, decision(journey)?);
+        respond::security_headers(&mut head.headers, over_tls(session));
+        let header = ResponseHeader::from(head);
         journey.status = header.status.as_u16();
         // The client may ask again as soon as it reads this.
         journey.claim = None;
@@ -121,13 +122,13 @@ impl Gateway {
         redirect.unwrap_or_else(|| answer.render(&head, &journey.id))
     }
 
-    /// The signed identity for the upstream.
-    fn mint(
+    /// The identity, vouched for to the upstream.
+    fn vouch(
         &self,
         app: usize,
         identity: &Arc<policies::facts::Identity>,
         journey: &mut Journey,
-    ) -> pingora::Result<http::HeaderValue> {
+    ) -> pingora::Result<Arc<Vouched>> {
         self.core.identity.upstream_identity(app, identity, journey.at_ms).map_err(|refusal| {
             journey.refusal = Some(refusal);
             Error::explain(ErrorType::InternalError, "no identity for the upstream")
@@ -220,15 +221,20 @@ impl ProxyHttp for Gateway {
             permit.forwarded();
         }
         let app = journey.place.map(|(app, _)| app);
-        let minted = match (app, journey.identity.clone()) {
-            (Some(app), Some(identity)) => Some(self.mint(app, &identity, journey)?),
+        let vouched = match (app, journey.identity.clone()) {
+            (Some(app), Some(identity)) => Some(self.vouch(app, &identity, journey)?),
             _ => None,
         };
         let client = upstream::Client { address: journey.source, tls: over_tls(session) };
-        upstream::prepare(request, client, &journey.id, journey.identity.as_deref(), minted)?;
+        // Without Pingora's second map, which keeps how names were spelt: names have no case (RFC 9110 5.1).
+        let mut head = http::request::Parts::from(std::mem::replace(request, nothing().into()));
+        upstream::prepare(&mut head.headers, client, &journey.id, vouched.as_deref())
+            .or_err(FIELD, "request")?;
         if journey.route().is_some_and(|r| r.score_only) {
-            upstream::tell_scores(request, &journey.evidence, journey.would_be.as_ref())?;
+            let would_be = journey.would_be.as_ref();
+            upstream::tell_scores(&mut head.headers, &journey.evidence, would_be).or_err(FIELD, "scores")?;
         }
+        *request = head.into();
         Ok(())
     }
 
@@ -250,9 +256,13 @@ impl ProxyHttp for Gateway {
         if journey.upgraded || respond::is_event_stream(response) {
             journey.tie(session.req_header());
         }
-        upstream::clean_response(response)?;
-        response.insert_header(upstream::DECISION, &journey.id)?;
-        respond::security_headers(response, over_tls(session))
+        let empty = http::Response::new(()).into_parts().0;
+        let mut head = http::response::Parts::from(std::mem::replace(response, empty.into()));
+        upstream::clean_response(&mut head.headers);
+        head.headers.insert(upstream::DECISION, decision(journey)?);
+        respond::security_headers(&mut head.headers, over_tls(session));
+        *response = head.into();
+        Ok(())
     }
 
     fn fail_to_connect(
@@ -321,6 +331,18 @@ impl ProxyHttp for Gateway {
     fn suppress_error_log(&self, _session: &Session, _journey: &Journey, error: &Error) -> bool {
         error.esource() == &ErrorSource::Downstream
     }
+}
+
+/// A head with nothing in it, to stand where another is taken from.
+fn nothing() -> http::request::Parts {
+    http::Request::new(()).into_parts().0
+}
+
+const FIELD: ErrorType = ErrorType::InvalidHTTPHeader;
+
+/// The value of `Gatehouse-Decision`.
+fn decision(journey: &Journey) -> pingora::Result<http::HeaderValue> {
+    http::HeaderValue::from_str(&journey.id).or_err(FIELD, "decision id")
 }
 
 /// What was entered in the form that a route answers with a step-up, whether or not a stage has read it yet.

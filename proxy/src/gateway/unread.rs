@@ -52,12 +52,12 @@ impl Unreadable for Unread {
 /// The response as it goes over the wire. Nothing after it on this connection is read.
 fn written(answer: &Answer, id: &str, over_tls: bool) -> pingora::Result<Bytes> {
     let nothing_known = http::Request::new(()).into_parts().0;
-    let (head, body) = answer.render(&nothing_known, id).into_parts();
+    let (mut head, body) = answer.render(&nothing_known, id).into_parts();
+    respond::security_headers(&mut head.headers, over_tls);
     let mut header = ResponseHeader::from(head);
     header.insert_header("gatehouse-decision", id)?;
     header.insert_header(header::DATE, get_cached_date())?;
     header.insert_header(header::CONNECTION, "close")?;
-    respond::security_headers(&mut header, over_tls)?;
     let mut out = BytesMut::new();
     out.put_slice(format!("HTTP/1.1 {}\r\n", header.status).as_bytes());
     header.header_to_h1_wire(&mut out);

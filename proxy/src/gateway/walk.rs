@@ -16,7 +16,7 @@ use super::journey::{At, Journey, Stage, Stop, copy_head};
 use crate::audit::{Entry, NotRecorded};
 use crate::config::{Route, Routed};
 use crate::refusal::{Reason, Refusal};
-use crate::stages::identity::{Authentication, Peer};
+use crate::stages::identity::{Authentication, Peer, Recognised};
 use crate::stages::limits::{Keyed, prefix, take_together};
 use crate::stages::transfer::{First, Repeat, TransferMapping};
 use crate::stages::{inspection, normalize, transfer};
@@ -59,14 +59,13 @@ impl Gateway {
         // The class is known before the permit: only what was verified before makes a better one.
         let known = self.core.identity.recognise(app, session.req_header(), &peer, journey.at_ms);
         journey.class = class(route, known.is_some());
-        self.permit(app, known.as_ref(), journey).await.at(Stage::Admission)?;
+        self.permit(app, known.as_ref().map(Recognised::identity), journey).await.at(Stage::Admission)?;
         clock.passed(0);
 
-        let authentication = self
-            .core
-            .identity
-            .identify(app, &route.requirement, session.req_header(), &peer, journey.at_ms)
-            .await;
+        let head: &Parts = session.req_header();
+        let identity = &self.core.identity;
+        let authentication =
+            identity.identify_recognised(known, app, &route.requirement, head, &peer, journey.at_ms).await;
         if let Authentication::Known(identity) = authentication.at(Stage::Identity)? {
             journey.identity = Some(identity);
             self.promote(route, journey);

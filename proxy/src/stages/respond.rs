@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use pingora::http::ResponseHeader;
 use policies::{Outcome, Verdict};
 use sha2::{Digest, Sha256};
@@ -177,7 +177,7 @@ pub fn is_event_stream(response: &ResponseHeader) -> bool {
 }
 
 /// Security headers that an application should set; the gateway adds those that are missing.
-pub const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
+pub static SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::REFERRER_POLICY, HeaderValue::from_static("strict-origin-when-cross-origin")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
@@ -186,17 +186,12 @@ pub const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
 ];
 
 /// Puts the missing security headers in; HSTS only where the client came over TLS (RFC 6797 7.2).
-///
-/// # Errors
-/// Only those of the header map's own bounds.
-pub fn security_headers(response: &mut ResponseHeader, over_tls: bool) -> pingora::Result<()> {
-    for (name, value) in SECURITY_HEADERS {
-        let wanted = over_tls || name != header::STRICT_TRANSPORT_SECURITY;
-        if wanted && !response.headers.contains_key(&name) {
-            response.insert_header(name, value)?;
+pub fn security_headers(headers: &mut HeaderMap, over_tls: bool) {
+    for (name, value) in &SECURITY_HEADERS {
+        if over_tls || name != header::STRICT_TRANSPORT_SECURITY {
+            headers.entry(name).or_insert_with(|| value.clone());
         }
     }
-    Ok(())
 }
 
 /// Whether `name` is one that only the gateway may set, in any spelling that some reader folds onto it.

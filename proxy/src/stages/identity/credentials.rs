@@ -65,8 +65,13 @@ pub fn parse_authorization(value: &[u8]) -> Result<Presented<'_>, CredentialFaul
         return Err(CredentialFault::Malformed("no token after the scheme"));
     };
     let stem = token.trim_end_matches('=');
-    let token68 = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b);
-    if stem.is_empty() || !stem.bytes().all(token68) {
+    // Without branches: a token is several hundred bytes, and its bytes are looked at many at a time.
+    let token68 = |b: u8| {
+        (b | 0x20).wrapping_sub(b'a') < 26
+            || b.wrapping_sub(b'-') <= b'9' - b'-'
+            || matches!(b, b'_' | b'~' | b'+')
+    };
+    if stem.is_empty() || !stem.bytes().fold(true, |sound, b| sound & token68(b)) {
         return Err(CredentialFault::Malformed("not a token"));
     }
     if scheme.eq_ignore_ascii_case("bearer") {

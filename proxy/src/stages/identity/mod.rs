@@ -52,13 +52,13 @@ pub use credentials::{LOGIN_COOKIE, SESSION_COOKIE};
 pub use keys::IssuerStatus;
 pub use remembered::MemoryStatus;
 pub use revocation::{Revocation, Revocations, Target};
-pub use upstream_identity::GatewayKeys;
+pub use upstream_identity::{GatewayKeys, Vouched};
 
 use self::bearer::{Expected, RETRY_AFTER_S, TokenFault};
 use self::credentials::{CredentialFault, Presented, presented};
 use self::keys::IssuerKeys;
 use self::pace::Pace;
-use self::remembered::Remembered;
+use self::remembered::{Remembered, Remembrance};
 use self::session::{
     Cached, LocalPath, LoginClient, Origin, Sessions, Turns, is_unsafe, login_url, same_origin,
 };
@@ -90,6 +90,25 @@ pub enum Authentication {
     Anonymous,
     /// A verified identity that satisfies the route's requirement.
     Known(Arc<Identity>),
+}
+
+/// Who a request is from, as far as that is known without waiting.
+#[derive(Clone, Debug)]
+pub enum Recognised {
+    /// A token that was verified before.
+    Token(Arc<Remembrance>),
+    /// A session held in the process.
+    Session(Arc<Identity>),
+}
+
+impl Recognised {
+    /// Whose it is.
+    pub fn identity(&self) -> &Arc<Identity> {
+        match self {
+            Self::Token(entry) => entry.identity(),
+            Self::Session(identity) => identity,
+        }
+    }
 }
 
 /// What the stage is made of.
@@ -209,16 +228,19 @@ impl IdentityStage {
 
     /// Who a request is from, if that is known without waiting: a token verified before, a session in the process. No
     /// allocation, no await. `None` says nothing; [`Self::identify`] decides.
-    pub fn recognise(&self, app: usize, parts: &Parts, peer: &Peer, now_ms: i64) -> Option<Arc<Identity>> {
+    pub fn recognise(&self, app: usize, parts: &Parts, peer: &Peer, now_ms: i64) -> Option<Recognised> {
         let app_config = self.apps.get(app)?.as_ref()?;
         match presented(parts).ok()? {
-            Presented::Bearer(token) => {
-                self.remembered.find(app, token, peer.client_cert_sha256, &self.revocations, now_ms)
-            }
+            Presented::Bearer(token) => self
+                .remembered
+                .find(app, token, peer.client_cert_sha256, &self.revocations, now_ms)
+                .map(Recognised::Token),
             Presented::Session(value) => {
                 let key = session_key(&app_config.name, value)?;
                 match self.sessions.cached(&key, &self.revocations, now_ms) {
-                    Cached::Ready(session) | Cached::Due(session) => Some(Arc::clone(session.identity())),
+                    Cached::Ready(session) | Cached::Due(session) => {
+                        Some(Recognised::Session(Arc::clone(session.identity())))
+                    }
                     Cached::Over | Cached::Unknown => None,
                 }
             }
@@ -258,6 +280,31 @@ impl IdentityStage {
         }
     }
 
+    /// The same for a request that was looked at by [`Self::recognise`]: the memory is not asked twice for one token, but
+    /// whatever may have ended it meanwhile is.
+    ///
+    /// # Errors
+    /// The refusal, with its challenge.
+    pub async fn identify_recognised(
+        &self,
+        recognised: Option<Recognised>,
+        app: usize,
+        requirement: &Requirement,
+        parts: &Parts,
+        peer: &Peer,
+        now_ms: i64,
+    ) -> Result<Authentication, Refusal> {
+        match recognised {
+            Some(Recognised::Token(entry))
+                if requirement.access != Access::Public && entry.holds(&self.revocations, now_ms) =>
+            {
+                satisfies(requirement, entry.identity(), now_ms)?;
+                Ok(Authentication::Known(Arc::clone(entry.identity())))
+            }
+            _ => self.identify(app, requirement, parts, peer, now_ms).await,
+        }
+    }
+
     async fn find(
         &self,
         app: usize,
@@ -271,7 +318,7 @@ impl IdentityStage {
             Presented::Bearer(token) => {
                 let cert = peer.client_cert_sha256;
                 match self.remembered.find(app, token, cert, &self.revocations, now_ms) {
-                    Some(identity) => Ok(Found::Identity(identity)),
+                    Some(entry) => Ok(Found::Identity(Arc::clone(entry.identity()))),
                     None => self.verify(app, config, token, cert, now_ms).await.map(Found::Identity),
                 }
             }
@@ -359,10 +406,10 @@ impl IdentityStage {
         app: usize,
         identity: &Arc<Identity>,
         now_ms: i64,
-    ) -> Result<HeaderValue, Refusal> {
+    ) -> Result<Arc<Vouched>, Refusal> {
         let audience =
             self.apps.get(app).and_then(Option::as_ref).map(|a| a.config.upstream_audience.as_str());
-        audience.and_then(|audience| self.mint.token(app, audience, identity, now_ms)).ok_or_else(|| {
+        audience.and_then(|audience| self.mint.vouch(app, audience, identity, now_ms)).ok_or_else(|| {
             Refusal::new(Reason::Internal, "the identity for the upstream could not be signed")
         })
     }

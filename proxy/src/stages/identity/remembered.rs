@@ -20,17 +20,32 @@ type Key = [u8; 32];
 /// The memory.
 #[derive(Debug)]
 pub struct Remembered {
-    entries: BoundedMap<Key, Arc<Entry>>,
+    entries: BoundedMap<Key, Arc<Remembrance>>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
 
+/// A verified token.
 #[derive(Debug)]
-struct Entry {
+pub struct Remembrance {
     identity: Arc<Identity>,
     key: Arc<VerifyingKey>,
     bound_to: Option<[u8; 32]>,
     checked: Checked,
+}
+
+impl Remembrance {
+    /// Whose it is.
+    pub fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
+
+    /// Whether it has neither expired nor been revoked, and its key is still published.
+    pub fn holds(&self, revocations: &Revocations, now_ms: i64) -> bool {
+        now_ms < self.identity.expires_at.saturating_mul(1000)
+            && !self.key.is_withdrawn()
+            && !revocations.is_revoked_since(&self.identity, &self.checked)
+    }
 }
 
 /// Counts for metrics.
@@ -50,8 +65,8 @@ impl Remembered {
         Self { entries: BoundedMap::new(capacity), hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
-    /// The identity of a token verified before, if nothing has ended it since. A token bound to a client certificate is
-    /// found only on a connection with that certificate.
+    /// A token verified before, if nothing has ended it since. One bound to a client certificate is found only on a
+    /// connection with that certificate.
     pub fn find(
         &self,
         app: usize,
@@ -59,17 +74,14 @@ impl Remembered {
         client_cert: Option<[u8; 32]>,
         revocations: &Revocations,
         now_ms: i64,
-    ) -> Option<Arc<Identity>> {
+    ) -> Option<Arc<Remembrance>> {
         let key = key(app, token);
-        let found = self.entries.get(&key).and_then(|entry| {
-            let ended = now_ms >= entry.identity.expires_at.saturating_mul(1000)
-                || entry.key.is_withdrawn()
-                || revocations.is_revoked_since(&entry.identity, &entry.checked);
-            if ended {
+        let found = self.entries.get(&key).filter(|entry| {
+            let holds = entry.holds(revocations, now_ms);
+            if !holds {
                 self.entries.remove(&key);
             }
-            let proved = entry.bound_to.is_none() || entry.bound_to == client_cert;
-            (!ended && proved).then(|| Arc::clone(&entry.identity))
+            holds && (entry.bound_to.is_none() || entry.bound_to == client_cert)
         });
         let counter = if found.is_some() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -79,7 +91,7 @@ impl Remembered {
     /// Remembers what was just verified, and shares its identity.
     pub fn keep(&self, app: usize, token: &str, verified: Verified) -> Arc<Identity> {
         let identity = Arc::new(verified.identity);
-        let entry = Entry {
+        let entry = Remembrance {
             identity: Arc::clone(&identity),
             key: verified.key,
             bound_to: verified.bound_to,

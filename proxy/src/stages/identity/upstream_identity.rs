@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::bounded::BoundedMap;
 use super::signing::SigningKey;
+use crate::stages::upstream::encoded;
 
 /// A token lives this long, seconds.
 const LIFETIME_S: i64 = 60;
@@ -53,7 +54,18 @@ struct Minted {
     /// Held so that its address, which is the key, is not given to another identity meanwhile.
     identity: Arc<Identity>,
     at_ms: i64,
-    value: HeaderValue,
+    vouched: Arc<Vouched>,
+}
+
+/// What the gateway vouches for: header values that tell an upstream who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vouched {
+    /// The signed token.
+    pub token: HeaderValue,
+    /// The subject, percent-encoded, for upstreams that trust their network.
+    pub subject: HeaderValue,
+    /// The scopes, percent-encoded, between spaces.
+    pub scopes: HeaderValue,
 }
 
 #[derive(Serialize)]
@@ -89,25 +101,30 @@ impl Mint {
         self.keys.jwks()
     }
 
-    /// The token of an identity for an application with this audience; `None` only when the system has no randomness.
-    pub fn token(
+    /// An identity, vouched for to an application with this audience; `None` only when the system has no randomness.
+    pub fn vouch(
         &self,
         app: usize,
         audience: &str,
         identity: &Arc<Identity>,
         now_ms: i64,
-    ) -> Option<HeaderValue> {
+    ) -> Option<Arc<Vouched>> {
         let key = (app, Arc::as_ptr(identity).addr());
         if let Some(minted) = self.minted.get(&key) {
             let young = (0..REUSE_MS).contains(&now_ms.saturating_sub(minted.at_ms));
             if young && Arc::ptr_eq(&minted.identity, identity) {
-                return Some(minted.value.clone());
+                return Some(Arc::clone(&minted.vouched));
             }
         }
-        let value = self.sign(audience, identity, now_ms)?;
-        let minted = Minted { identity: Arc::clone(identity), at_ms: now_ms, value: value.clone() };
+        let scopes: Vec<String> = identity.scopes.iter().map(|scope| encoded(scope)).collect();
+        let vouched = Arc::new(Vouched {
+            token: self.sign(audience, identity, now_ms)?,
+            subject: HeaderValue::try_from(encoded(&identity.subject)).ok()?,
+            scopes: HeaderValue::try_from(scopes.join(" ")).ok()?,
+        });
+        let minted = Minted { identity: Arc::clone(identity), at_ms: now_ms, vouched: Arc::clone(&vouched) };
         self.minted.insert(key, Arc::new(minted));
-        Some(value)
+        Some(vouched)
     }
 
     /// Forgets tokens that are too old to be used again, and with them the identities they hold.
@@ -134,6 +151,8 @@ impl Mint {
             roles: &identity.roles,
             sub_issuer: &identity.issuer,
         };
-        HeaderValue::try_from(self.keys.current.sign("JWT", &claims)?).ok()
+        let mut token = HeaderValue::try_from(self.keys.current.sign("JWT", &claims)?).ok()?;
+        token.set_sensitive(true);
+        Some(token)
     }
 }

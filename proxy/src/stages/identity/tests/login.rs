@@ -26,7 +26,7 @@ async fn a_log_in_ends_in_a_session_that_is_found_without_waiting() {
         assert_eq!((&*identity.subject, identity.has_scope("pay")), ("alice", true));
         assert_eq!(identity.roles, ["teller"]);
         let recognised = house.stage.recognise(0, &browser.parts("GET", "/", &[]), &PEER, NOW_MS).unwrap();
-        assert!(Arc::ptr_eq(&recognised, &identity));
+        assert!(Arc::ptr_eq(recognised.identity(), &identity));
         // The cookie of one application is nothing at another.
         let (requirement, parts) = (Requirement::default(), browser.parts("GET", "/", &[]));
         let elsewhere = house.stage.identify(1, &requirement, &parts, &PEER, NOW_MS).await;

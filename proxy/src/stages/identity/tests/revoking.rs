@@ -200,3 +200,26 @@ async fn what_stays_open_ends_with_what_opened_it() {
         .unwrap();
     assert_eq!(waiting.await, Reason::TokenRevoked);
 }
+
+#[tokio::test]
+async fn what_ends_between_the_two_looks_of_one_request_is_refused() {
+    let house = House::new().await;
+    let token = house.token(json!({}));
+    house.bearer(&token, NOW_MS).await.unwrap();
+    let parts = request("GET", "/", &[("authorization", &format!("Bearer {token}"))]);
+    let requirement = Requirement::default();
+    let again = |recognised, now_ms| {
+        house.stage.identify_recognised(recognised, 0, &requirement, &parts, &PEER, now_ms)
+    };
+    let look = || house.stage.recognise(0, &parts, &PEER, NOW_MS);
+    assert!(again(look(), NOW_MS).await.is_ok());
+    assert!(again(None, NOW_MS).await.is_ok());
+    let expired = again(look(), NOW_MS + 86_400_000).await.err().unwrap();
+    assert_eq!(expired.reason, Reason::TokenExpired);
+    house.bearer(&token, NOW_MS).await.unwrap();
+    let recognised = look();
+    assert!(recognised.is_some());
+    let target = Target::Token("t1".into());
+    house.stage.revocations().revoke(&revocation(&house, target, i64::MAX)).await.unwrap();
+    assert_eq!(again(recognised, NOW_MS).await.err().unwrap().reason, Reason::TokenRevoked);
+}

@@ -20,13 +20,13 @@ async fn upstreams_can_check_who_a_request_is_for() {
     let value = house.stage.upstream_identity(0, &identity, NOW_MS).unwrap();
     let set = published(&house).await;
     assert_eq!(set.keys.len(), 2, "the next key is published before it signs");
-    let header = jsonwebtoken::decode_header(value.as_bytes()).unwrap();
+    let header = jsonwebtoken::decode_header(value.token.as_bytes()).unwrap();
     let key = DecodingKey::from_jwk(set.find(header.kid.as_deref().unwrap()).unwrap()).unwrap();
     let mut validation = Validation::new(Algorithm::ES256);
     validation.validate_exp = false;
     validation.set_audience(&["urn:test:upstream"]);
     validation.set_issuer(&["https://bank.example"]);
-    let claims = jsonwebtoken::decode::<Value>(value.as_bytes(), &key, &validation).unwrap().claims;
+    let claims = jsonwebtoken::decode::<Value>(value.token.as_bytes(), &key, &validation).unwrap().claims;
     for (name, wanted) in [
         ("sub", json!("alice")),
         ("client_id", json!("app")),
