@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use pingora::apps::{HttpServerApp, HttpServerOptions};
+use pingora::listeners::ListenerConfig;
 use pingora::listeners::tls::TlsSettings;
+use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use pingora::services::Service as _;
@@ -185,23 +187,30 @@ fn client_service(
     Service::new("clients".to_owned(), front)
 }
 
+/// A TLS record and its overhead (RFC 8446 5.2).
+const TLS_READ_BYTES: usize = 17 * 1024;
+
 fn add_listener<P: HttpServerApp + Send + Sync + 'static>(
     service: &mut Service<Front<P>>,
     listener: &Listener,
     bound: SocketAddr,
 ) -> anyhow::Result<()> {
     let address = bound.to_string();
-    match &listener.tls {
-        None => service.add_tcp(&address),
+    let endpoint = ListenerConfig::tcp(address.as_str());
+    // Pingora keeps 64 KiB for each connection, so that TLS reads several records at once. One record's worth is enough, and
+    // what reads HTTP/1 has a buffer of its own.
+    let (endpoint, read) = match &listener.tls {
+        None => (endpoint, 0),
         Some(tls) => {
             let (certificate, key) = (tls.certificate.to_string_lossy(), tls.key.to_string_lossy());
             check_tls(&tls.certificate, &tls.key)?;
             let mut settings = TlsSettings::intermediate(&certificate, &key)
                 .map_err(|e| anyhow::anyhow!("TLS of {address}: {e}"))?;
             settings.enable_h2();
-            service.add_tls_with_settings(&address, None, settings);
+            (endpoint.tls(settings), TLS_READ_BYTES)
         }
-    }
+    };
+    service.add_listener(endpoint.l4_buffer(L4BufferSettings { read: Some(read), write: None }));
     Ok(())
 }
 

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use aws_lc_rs::digest::{Context, SHA256};
 use policies::facts::Identity;
+use sha2::{Digest, Sha256};
 
 use super::bearer::Verified;
 use super::bounded::BoundedMap;
@@ -118,10 +118,5 @@ impl Remembered {
 }
 
 fn key(app: usize, token: &str) -> Key {
-    let mut context = Context::new(&SHA256);
-    context.update(&app.to_le_bytes());
-    context.update(token.as_bytes());
-    let mut key = [0; 32];
-    key.copy_from_slice(context.finish().as_ref());
-    key
+    Sha256::new().chain_update(app.to_le_bytes()).chain_update(token).finalize().into()
 }
