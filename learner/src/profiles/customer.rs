@@ -102,7 +102,7 @@ impl Customer {
         view.accepted_total = self.accepted_total;
         view.counts = totals.map(|total| total.count);
         view.sums_cents = totals.map(|total| total.sum_cents);
-        let [_, day, _, month] = totals;
+        let [hour, day, _, month] = totals;
         view.max_30d_cents = month.max_cents;
         view.log_cents_mean = self.log_cents_mean;
         view.log_cents_sd = self.log_cents_variance.max(0.0).sqrt();
@@ -116,7 +116,10 @@ impl Customer {
         view.device_known = comparable.map(|device| self.devices.contains(&device));
         view.since_last_ms = (self.accepted_total > 0).then(|| event.at_ms.saturating_sub(self.last_ms));
         view.attempts_10m = self.attempts.total(now_s, 10 * MINUTE_S).count;
-        view.unaccepted_1d = self.attempts.total(now_s, DAY_S).count.saturating_sub(day.count);
+        let unaccepted =
+            |window_s, accepted| self.attempts.total(now_s, window_s).count.saturating_sub(accepted);
+        view.unaccepted_1h = unaccepted(HOUR_S, hour.count);
+        view.unaccepted_1d = unaccepted(DAY_S, day.count);
     }
 
     /// Share of past transfers within an hour of this one, around the clock.

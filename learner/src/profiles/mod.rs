@@ -67,7 +67,9 @@ pub struct ProfileView {
     pub since_last_ms: Option<i64>,
     /// Transfers asked for within ten minutes.
     pub attempts_10m: u32,
-    /// Transfers asked for and not accepted within a day.
+    /// Transfers asked for and not accepted within an hour.
+    pub unaccepted_1h: u32,
+    /// The same within a day.
     pub unaccepted_1d: u32,
     /// Distinct customers who paid this payee within a day, at most 32.
     pub payee_fan_in_1d: u32,

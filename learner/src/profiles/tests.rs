@@ -51,7 +51,9 @@ fn looking_and_asking_teach_no_norm() {
         profiles.attempt(&TransferEvent { at_ms: START_MS + second * 1_000, ..asked });
     }
     let view = profiles.view(&TransferEvent { at_ms: START_MS + 60_000, ..asked });
-    assert_eq!((view.attempts_10m, view.unaccepted_1d), (5, 5));
+    assert_eq!((view.attempts_10m, view.unaccepted_1h, view.unaccepted_1d), (5, 5, 5));
+    let later = profiles.view(&TransferEvent { at_ms: START_MS + 2 * 3_600_000, ..asked });
+    assert_eq!((later.attempts_10m, later.unaccepted_1h, later.unaccepted_1d), (0, 0, 5));
     assert_eq!((view.accepted_total, view.times_paid, view.log_cents_mean), (0, 0, 0.0));
     assert_eq!((profiles.payees(), view.payee_fan_in_30d), (0, 0));
 }

@@ -137,7 +137,7 @@ fn behaviour(event: &TransferEvent, view: &ProfileView) -> Behaviour {
         amount_ratio: (known && usual > 0.0).then(|| event.amount_cents() as f64 / usual),
         count_1d: view.counts.get(1).map_or(0, |&n| u64::from(n)),
         sum_1d_minor: view.sums_cents.get(1).copied().unwrap_or_default(),
-        refused_1h: u64::from(view.unaccepted_1d),
+        refused_1h: u64::from(view.unaccepted_1h),
         hour_share: known.then_some(view.hour_share),
     }
 }
