@@ -100,8 +100,13 @@ impl Metrics {
             &["app", "route"],
             DURATION_BUCKETS,
         )?;
-        let by_stage =
-            histograms(&r, "gatehouse_stage_duration_seconds", "Time in a stage", &["stage"], STAGE_BUCKETS)?;
+        let by_stage = histograms(
+            &r,
+            "gatehouse_stage_duration_seconds",
+            "Time in a stage, of one request in sixteen",
+            &["stage"],
+            STAGE_BUCKETS,
+        )?;
         let refusals = counters(&r, "gatehouse_refusals_total", "Requests refused by a stage", &["reason"])?;
         for reason in Reason::ALL {
             refusals.with_label_values(&[reason.row().code]);

@@ -80,7 +80,7 @@ impl Settings {
             backlog_bytes_max: 32 << 20,
             recent_max: 2_000,
             linger: Duration::from_millis(5),
-            gather: Duration::from_micros(500),
+            gather: Duration::from_millis(1),
             sync_every: Duration::from_millis(250),
             sync_bytes: 4 << 20,
             checkpoint_every: Duration::from_secs(5),

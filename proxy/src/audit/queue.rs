@@ -56,7 +56,8 @@ impl Item {
         entry: Entry,
         acknowledge: Option<Acknowledge>,
     ) -> Result<Self, NotRecorded> {
-        let json = serde_json::to_vec(&entry).map_err(|error| NotRecorded::Disk(error.to_string()))?;
+        let mut json = Vec::with_capacity(usual_bytes(&entry));
+        serde_json::to_writer(&mut json, &entry).map_err(|error| NotRecorded::Disk(error.to_string()))?;
         let shown = match entry {
             Entry::Decision(_) => Shown::Decision,
             Entry::Intent(_) => Shown::Intent,
@@ -64,6 +65,15 @@ impl Item {
             _ => Shown::Nothing,
         };
         Ok(Self { at_ms, json, shown, acknowledge })
+    }
+}
+
+/// How long an entry's JSON is as a rule, so that its buffer does not have to grow; bytes.
+fn usual_bytes(entry: &Entry) -> usize {
+    match entry {
+        Entry::Decision(_) => 1024,
+        Entry::Intent(_) => 2560,
+        _ => 256,
     }
 }
 

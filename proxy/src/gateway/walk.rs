@@ -31,7 +31,7 @@ impl Gateway {
     /// # Errors
     /// What to answer instead.
     pub(super) async fn walk(&self, session: &mut Session, journey: &mut Journey) -> Result<(), Stop> {
-        let mut clock = StageClock::start(&self.core.metrics);
+        let mut clock = StageClock::start(&self.core.metrics, &journey.id);
         let peer = peer(session);
         journey.source = peer.address;
         journey.method = self.core.names.method(&session.req_header().method);
@@ -469,21 +469,24 @@ fn peer(session: &Session) -> Peer {
     Peer { address: address.unwrap_or(std::net::IpAddr::from([0, 0, 0, 0])), client_cert_sha256: certificate }
 }
 
-/// Measures the time between stages.
+/// Measures the time between stages, in one request of sixteen: two threads that count into the same figures eight times a
+/// request spend more on that than on some of the stages.
 struct StageClock<'a> {
-    metrics: &'a crate::metrics::Metrics,
-    last: Instant,
+    running: Option<(&'a crate::metrics::Metrics, Instant)>,
 }
 
 impl<'a> StageClock<'a> {
-    fn start(metrics: &'a crate::metrics::Metrics) -> Self {
-        Self { metrics, last: Instant::now() }
+    /// Which requests are measured is as random as the last digit of their id.
+    fn start(metrics: &'a crate::metrics::Metrics, id: &str) -> Self {
+        Self { running: id.ends_with('0').then(|| (metrics, Instant::now())) }
     }
 
     /// The stage at `position` of [`crate::metrics::STAGES`] ended now.
     fn passed(&mut self, position: usize) {
-        let now = Instant::now();
-        self.metrics.stage(position, now.duration_since(self.last).as_secs_f64());
-        self.last = now;
+        if let Some((metrics, last)) = &mut self.running {
+            let now = Instant::now();
+            metrics.stage(position, now.duration_since(*last).as_secs_f64());
+            *last = now;
+        }
     }
 }
