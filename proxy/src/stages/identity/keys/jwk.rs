@@ -161,7 +161,8 @@ impl Jwk {
             && n.last().is_some_and(|b| b & 1 == 1)
             && e.first() != Some(&0)
             && e.last().is_some_and(|b| b & 1 == 1)
-            && e != [1];
+            && e != [1]
+            && !is_roca(&n);
         if !sound {
             return Err(JwkFault::Unsound);
         }
@@ -170,6 +171,21 @@ impl Jwk {
             .map_err(|_| JwkFault::Unsound)?;
         Ok((key, [n, e].concat()))
     }
+}
+
+/// Whether a modulus of 2,048 bits or more is of the kind that a flawed library of Infineon's makes, and that can be factored
+/// (CVE-2017-15361): both its primes, and so the modulus, are powers of 65,537 modulo each of the first 126 primes (Nemec et
+/// al., "The Return of Coppersmith's Attack", 2017, section 2.1). Of other moduli hardly one in 2^150 is.
+fn is_roca(modulus: &[u8]) -> bool {
+    const FIRST_126_PRIMES_END: u32 = 701;
+    let is_prime = |n: u32| (2..n).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d));
+    let is_power = |prime: u32| {
+        let rest = modulus.iter().fold(0, |rest, &byte| (rest * 256 + u32::from(byte)) % prime);
+        std::iter::successors(Some(1), |power| Some(power * 65_537 % prime))
+            .take(prime as usize)
+            .any(|power| power == rest)
+    };
+    (3..=FIRST_126_PRIMES_END).filter(|&n| is_prime(n)).all(is_power)
 }
 
 fn part(text: Option<&str>, bytes: std::ops::RangeInclusive<usize>) -> Result<Vec<u8>, JwkFault> {
@@ -197,6 +213,16 @@ mod tests {
     fn changed(mut value: Value, name: &str, to: Value) -> Value {
         value[name] = to;
         value
+    }
+
+    #[test]
+    fn moduli_that_can_be_factored_are_told_from_others() {
+        // A power of 65,537 times another, as the flawed library's moduli are; and one more than that.
+        let product = 65_537_u128.pow(3) * 65_537_u128.pow(4);
+        assert!(is_roca(&product.to_be_bytes()));
+        assert!(!is_roca(&(product + 2).to_be_bytes()));
+        let usual = rsa(2048);
+        assert!(!is_roca(&URL_SAFE_NO_PAD.decode(usual["n"].as_str().unwrap()).unwrap()));
     }
 
     #[test]

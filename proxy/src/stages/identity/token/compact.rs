@@ -32,7 +32,20 @@ pub enum CompactFault {
     Header(&'static str),
 }
 
-/// A token taken apart; nothing in it is verified yet.
+/// A signed text taken apart; nothing in it is verified yet.
+#[derive(Debug)]
+pub struct Jws<'a> {
+    /// The header members that matter.
+    pub header: Header,
+    /// The payload's bytes, whatever they are.
+    pub payload: Vec<u8>,
+    /// What was signed: header and payload as they were sent.
+    pub signed: &'a [u8],
+    /// The signature's bytes.
+    pub signature: Vec<u8>,
+}
+
+/// A token taken apart: one whose payload is a set of claims (RFC 7519).
 #[derive(Debug)]
 pub struct Compact<'a> {
     /// The header members that matter.
@@ -56,11 +69,20 @@ pub struct Header {
     pub kid: Option<String>,
 }
 
-/// Takes a compact JWS of at most `bytes_max` bytes apart.
+/// Takes a token of at most `bytes_max` bytes apart.
 ///
 /// # Errors
 /// See [`CompactFault`].
 pub fn parse_compact(token: &str, bytes_max: usize) -> Result<Compact<'_>, CompactFault> {
+    let Jws { header, payload, signed, signature } = parse_jws(token, bytes_max)?;
+    Ok(Compact { header, claims: object(&payload, "payload")?, signed, signature })
+}
+
+/// Takes a compact JWS of at most `bytes_max` bytes apart.
+///
+/// # Errors
+/// See [`CompactFault`].
+pub fn parse_jws(token: &str, bytes_max: usize) -> Result<Jws<'_>, CompactFault> {
     if token.len() > bytes_max {
         return Err(CompactFault::TooLong(bytes_max));
     }
@@ -71,17 +93,15 @@ pub fn parse_compact(token: &str, bytes_max: usize) -> Result<Compact<'_>, Compa
         return Err(CompactFault::Parts(token.split('.').count()));
     };
     let header_bytes = decode(header, "header")?;
-    let header_json = object(&header_bytes, "header")?;
-    let header_read = read_header(&header_json)?;
-    let claims_bytes = decode(payload, "payload")?;
-    let claims = object(&claims_bytes, "payload")?;
+    let header_read = read_header(&object(&header_bytes, "header")?)?;
+    let payload_bytes = decode(payload, "payload")?;
     if signature.is_empty() || signature.len() > SIGNATURE_BYTES_MAX * 4 / 3 + 4 {
         return Err(CompactFault::Base64("signature"));
     }
     let signature = decode(signature, "signature")?;
     let signed_len = header.len() + 1 + payload.len();
     let signed = token.as_bytes().get(..signed_len).unwrap_or_default();
-    Ok(Compact { header: header_read, claims, signed, signature })
+    Ok(Jws { header: header_read, payload: payload_bytes, signed, signature })
 }
 
 /// The engine refuses padding, foreign characters, and left-over bits that are not zero, so one value has one spelling.
