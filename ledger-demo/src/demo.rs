@@ -17,7 +17,7 @@ use crate::mark::Mark;
 use crate::people::Directory;
 use crate::seed::{DEMO_SEED, seed, transfer_history};
 use crate::server::{BankConfig, serve};
-use crate::web::FormKey;
+use crate::web::{AGGREGATOR_CALLBACK, FormKey};
 use crate::{Clock, idp, open_store};
 
 /// How often it is noted how far the books have come.
@@ -160,7 +160,7 @@ fn provider(
     clock: &Clock,
     (revoked, announcer): (broadcast::Sender<Revoked>, Registration),
 ) -> Result<Arc<Idp>, DemoError> {
-    let aggregator_redirect = config.gateway_url.join("/aggregator/callback");
+    let aggregator_redirect = config.gateway_url.join(AGGREGATOR_CALLBACK);
     let idp_config = IdpConfig {
         issuer: config.idp_url.clone(),
         gateway_url: config.gateway_url.clone(),
