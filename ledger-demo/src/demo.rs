@@ -16,7 +16,7 @@ use crate::idp::{Announcer, Idp, IdpConfig, RESOURCE_BANK, Registration, Revoked
 use crate::mark::Mark;
 use crate::people::Directory;
 use crate::seed::{DEMO_SEED, seed, transfer_history};
-use crate::server::{BankConfig, serve};
+use crate::server::{BankConfig, CONNECTIONS, serve};
 use crate::web::{AGGREGATOR_CALLBACK, FormKey};
 use crate::{Clock, idp, open_store};
 
@@ -94,6 +94,7 @@ impl Demo {
             consents: provider.clone(),
             form_key,
             clock: clock.clone(),
+            connections: CONNECTIONS,
         };
         let address =
             |listener: &TcpListener| listener.local_addr().map_err(|e| failed("socket")(e.to_string()));
@@ -114,7 +115,7 @@ impl Demo {
             served.map_err(|e| DemoError(format!("bank: {e}")))
         });
         serving.spawn(async move {
-            let served = idp::serve(idp_listener, provider, stopped(idp_stop)).await;
+            let served = idp::serve(idp_listener, provider, idp::CONNECTIONS, stopped(idp_stop)).await;
             served.map_err(|e| DemoError(format!("identity provider: {e}")))
         });
         Ok(Self { bank, idp, books, serving })

@@ -56,7 +56,7 @@ pub use keys::PUBLISHED_AHEAD_MS;
 pub use provider::{Idp, IdpConfig};
 pub use request::{ACR_STEP_UP, ACR_TWO_FACTORS};
 pub use revocations::Revoked;
-pub use server::serve;
+pub use server::{CONNECTIONS, serve};
 pub use tokens::TOKEN_LIFETIME_MS;
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::*;
 
 /// Goes to the log-in page of a new request; its address and its hidden fields.
@@ -42,6 +44,16 @@ async fn pages_carry_strict_headers_and_cookies() {
     );
     let style = provider.http.get(provider.at("/assets/bank.css")).send().await.unwrap();
     assert_eq!((style.status().as_u16(), header(&style, "content-type")), (200, "text/css; charset=utf-8"));
+}
+
+#[tokio::test]
+async fn half_a_header_is_cut_off() {
+    let bounds = Bounds { header_timeout: std::time::Duration::from_millis(200), ..CONNECTIONS };
+    let provider = Provider::start_with(Url::parse("http://gateway.test:8080/").unwrap(), bounds).await;
+    let address = provider.url.socket_addrs(|| None).unwrap()[0];
+    let mut silent = tokio::net::TcpStream::connect(address).await.unwrap();
+    silent.write_all(b"GET /jwks.json HTTP/1.1\r\n").await.unwrap();
+    assert_eq!(silent.read(&mut [0]).await.unwrap(), 0);
 }
 
 #[tokio::test]
