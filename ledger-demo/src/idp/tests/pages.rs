@@ -1,3 +1,4 @@
+use axum::extract::{RawQuery, State};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -112,7 +113,11 @@ async fn no_step_can_be_skipped_or_taken_twice() {
         .filter(|answer| header(answer, "location").contains("code="))
         .count();
     assert_eq!(codes, 1);
-    assert_eq!(browser.post(otp, &entered).await.unwrap().status(), 400);
+    let again = browser.post(otp, &entered).await.unwrap();
+    assert!(
+        header(&again, "location").starts_with("/login?"),
+        "done is done: the way begins with the password"
+    );
 }
 
 #[tokio::test]
@@ -128,6 +133,32 @@ async fn wrong_second_factors_send_back_to_the_password() {
     }
     let response = browser.post(otp, &with(&fields, &[("otp", "000000")])).await.unwrap();
     assert!(header(&response, "location").starts_with("/login?"), "the right one comes too late");
+}
+
+#[tokio::test]
+async fn whoever_begins_ten_thousand_log_ins_pushes_out_nobodys() {
+    let provider = Provider::start().await;
+    let (mut alice, mut bob) = (provider.browser(), provider.browser());
+    let (url, fields) = login_page(&provider, &mut alice).await;
+    let (_, of_bob) = login_page(&provider, &mut bob).await;
+    let right = with(&of_bob, &[("username", "bob"), ("password", "gatehouse-demo")]);
+    bob.post(url.clone(), &right).await.unwrap();
+
+    let begins = provider.authorize_url(DEMO_WEB, &[]);
+    for _ in 0..=provider::ENTRIES_MAX {
+        let query = RawQuery(begins.query().map(str::to_owned));
+        let begun = authorize::get(State(provider.idp.clone()), http::HeaderMap::new(), query).await;
+        assert_eq!(begun.status(), 303);
+    }
+
+    let page = alice.get(url.clone()).await.unwrap();
+    assert_eq!(page.status(), 200, "before the password");
+    let entered = alice.post(url.clone(), &with(&fields, &RIGHT)).await.unwrap();
+    assert!(header(&entered, "location").starts_with("/otp?"), "{entered:?}");
+    for (browser, fields) in [(&mut alice, &fields), (&mut bob, &of_bob)] {
+        let done = browser.post(url.join("/otp").unwrap(), &with(fields, &[("otp", "000000")])).await;
+        assert!(header(&done.unwrap(), "location").contains("code="), "after the password");
+    }
 }
 
 #[tokio::test]
