@@ -10,7 +10,7 @@ import { may } from './who.js';
 
 const STATUS = [['open', 'Open'], ['released', 'Released'], ['rejected', 'Rejected'], ['spent', 'Went through'], ['expired', 'Expired'], [null, 'All']];
 
-/** As many as are judged at a sitting; the reasons of each are read from its decision, which takes a while. */
+/** As many as are judged at a sitting. */
 const PAGE = 12;
 
 export function casesPage(main, chosen) {

@@ -16,8 +16,8 @@ use crate::idp::{Announcer, Idp, IdpConfig, RESOURCE_BANK, Registration, Revoked
 use crate::mark::Mark;
 use crate::people::Directory;
 use crate::seed::{DEMO_SEED, seed, transfer_history};
-use crate::server::{BankConfig, serve};
-use crate::web::FormKey;
+use crate::server::{BankConfig, CONNECTIONS, serve};
+use crate::web::{AGGREGATOR_CALLBACK, FormKey};
 use crate::{Clock, idp, open_store};
 
 /// How often it is noted how far the books have come.
@@ -94,6 +94,7 @@ impl Demo {
             consents: provider.clone(),
             form_key,
             clock: clock.clone(),
+            connections: CONNECTIONS,
         };
         let address =
             |listener: &TcpListener| listener.local_addr().map_err(|e| failed("socket")(e.to_string()));
@@ -114,7 +115,7 @@ impl Demo {
             served.map_err(|e| DemoError(format!("bank: {e}")))
         });
         serving.spawn(async move {
-            let served = idp::serve(idp_listener, provider, stopped(idp_stop)).await;
+            let served = idp::serve(idp_listener, provider, idp::CONNECTIONS, stopped(idp_stop)).await;
             served.map_err(|e| DemoError(format!("identity provider: {e}")))
         });
         Ok(Self { bank, idp, books, serving })
@@ -160,7 +161,7 @@ fn provider(
     clock: &Clock,
     (revoked, announcer): (broadcast::Sender<Revoked>, Registration),
 ) -> Result<Arc<Idp>, DemoError> {
-    let aggregator_redirect = config.gateway_url.join("/aggregator/callback");
+    let aggregator_redirect = config.gateway_url.join(AGGREGATOR_CALLBACK);
     let idp_config = IdpConfig {
         issuer: config.idp_url.clone(),
         gateway_url: config.gateway_url.clone(),

@@ -10,6 +10,7 @@
 //! | [`caller`] | who is calling, on the gateway's signed word |
 //! | [`seed`] | the demo's customers and their past |
 //! | [`server`] | all of it on a port |
+//! | [`connections`] | what every listener bounds: open connections, and the time a request may take to arrive |
 //! | [`mark`] | books that lost something are found out before the bank opens |
 //! | [`people`] | who may log in: usernames, passwords, staff roles |
 //! | [`idp`] | the OpenID provider: log-in, second factor, consent, tokens, logout |
@@ -20,6 +21,7 @@
 pub mod api;
 pub mod banking;
 pub mod caller;
+pub mod connections;
 pub mod demo;
 pub mod idp;
 pub mod ledger;

@@ -11,8 +11,18 @@ use crate::Clock;
 use crate::api::{self, ApiState};
 use crate::banking::Bank;
 use crate::caller::{CallerVerifier, VerifierError};
+use crate::connections::{self, Bounds};
 use crate::people::Directory;
 use crate::web::{self, Consents, FormKey, WebConfig, WebConfigError, WebState};
+
+/// The gateway's connections, from its one address: more than it lets requests through at once, streams included. Idle ones
+/// stay longer than the gateway keeps them, so that none is closed just as a payment is sent on it.
+pub const CONNECTIONS: Bounds = Bounds {
+    open_max: 4_096,
+    per_address_max: 4_096,
+    header_timeout: Duration::from_secs(75),
+    body_timeout: Duration::from_secs(30),
+};
 
 /// How often pending transfers that have timed out are given back.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
@@ -38,6 +48,8 @@ pub struct BankConfig {
     pub login_origins: Vec<String>,
     /// Where the time comes from.
     pub clock: Clock,
+    /// What its connections are held to, such as [`CONNECTIONS`].
+    pub connections: Bounds,
 }
 
 /// Why the bank cannot be served.
@@ -67,14 +79,14 @@ pub async fn serve(
     let callers =
         CallerVerifier::fetching(&config.gateway_url, config.audience.clone(), config.clock.clone())?;
     let (close, closing) = watch::channel(false);
-    let clock = config.clock.clone();
+    let (clock, bounds) = (config.clock.clone(), config.connections);
     let routes = routes(bank.clone(), callers, config, closing.clone())?;
     let sweeper = tokio::spawn(sweep(bank, clock, closing));
     let shutdown = async move {
         shutdown.await;
         let _ = close.send(true);
     };
-    let served = axum::serve(listener, routes).with_graceful_shutdown(shutdown).await;
+    let served = connections::serve(listener, routes, bounds, shutdown).await;
     sweeper.abort();
     Ok(served?)
 }

@@ -94,8 +94,8 @@ pub async fn an_app_is_let_in_and_out(browser: &Browser, at: &Addresses) {
     browser.wait_for_words("Let Demo Aggregator in?").await.unwrap();
     look(browser, "consent").await;
     browser.click("button[value=allow]").await.unwrap();
-    // The app itself is no part of the demo: its address answers with a refusal.
-    browser.wait_for_words("There is nothing at this address").await.unwrap();
+    browser.wait_for_words("You let Demo Aggregator in").await.unwrap();
+    look(browser, "let in").await;
     browser.go(&bank_page(at, "/consents")).await.unwrap();
     browser.wait_for_words("Demo Aggregator").await.unwrap();
     look(browser, "consents").await;

@@ -47,6 +47,8 @@ pub async fn held_and_released(at: Addresses) {
         (&json!(AMOUNT), &json!(held.decision())),
         "{row}"
     );
+    assert!(row["route"] == "api-transfers" && row["from"].as_str().is_some_and(|a| !a.is_empty()), "{row}");
+    assert!(row["fraud"].as_f64().is_some_and(|p| p > 0.0), "{row}");
     let reasons: Vec<&str> = row["reasons"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert!(reasons.iter().any(|r| r.contains("usual")), "{reasons:?}");
 

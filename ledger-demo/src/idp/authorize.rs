@@ -16,7 +16,7 @@ use super::errors::{ErrorCode, IdpError, OAuthError};
 use super::pages;
 use super::params::{Ambiguous, Params};
 use super::provider::PUSHED_LIFETIME_MS;
-use super::request::{ACR_TWO_FACTORS, AuthorizationRequest, ErrorReturn, Refused, response_url};
+use super::request::{AuthorizationRequest, ErrorReturn, Refused, response_url};
 use super::secret::{digest_base64url, random_id, random_token};
 use super::session::{Interaction, Session, Stage};
 use super::token::IssuedCode;
@@ -102,14 +102,14 @@ fn begin(idp: &Idp, headers: &HeaderMap, mut request: AuthorizationRequest) -> R
     }
     match (usable, secret) {
         (Some(session), Some(secret)) => {
-            let login = LoggedIn { username: session.username, secret, acr: ACR_TWO_FACTORS };
-            proceed(idp, headers, request, &login, None)
+            let login = LoggedIn { username: session.username, secret };
+            proceed(idp, headers, request, &login)
         }
         _ if request.prompt.none => {
             let told = request.error(ErrorCode::LoginRequired, "nobody is logged in");
             Ok(pages::redirect(&told.url(idp.issuer()), []))
         }
-        _ => interact(idp, headers, request, Stage::Password, None),
+        _ => interact(idp, headers, request, None),
     }
 }
 
@@ -124,17 +124,14 @@ fn needs_login(request: &AuthorizationRequest, session: &Session, now_ms: i64) -
 pub(super) struct LoggedIn {
     pub(super) username: String,
     pub(super) secret: String,
-    pub(super) acr: &'static str,
 }
 
-/// Goes on with somebody who is logged in: refuses, asks for consent or hands out a code. `interaction` is the id of the
-/// log-in that led here, if there was one.
+/// Goes on with somebody who is logged in: refuses, asks for consent or hands out a code.
 pub(super) fn proceed(
     idp: &Idp,
     headers: &HeaderMap,
     request: AuthorizationRequest,
     login: &LoggedIn,
-    interaction: Option<String>,
 ) -> Result<Response, IdpError> {
     let refuse = |told: ErrorReturn| Ok(pages::redirect(&told.url(idp.issuer()), []));
     let staff = idp.people.get(&login.username).is_some_and(|person| person.is_staff());
@@ -148,8 +145,7 @@ pub(super) fn proceed(
         if request.prompt.none {
             return refuse(request.error(ErrorCode::ConsentRequired, "consent has not been given"));
         }
-        let stage = Stage::Consent { username: login.username.clone(), acr: login.acr };
-        return interact(idp, headers, request, stage, interaction);
+        return interact(idp, headers, request, Some(login.username.clone()));
     }
     hand_out_code(idp, &request, login)
 }
@@ -183,20 +179,15 @@ fn interact(
     idp: &Idp,
     headers: &HeaderMap,
     request: AuthorizationRequest,
-    stage: Stage,
-    id: Option<String>,
+    consent_of: Option<String>,
 ) -> Result<Response, IdpError> {
     let browser = match idp.cookies.read(headers, BROWSER) {
         Some(known) => known,
         None => random_token()?,
     };
-    let id = match id {
-        Some(id) => id,
-        None => random_token()?,
-    };
-    let path = stage.path();
     let interaction =
-        Interaction { request, browser: digest_base64url(&browser), form_token: random_token()?, stage };
-    idp.interactions.insert(&id, interaction, idp.now_ms());
+        Interaction { request, browser: digest_base64url(&browser), form_token: random_token()?, consent_of };
+    let path = Stage::of(&interaction, None).path();
+    let id = idp.interactions.close(&interaction, idp.now_ms())?;
     Ok(pages::redirect(&format!("{path}?txn={id}"), [idp.cookies.write(BROWSER, &browser)]))
 }

@@ -18,9 +18,8 @@ use super::cookies::{BROWSER, DEVICE, SESSION};
 use super::errors::{ErrorCode, IdpError};
 use super::pages::{self, FormPage};
 use super::params::Params;
-use super::request::{ACR_STEP_UP, ACR_TWO_FACTORS};
 use super::secret::{digest_base64url, random_token, same};
-use super::session::{Interaction, Session, Stage};
+use super::session::{Interaction, SecondFactor, Session, Stage};
 use super::throttle::{Attempt, Factor};
 use crate::people::{Busy, DEMO_SECOND_FACTOR};
 
@@ -50,7 +49,7 @@ pub(super) async fn password(
     let Some(mut form) = Form::submitted(&idp, &headers, &params) else {
         return pages::refusal(StatusCode::BAD_REQUEST, GONE);
     };
-    if !matches!(form.interaction.stage, Stage::Password) {
+    if !matches!(form.stage, Stage::Password) {
         return form.redirect();
     }
     let username = username(&params);
@@ -79,8 +78,8 @@ pub(super) async fn password(
         Err(Busy) => return form.busy(&idp),
     };
     idp.throttle.succeeded(&attempt, idp.now_ms());
-    form.interaction.stage = Stage::SecondFactor { username: person.username, failures: 0 };
-    form.keep(&idp);
+    idp.second_factors.insert(&form.id, SecondFactor::of(person.username), idp.now_ms());
+    form.look_again(&idp);
     form.redirect()
 }
 
@@ -94,7 +93,7 @@ pub(super) async fn second_factor(
     let Some(mut form) = Form::submitted(&idp, &headers, &params) else {
         return pages::refusal(StatusCode::BAD_REQUEST, GONE);
     };
-    let Stage::SecondFactor { username, .. } = form.interaction.stage.clone() else {
+    let Stage::SecondFactor { username } = form.stage.clone() else {
         return form.redirect();
     };
     let attempt = Attempt { username: &username, address: peer.ip(), factor: Factor::Second };
@@ -102,15 +101,12 @@ pub(super) async fn second_factor(
         return form.slow_down(&idp, wait_ms);
     }
     let right = same(params.get("otp").unwrap_or_default().trim(), DEMO_SECOND_FACTOR);
-    // Judged where the log-in is kept, one code after the other: of many at once no more are looked at than in a row.
-    let judged = idp.interactions.update(&form.id, idp.now_ms(), |held| {
-        let judged = held.stage.judge_second_factor(right);
-        (judged, held.stage.clone())
-    });
-    let Some((judged, stage)) = judged else {
+    // Judged where the failures are kept, one code after the other: of many at once no more are looked at than in a row.
+    let judged = idp.second_factors.update(&form.id, idp.now_ms(), |kept| kept.judge(right));
+    let Some(judged) = judged else {
         return pages::refusal(StatusCode::BAD_REQUEST, GONE);
     };
-    form.interaction.stage = stage;
+    form.look_again(&idp);
     match judged {
         Some(true) => idp.throttle.succeeded(&attempt, idp.now_ms()),
         Some(false) => {
@@ -124,19 +120,19 @@ pub(super) async fn second_factor(
         None => return form.redirect(),
     }
     // Taken out once: of two identical submissions one goes on.
-    if idp.interactions.take(&form.id, idp.now_ms()).is_none() {
+    if idp.second_factors.take(&form.id, idp.now_ms()).is_none() {
         return pages::refusal(StatusCode::BAD_REQUEST, GONE);
     }
     let done = tokio::task::spawn_blocking(move || log_in(&idp, &headers, form, username)).await;
     done.unwrap_or(Err(IdpError::Randomness)).unwrap_or_else(pages::failure)
 }
 
-/// Takes the decision about a third party.
+/// Takes the decision about a third party. Sent twice, it is decided twice: that is worth no more than asking again.
 pub(super) async fn consent(State(idp): State<Arc<Idp>>, headers: HeaderMap, params: Params) -> Response {
     let Some(form) = Form::submitted(&idp, &headers, &params) else {
         return pages::refusal(StatusCode::BAD_REQUEST, GONE);
     };
-    let Stage::Consent { username, acr } = form.interaction.stage.clone() else {
+    let Stage::Consent { username } = form.stage.clone() else {
         return form.redirect();
     };
     // The session must still be the one that was asked.
@@ -146,15 +142,12 @@ pub(super) async fn consent(State(idp): State<Arc<Idp>>, headers: HeaderMap, par
     let (Some(secret), true) = (secret, still_there) else {
         return pages::refusal(StatusCode::BAD_REQUEST, GONE);
     };
-    if idp.interactions.take(&form.id, idp.now_ms()).is_none() {
-        return pages::refusal(StatusCode::BAD_REQUEST, GONE);
-    }
     let request = form.interaction.request;
     if params.get("decision") != Some("allow") {
         let told = request.error(ErrorCode::AccessDenied, "the customer said no");
         return pages::redirect(&told.url(idp.issuer()), []);
     }
-    let login = LoggedIn { username, secret, acr };
+    let login = LoggedIn { username, secret };
     let decided = tokio::task::spawn_blocking(move || {
         idp.consents.record(&Consent {
             subject: login.username.clone(),
@@ -188,11 +181,9 @@ fn log_in(idp: &Idp, headers: &HeaderMap, form: Form, username: String) -> Resul
     let device = random_token()?;
     idp.sessions.insert(&secret, session, now_ms);
     idp.devices.insert(&device, username.clone(), now_ms);
-    let request = form.interaction.request;
-    let acr = if request.step_up { ACR_STEP_UP } else { ACR_TWO_FACTORS };
     let cookies = [idp.cookies.write(SESSION, &secret), idp.cookies.write(DEVICE, &device)];
-    let login = LoggedIn { username, secret, acr };
-    let mut response = proceed(idp, headers, request, &login, Some(form.id))?;
+    let login = LoggedIn { username, secret };
+    let mut response = proceed(idp, headers, form.interaction.request, &login)?;
     pages::add_cookies(&mut response, cookies);
     Ok(response)
 }
@@ -205,10 +196,12 @@ fn username(params: &Params) -> String {
 
 /// A log-in under way, seen from the browser that began it.
 struct Form {
+    /// The log-in, sealed.
     id: String,
     /// The name that was entered, so that a wrong password need not cost it too.
     entered: Option<String>,
     interaction: Interaction,
+    stage: Stage,
 }
 
 impl Form {
@@ -216,12 +209,12 @@ impl Form {
     fn open(idp: &Idp, headers: &HeaderMap, params: &Params) -> Option<Self> {
         let id = params.get("txn")?;
         let browser = idp.cookies.read(headers, BROWSER)?;
-        let interaction = idp.interactions.get(id, idp.now_ms())?;
-        same(&interaction.browser, &digest_base64url(&browser)).then(|| Self {
-            id: id.to_owned(),
-            entered: None,
-            interaction,
-        })
+        let interaction: Interaction = idp.interactions.open(id, idp.now_ms())?;
+        if !same(&interaction.browser, &digest_base64url(&browser)) {
+            return None;
+        }
+        let stage = Stage::of(&interaction, idp.second_factors.get(id, idp.now_ms()));
+        Some(Self { id: id.to_owned(), entered: None, interaction, stage })
     }
 
     /// The same, sent back by our own page.
@@ -230,12 +223,13 @@ impl Form {
         same(&form.interaction.form_token, params.get("csrf").unwrap_or_default()).then_some(form)
     }
 
-    fn keep(&self, idp: &Idp) {
-        idp.interactions.update(&self.id, idp.now_ms(), |held| held.stage = self.interaction.stage.clone());
+    /// Where the log-in is after something changed.
+    fn look_again(&mut self, idp: &Idp) {
+        self.stage = Stage::of(&self.interaction, idp.second_factors.get(&self.id, idp.now_ms()));
     }
 
     fn redirect(&self) -> Response {
-        pages::redirect(&format!("{}?txn={}", self.interaction.stage.path(), self.id), [])
+        pages::redirect(&format!("{}?txn={}", self.stage.path(), self.id), [])
     }
 
     fn slow_down(&self, idp: &Idp, wait_ms: i64) -> Response {
@@ -257,7 +251,7 @@ impl Form {
     }
 
     fn page(&self, idp: &Idp, status: StatusCode, error: Option<&str>) -> Response {
-        let Interaction { request, form_token, stage, .. } = &self.interaction;
+        let Interaction { request, form_token, .. } = &self.interaction;
         let client = idp.clients.get(request.client_id);
         let form = FormPage {
             txn: &self.id,
@@ -266,13 +260,13 @@ impl Form {
             client_name: client.map_or("", |client| client.name),
             redirect_uri: &request.redirect_uri,
         };
-        match stage {
+        match &self.stage {
             Stage::Password => {
                 let hint = request.login_hint.as_deref().unwrap_or_default();
                 pages::password(status, &form, self.entered.as_deref().unwrap_or(hint), request.step_up)
             }
-            Stage::SecondFactor { username, .. } => pages::second_factor(status, &form, username),
-            Stage::Consent { username, .. } => pages::consent(status, &form, username, &request.scopes),
+            Stage::SecondFactor { username } => pages::second_factor(status, &form, username),
+            Stage::Consent { username } => pages::consent(status, &form, username, &request.scopes),
         }
     }
 }

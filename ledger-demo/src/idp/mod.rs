@@ -12,7 +12,7 @@
 //! | `logout` | logging out, from a client and towards clients |
 //! | `announce` | tells the gateway of revoked tokens |
 //! | `keys`, `grants`, `revocations`, `consents` | what is kept in the store and flushed before it is acknowledged |
-//! | `session`, `expiring`, `throttle` | what may be lost, bounded and expiring |
+//! | `session`, `expiring`, `seal`, `throttle` | what may be lost: bounded and expiring, or carried by the browser itself |
 //! | [`script`] | a person's way through the pages, for tests and the traffic player |
 //!
 //! What it does not do: it trusts the address of its peer, so put no proxy before it; private keys lie unencrypted in the
@@ -38,6 +38,7 @@ mod provider;
 mod request;
 mod revocations;
 pub mod script;
+mod seal;
 mod secret;
 mod server;
 mod session;
@@ -56,7 +57,7 @@ pub use keys::PUBLISHED_AHEAD_MS;
 pub use provider::{Idp, IdpConfig};
 pub use request::{ACR_STEP_UP, ACR_TWO_FACTORS};
 pub use revocations::Revoked;
-pub use server::serve;
+pub use server::{CONNECTIONS, serve};
 pub use tokens::TOKEN_LIFETIME_MS;
 
 #[cfg(test)]

@@ -18,7 +18,8 @@ use super::grants::{Grant, Grants};
 use super::keys::SigningKeys;
 use super::request::AuthorizationRequest;
 use super::revocations::{Revocations, Revoked};
-use super::session::{Interaction, Session};
+use super::seal::Seal;
+use super::session::{SecondFactor, Session};
 use super::throttle::Throttle;
 use super::token::IssuedCode;
 use crate::Clock;
@@ -31,7 +32,7 @@ pub(super) const PUSHED_LIFETIME_MS: i64 = 60 * 1000;
 /// Longer than a code is good for, so that using it again is noticed while its tokens live.
 const CODE_REMEMBERED_MS: i64 = 10 * 60 * 1000;
 const DEVICE_LIFETIME_MS: i64 = 30 * 24 * 60 * 60 * 1000;
-const ENTRIES_MAX: usize = 10_000;
+pub(super) const ENTRIES_MAX: usize = 10_000;
 const BACKCHANNEL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// How the provider is set up.
@@ -64,7 +65,10 @@ pub struct Idp {
     pub(super) consents: ConsentRecords,
     pub(super) revocations: Revocations,
     pub(super) sessions: Expiring<Session>,
-    pub(super) interactions: Expiring<Interaction>,
+    /// Seals log-ins under way into their own forms.
+    pub(super) interactions: Seal,
+    /// What is kept of them: people whose password was right, by the sealed log-in.
+    pub(super) second_factors: Expiring<SecondFactor>,
     pub(super) pushed: Expiring<AuthorizationRequest>,
     pub(super) codes: Expiring<IssuedCode>,
     pub(super) assertions: Expiring<()>,
@@ -98,7 +102,8 @@ impl Idp {
             consents: ConsentRecords::open(db)?,
             revocations: Revocations::open(db, config.revoked, config.announcer, now_ms)?,
             sessions: Expiring::new(SESSION_LIFETIME_MS, ENTRIES_MAX),
-            interactions: Expiring::new(INTERACTION_LIFETIME_MS, ENTRIES_MAX),
+            interactions: Seal::new(INTERACTION_LIFETIME_MS)?,
+            second_factors: Expiring::new(INTERACTION_LIFETIME_MS, ENTRIES_MAX),
             pushed: Expiring::new(PUSHED_LIFETIME_MS, ENTRIES_MAX),
             codes: Expiring::new(CODE_REMEMBERED_MS, ENTRIES_MAX),
             assertions: Expiring::new(ASSERTION_LIFETIME_MS, 10 * ENTRIES_MAX),

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
-use super::clients::{Client, Clients, RESOURCE_ADMIN, RESOURCE_BANK};
+use super::clients::{
+    Client, Clients, DEMO_AGGREGATOR, DEMO_CLI, DEMO_REVOKER, DEMO_WEB, RESOURCE_ADMIN, RESOURCE_BANK,
+};
 use super::errors::{ErrorCode, OAuthError};
 use super::params::Params;
 
@@ -16,15 +20,20 @@ pub const ACR_STEP_UP: &str = "urn:gatehouse:acr:stepup";
 const VALUE_BYTES_MAX: usize = 1024;
 const CHALLENGE_CHARS: usize = 43;
 
+/// A name that the provider itself gave, to a client or a resource.
+type OwnName = &'static str;
+
 /// What a client asks for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct AuthorizationRequest {
-    pub(super) client_id: &'static str,
+    #[serde(deserialize_with = "own_name")]
+    pub(super) client_id: OwnName,
     pub(super) redirect_uri: String,
     pub(super) state: Option<String>,
     pub(super) nonce: Option<String>,
     pub(super) scopes: BTreeSet<String>,
-    pub(super) resource: &'static str,
+    #[serde(deserialize_with = "own_name")]
+    pub(super) resource: OwnName,
     pub(super) code_challenge: String,
     pub(super) prompt: Prompt,
     pub(super) max_age_s: Option<i64>,
@@ -33,7 +42,7 @@ pub(super) struct AuthorizationRequest {
     pub(super) login_hint: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Prompt {
     pub(super) none: bool,
     pub(super) login: bool,
@@ -110,6 +119,11 @@ impl AuthorizationRequest {
         })
     }
 
+    /// The `acr` that is attested of whoever logs in, or is logged in, for this request.
+    pub(super) fn acr(&self) -> &'static str {
+        if self.step_up { ACR_STEP_UP } else { ACR_TWO_FACTORS }
+    }
+
     /// The address that tells the client of an error.
     pub(super) fn error(&self, code: ErrorCode, description: &'static str) -> ErrorReturn {
         ErrorReturn {
@@ -163,6 +177,12 @@ pub(super) fn resource(asked: Option<&str>) -> Result<&'static str, OAuthError> 
         Some(RESOURCE_ADMIN) => Ok(RESOURCE_ADMIN),
         Some(_) => Err(OAuthError::new(ErrorCode::InvalidTarget, "no such resource")),
     }
+}
+
+fn own_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OwnName, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let own = [DEMO_WEB, DEMO_CLI, DEMO_AGGREGATOR, DEMO_REVOKER, RESOURCE_BANK, RESOURCE_ADMIN];
+    own.into_iter().find(|own| *own == name).ok_or_else(|| D::Error::custom("no name of ours"))
 }
 
 fn code_challenge(params: &Params) -> Result<String, OAuthError> {

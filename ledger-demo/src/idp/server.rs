@@ -1,6 +1,5 @@
 //! The listener, the routes and the headers of every answer.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +17,19 @@ use tokio::net::TcpListener;
 use super::errors::IdpError;
 use super::params::PARAMS_BYTES_MAX;
 use super::{Idp, authorize, discovery, login, logout, pages, token, token_state, userinfo};
+use crate::connections::{self, Bounds};
 use crate::web::assets;
 
 /// How often old keys are rotated and dead records forgotten.
 const TENDING: Duration = Duration::from_secs(60);
+
+/// Browsers, and programs on this machine, each with a handful of connections.
+pub const CONNECTIONS: Bounds = Bounds {
+    open_max: 2_048,
+    per_address_max: 256,
+    header_timeout: Duration::from_secs(20),
+    body_timeout: Duration::from_secs(20),
+};
 
 /// Serves the provider until `shutdown` resolves, then lets requests under way finish.
 ///
@@ -30,11 +38,11 @@ const TENDING: Duration = Duration::from_secs(60);
 pub async fn serve(
     listener: TcpListener,
     idp: Arc<Idp>,
+    bounds: Bounds,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), IdpError> {
     let tending = tokio::spawn(tend_regularly(Arc::clone(&idp)));
-    let service = router(idp).into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, service).with_graceful_shutdown(shutdown).await;
+    let served = connections::serve(listener, router(idp), bounds, shutdown).await;
     tending.abort();
     Ok(served?)
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::errors::IdpError;
 use super::request::AuthorizationRequest;
 use super::secret::random_id;
@@ -29,41 +31,66 @@ impl Session {
     }
 }
 
-/// A log-in under way: begun by one request, in one browser, at one stage.
-#[derive(Debug, Clone)]
+/// A log-in under way: begun by one request, in one browser. Its own forms carry it, sealed, and nothing is kept here until
+/// somebody has entered a right password: beginning many log-ins pushes out nobody's.
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Interaction {
     pub(super) request: AuthorizationRequest,
     /// SHA-256 (base64url) of the browser's cookie.
     pub(super) browser: String,
     pub(super) form_token: String,
-    pub(super) stage: Stage,
+    /// The person whom a third party asks for something, where that is what is left to do.
+    pub(super) consent_of: Option<String>,
 }
 
 /// Wrong codes that one log-in takes before it goes back to the password.
 const SECOND_FACTOR_FAILURES_MAX: u8 = 5;
 
+/// Somebody whose password was right, and who is asked for the second factor.
+#[derive(Debug, Clone)]
+pub(super) struct SecondFactor {
+    username: String,
+    failures: u8,
+}
+
+impl SecondFactor {
+    pub(super) fn of(username: String) -> Self {
+        Self { username, failures: 0 }
+    }
+
+    /// Whether an entered code counts as `right`; a wrong one is noted. `None` after the last that was allowed.
+    pub(super) fn judge(&mut self, right: bool) -> Option<bool> {
+        if !self.is_asked_for() {
+            return None;
+        }
+        self.failures += u8::from(!right);
+        Some(right)
+    }
+
+    fn is_asked_for(&self) -> bool {
+        self.failures < SECOND_FACTOR_FAILURES_MAX
+    }
+}
+
+/// What a log-in under way waits for.
 #[derive(Debug, Clone)]
 pub(super) enum Stage {
-    /// Username and password are asked for.
+    /// Username and password.
     Password,
-    /// The password was right; the second factor is asked for.
-    SecondFactor { username: String, failures: u8 },
-    /// Logged in; a third party asks for something.
-    Consent { username: String, acr: &'static str },
+    /// The password was right; the second factor.
+    SecondFactor { username: String },
+    /// Logged in; an answer to a third party.
+    Consent { username: String },
 }
 
 impl Stage {
-    /// Whether an entered code counts as `right`; a wrong one is noted, and the last that is allowed sends back to the
-    /// password. `None` when no code is asked for (any more).
-    pub(super) fn judge_second_factor(&mut self, right: bool) -> Option<bool> {
-        let Self::SecondFactor { failures, .. } = self else { return None };
-        if !right {
-            *failures = failures.saturating_add(1);
-            if *failures >= SECOND_FACTOR_FAILURES_MAX {
-                *self = Self::Password;
-            }
+    /// Where a log-in is, with what is kept of it.
+    pub(super) fn of(interaction: &Interaction, second_factor: Option<SecondFactor>) -> Self {
+        match (&interaction.consent_of, second_factor) {
+            (Some(username), _) => Self::Consent { username: username.clone() },
+            (None, Some(kept)) if kept.is_asked_for() => Self::SecondFactor { username: kept.username },
+            (None, _) => Self::Password,
         }
-        Some(right)
     }
 
     /// The page on which this stage is shown.

@@ -51,7 +51,7 @@ impl IssuedCode {
         Self {
             request: request.clone(),
             username: login.username.clone(),
-            acr: login.acr,
+            acr: request.acr(),
             sid,
             auth_time_ms,
             offline,

@@ -173,6 +173,17 @@ impl Directory {
         self.log_ins.serve(move || directory.authenticate(&username, &password)).await
     }
 
+    /// Everything for which this person could not be registered now, in the order of [`NewPerson`]'s fields.
+    pub fn faults(&self, new: &NewPerson) -> Vec<RegisterError> {
+        let username = match PersonId::parse(&new.username) {
+            Err(invalid) => Some(RegisterError::Username(invalid)),
+            Ok(_) => self.get(&new.username).map(|_| RegisterError::Taken),
+        };
+        let password = (!password::length_is_valid(&new.password)).then_some(RegisterError::Password);
+        let full_name = (!full_name_is_valid(&new.full_name)).then_some(RegisterError::FullName);
+        [username, password, full_name].into_iter().flatten().collect()
+    }
+
     /// The person with this username, if the password is theirs. An unknown username costs as much time as a wrong password.
     pub fn authenticate(&self, username: &str, password: &SecretString) -> Option<Person> {
         let entry = self.entry(username);
@@ -208,13 +219,10 @@ impl Directory {
     }
 
     fn enter(&self, new: NewPerson, roles: &[&str], now_ms: i64) -> Result<PersonId, RegisterError> {
+        if let Some(fault) = self.faults(&new).into_iter().next() {
+            return Err(fault);
+        }
         let id = PersonId::parse(&new.username)?;
-        if !full_name_is_valid(&new.full_name) {
-            return Err(RegisterError::FullName);
-        }
-        if !password::length_is_valid(&new.password) {
-            return Err(RegisterError::Password);
-        }
         let entry = Entry {
             full_name: new.full_name.trim().to_owned(),
             roles: roles.iter().map(|&role| role.to_owned()).collect(),

@@ -1,6 +1,7 @@
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
 use super::*;
@@ -49,6 +50,7 @@ async fn the_bank_serves_api_and_pages_to_whom_the_gateway_vouches_for() {
         origins: Vec::new(),
         login_origins: Vec::new(),
         clock: Arc::new(|| NOW_S * 1_000),
+        connections: Bounds { header_timeout: Duration::from_millis(500), ..CONNECTIONS },
     };
     let (listener, url) = listener().await;
     let (stop, stopped) = oneshot::channel::<()>();
@@ -87,6 +89,10 @@ async fn the_bank_serves_api_and_pages_to_whom_the_gateway_vouches_for() {
     assert!(page.text().await.unwrap().contains("alice-current"));
     let third_party = ask("/transfer", Some(identity("demo-aggregator", "accounts:read"))).await;
     assert!(!third_party.status().is_success(), "{}", third_party.status());
+
+    let mut silent = tokio::net::TcpStream::connect(url.socket_addrs(|| None).unwrap()[0]).await.unwrap();
+    silent.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
+    assert_eq!(silent.read(&mut [0]).await.unwrap(), 0, "half a header is cut off");
 
     // An open stream does not hold up the end.
     let stream = ask("/api/stream", Some(identity("demo-cli", "accounts:read"))).await;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use super::*;
-use crate::idp::{Idp, IdpConfig, serve};
+use crate::idp::{CONNECTIONS, Idp, IdpConfig, serve};
 use crate::people::Directory;
 
 /// What a stand-in for the gateway saw.
@@ -93,7 +93,7 @@ async fn theatre() -> Theatre {
         announcer: None,
     };
     let idp = Idp::open(&db, people, config, Arc::new(|| 1_800_000_000_000)).unwrap();
-    tokio::spawn(serve(listener, idp, std::future::pending()));
+    tokio::spawn(serve(listener, idp, CONNECTIONS, std::future::pending()));
     Theatre { gateway_url, idp_url, seen, _folder: folder }
 }
 

@@ -25,13 +25,16 @@ mod visitor;
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 
+pub use pages::aggregator::CALLBACK as AGGREGATOR_CALLBACK;
+
 pub use consents::{Consent, Consents, ConsentsUnavailable};
 pub use failure::Failure;
 pub use form_token::FormKey;
 pub use state::{WebConfig, WebConfigError, WebState};
 
 use pages::{
-    accounts, admin, advice, cash, connections, credit, fraud_check, history, loans, public, transfer,
+    accounts, admin, advice, aggregator, cash, connections, credit, fraud_check, history, loans, public,
+    transfer,
 };
 
 /// All pages, and the assets that they need.
@@ -53,6 +56,7 @@ pub fn router(web: WebState) -> Router {
         .route("/consents", get(connections::list))
         .route("/consents/withdraw", post(connections::withdraw))
         .route("/admin", get(admin::show))
+        .route(aggregator::CALLBACK, get(aggregator::callback))
         .merge(assets::router())
         .fallback(async || Failure::NotFound)
         .layer(middleware::from_fn_with_state(web.clone(), headers::protect))

@@ -9,6 +9,7 @@ use learner::capacity::Class;
 use pingora::proxy::Session;
 use policies::evidence::AttackKind;
 use policies::facts::Identity;
+use policies::record::RecordedScore;
 use policies::{Evidence, Facts, Outcome, Verdict};
 
 use super::Gateway;
@@ -418,6 +419,7 @@ impl Gateway {
     fn case_of(&self, journey: &Journey) -> Option<NewCase> {
         let (identity, intent) = (journey.identity.as_ref()?, journey.intent.as_ref()?);
         let pseudonyms = &self.core.pseudonyms;
+        let score = journey.evidence.fraud.as_ref().map(RecordedScore::of);
         Some(NewCase {
             decision: journey.id.clone(),
             customer: pseudonyms.subject(&identity.issuer, &identity.subject),
@@ -426,6 +428,10 @@ impl Gateway {
             currency: intent.currency_code().to_owned(),
             key: intent.idempotency_key.as_deref().map(|k| pseudonyms.idempotency_key(k)),
             reasons: journey.verdict.as_ref().map(|v| v.reasons.clone()).unwrap_or_default(),
+            from: Some(pseudonyms.account(&intent.from)),
+            route: Some(journey.names().1),
+            fraud: score.as_ref().and_then(|s| s.value),
+            sentences: score.map(|s| s.sentences).unwrap_or_default(),
         })
     }
 

@@ -220,7 +220,7 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-const PAGE: &str = include_str!("respond.html");
+const PAGE: &str = concat!(include_str!("page_head.html"), include_str!("respond.html"));
 
 /// Nothing but the page's own style, named by its hash (CSP level 3, 2.3.1).
 static PAGE_CSP: LazyLock<HeaderValue> = LazyLock::new(|| page_policy(PAGE, "'none'"));

@@ -78,13 +78,14 @@ const LEFT_BEHIND: [&str; 13] = [
 
 /// Whether a header of the client's goes no further, in any spelling that some server folds onto it.
 fn stays_behind(name: &HeaderName) -> bool {
+    if is_gateway_header(name) {
+        return true;
+    }
     let name = name.as_str().as_bytes();
     let spelt =
         |wanted: &str| name.iter().zip(wanted.bytes()).all(|(&n, w)| n == w || (n == b'_' && w == b'-'));
     let begins = |wanted: &str| name.len() >= wanted.len() && spelt(wanted);
-    begins("gatehouse-")
-        || begins("x-forwarded")
-        || LEFT_BEHIND.iter().any(|wanted| name.len() == wanted.len() && spelt(wanted))
+    begins("x-forwarded") || LEFT_BEHIND.iter().any(|wanted| name.len() == wanted.len() && spelt(wanted))
 }
 
 /// Tells the upstream the scores of a route that only wants to know them.

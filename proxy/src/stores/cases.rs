@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use policies::Name;
 use policies::ports::{RecordStore, Space, StoreError};
 use policies::record::Pseudonym;
 use policies::verdict::Reason;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// A transfer that waits, waited, or was let through.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Case {
     /// Sorts the newest first.
     pub id: String,
@@ -30,8 +31,8 @@ pub struct Case {
     pub spent: Option<(String, i64)>,
 }
 
-/// What is held.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What is held, and what a reviewer is shown of it: a list of cases must not have to look for the decisions in the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NewCase {
     /// The decision that held it.
     pub decision: String,
@@ -47,6 +48,18 @@ pub struct NewCase {
     pub key: Option<Pseudonym>,
     /// Why it was held.
     pub reasons: Vec<Reason>,
+    /// The paying account. This and what follows is not in cases of earlier versions.
+    #[serde(default)]
+    pub from: Option<Pseudonym>,
+    /// Name of the request's route.
+    #[serde(default)]
+    pub route: Option<Name>,
+    /// Fraud probability, where there was one.
+    #[serde(default)]
+    pub fraud: Option<f64>,
+    /// What speaks for fraud, in sentences.
+    #[serde(default)]
+    pub sentences: Vec<String>,
 }
 
 /// How a case stands.
@@ -102,7 +115,7 @@ pub struct Release<'a> {
 }
 
 /// A page of cases, newest first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CasePage {
     /// The cases.
     pub cases: Vec<Case>,

@@ -193,6 +193,10 @@ fn held(decision: &str, amount_minor: i64, key: Option<&str>) -> NewCase {
         currency: "EUR".into(),
         key: key.map(|k| Pseudonym(k.into())),
         reasons: Vec::new(),
+        from: None,
+        route: None,
+        fraud: Some(0.25),
+        sentences: Vec::new(),
     }
 }
 

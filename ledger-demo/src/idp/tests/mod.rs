@@ -24,6 +24,7 @@ use url::Url;
 use super::client_auth::signature_only;
 use super::script::{Browser, LoginScript, Tokens, client, code_challenge};
 use super::*;
+use crate::connections::Bounds;
 use crate::people::Directory;
 
 const START_MS: i64 = 1_800_000_000_000;
@@ -70,6 +71,10 @@ impl Provider {
     }
 
     async fn start_with_gateway(gateway_url: Url) -> Self {
+        Self::start_with(gateway_url, CONNECTIONS).await
+    }
+
+    async fn start_with(gateway_url: Url, bounds: Bounds) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let db = sled::open(folder.path()).unwrap();
         let people = Directory::open(&db).unwrap();
@@ -91,7 +96,7 @@ impl Provider {
         let read = Arc::clone(&now_ms);
         let clock: crate::Clock = Arc::new(move || read.load(Ordering::SeqCst));
         let idp = Idp::open(&db, people, config, clock).unwrap();
-        tokio::spawn(serve(listener, Arc::clone(&idp), std::future::pending()));
+        tokio::spawn(serve(listener, Arc::clone(&idp), bounds, std::future::pending()));
         Self {
             idp,
             url,

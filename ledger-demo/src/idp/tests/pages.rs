@@ -1,3 +1,6 @@
+use axum::extract::{RawQuery, State};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::*;
 
 /// Goes to the log-in page of a new request; its address and its hidden fields.
@@ -42,6 +45,16 @@ async fn pages_carry_strict_headers_and_cookies() {
     );
     let style = provider.http.get(provider.at("/assets/bank.css")).send().await.unwrap();
     assert_eq!((style.status().as_u16(), header(&style, "content-type")), (200, "text/css; charset=utf-8"));
+}
+
+#[tokio::test]
+async fn half_a_header_is_cut_off() {
+    let bounds = Bounds { header_timeout: std::time::Duration::from_millis(200), ..CONNECTIONS };
+    let provider = Provider::start_with(Url::parse("http://gateway.test:8080/").unwrap(), bounds).await;
+    let address = provider.url.socket_addrs(|| None).unwrap()[0];
+    let mut silent = tokio::net::TcpStream::connect(address).await.unwrap();
+    silent.write_all(b"GET /jwks.json HTTP/1.1\r\n").await.unwrap();
+    assert_eq!(silent.read(&mut [0]).await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -100,7 +113,11 @@ async fn no_step_can_be_skipped_or_taken_twice() {
         .filter(|answer| header(answer, "location").contains("code="))
         .count();
     assert_eq!(codes, 1);
-    assert_eq!(browser.post(otp, &entered).await.unwrap().status(), 400);
+    let again = browser.post(otp, &entered).await.unwrap();
+    assert!(
+        header(&again, "location").starts_with("/login?"),
+        "done is done: the way begins with the password"
+    );
 }
 
 #[tokio::test]
@@ -116,6 +133,32 @@ async fn wrong_second_factors_send_back_to_the_password() {
     }
     let response = browser.post(otp, &with(&fields, &[("otp", "000000")])).await.unwrap();
     assert!(header(&response, "location").starts_with("/login?"), "the right one comes too late");
+}
+
+#[tokio::test]
+async fn whoever_begins_ten_thousand_log_ins_pushes_out_nobodys() {
+    let provider = Provider::start().await;
+    let (mut alice, mut bob) = (provider.browser(), provider.browser());
+    let (url, fields) = login_page(&provider, &mut alice).await;
+    let (_, of_bob) = login_page(&provider, &mut bob).await;
+    let right = with(&of_bob, &[("username", "bob"), ("password", "gatehouse-demo")]);
+    bob.post(url.clone(), &right).await.unwrap();
+
+    let begins = provider.authorize_url(DEMO_WEB, &[]);
+    for _ in 0..=provider::ENTRIES_MAX {
+        let query = RawQuery(begins.query().map(str::to_owned));
+        let begun = authorize::get(State(provider.idp.clone()), http::HeaderMap::new(), query).await;
+        assert_eq!(begun.status(), 303);
+    }
+
+    let page = alice.get(url.clone()).await.unwrap();
+    assert_eq!(page.status(), 200, "before the password");
+    let entered = alice.post(url.clone(), &with(&fields, &RIGHT)).await.unwrap();
+    assert!(header(&entered, "location").starts_with("/otp?"), "{entered:?}");
+    for (browser, fields) in [(&mut alice, &fields), (&mut bob, &of_bob)] {
+        let done = browser.post(url.join("/otp").unwrap(), &with(fields, &[("otp", "000000")])).await;
+        assert!(header(&done.unwrap(), "location").contains("code="), "after the password");
+    }
 }
 
 #[tokio::test]

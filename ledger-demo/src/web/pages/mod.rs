@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod admin;
 pub mod advice;
+pub mod aggregator;
 pub mod cash;
 pub mod connections;
 pub mod credit;

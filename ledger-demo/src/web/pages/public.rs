@@ -57,21 +57,30 @@ pub async fn registration(State(web): State<WebState>) -> Response {
 pub async fn register(State(web): State<WebState>, sent: PublicSubmission) -> Result<Response, Failure> {
     let fields = sent.fields;
     let password = fields.get("password");
-    if password != fields.get("password_again") {
-        let errors = Errors::default().with("password_again", "The two passwords are not the same");
-        return Ok(render(&web, &fields, errors));
-    }
     let new = NewPerson {
         username: fields.get("username").to_owned(),
         password: SecretString::from(password.to_owned()),
         full_name: fields.get("full_name").trim().to_owned(),
     };
+    let mut errors = Errors::default();
+    for fault in web.people().faults(&new) {
+        explain(&fault, &mut errors)?;
+    }
+    if password != fields.get("password_again") {
+        errors.add("password_again", "The two passwords are not the same");
+    }
+    if !errors.is_empty() {
+        return Ok(render(&web, &fields, errors));
+    }
     match web.people().register_in_turn(new, web.now_ms()).await {
         Ok(person) => {
             open_first_account(&web, &person).await?;
             Ok(after("/", Notice::Registered))
         }
-        Err(error) => Ok(render(&web, &fields, explain(&error)?)),
+        Err(error) => {
+            explain(&error, &mut errors)?;
+            Ok(render(&web, &fields, errors))
+        }
     }
 }
 
@@ -81,7 +90,7 @@ async fn open_first_account(web: &WebState, person: &PersonId) -> Result<(), Fai
     Ok(())
 }
 
-fn explain(error: &RegisterError) -> Result<Errors, Failure> {
+fn explain(error: &RegisterError, errors: &mut Errors) -> Result<(), Failure> {
     let field = match error {
         RegisterError::Username(_) | RegisterError::Taken => "username",
         RegisterError::Password => "password",
@@ -102,7 +111,8 @@ fn explain(error: &RegisterError) -> Result<Errors, Failure> {
         }
         _ => format!("Enter your name, at most {FULL_NAME_BYTES_MAX} characters"),
     };
-    Ok(Errors::default().with(field, text))
+    errors.add(field, text);
+    Ok(())
 }
 
 fn render(web: &WebState, fields: &Fields, errors: Errors) -> Response {

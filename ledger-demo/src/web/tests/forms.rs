@@ -334,4 +334,11 @@ async fn somebody_registers_once_and_has_an_account() {
         assert!(answer.body.contains(&format!("href=\"#{field}\"")), "{fields:?}: {}", answer.body);
         assert!(!answer.body.contains("quiet little river"), "a password is never sent back");
     }
+    let all_wrong =
+        [("full_name", ""), ("username", "dora"), ("password", "short"), ("password_again", "other")];
+    let answer = site.fill_in("", "/register", &all_wrong).await;
+    assert_eq!(answer.status, 422);
+    for (field, _) in all_wrong {
+        assert!(answer.body.contains(&format!("href=\"#{field}\"")), "{field}: {}", answer.body);
+    }
 }

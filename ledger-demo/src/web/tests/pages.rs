@@ -93,6 +93,24 @@ async fn without_a_log_in_there_are_two_pages_and_the_way_to_log_in() {
 }
 
 #[tokio::test]
+async fn the_app_outside_the_bank_says_how_it_went_and_shows_nothing_of_what_it_was_sent() {
+    let site = Site::open().await;
+    for (answer, expected) in [
+        ("code=c0de-4711&state=st4te&iss=http%3A%2F%2F127.0.0.1", "You let Demo Aggregator in"),
+        ("error=access_denied&state=st4te", "You did not let Demo Aggregator in"),
+        ("error=server_error&error_description=c0de-4711", "Demo Aggregator was not let in"),
+        ("", "when an app outside the bank has asked"),
+        ("code=c0de-4711&error=access_denied", "when an app outside the bank has asked"),
+    ] {
+        let page = site.get("", &format!("/aggregator/callback?{answer}")).await;
+        assert_eq!(page.status, 200, "{answer}");
+        assert!(page.body.contains(expected), "{answer}: {}", page.body);
+        assert!(!page.body.contains("c0de-4711") && !page.body.contains("st4te"), "{answer}: {}", page.body);
+        assert_inert(answer, &page.body);
+    }
+}
+
+#[tokio::test]
 async fn only_who_logged_in_with_the_banks_own_client_sees_pages() {
     let site = Site::open().await;
     let cases = [

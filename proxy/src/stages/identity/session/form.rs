@@ -24,7 +24,7 @@ use crate::stages::respond::{escape, page_policy};
 pub const FORM_BYTES_MAX: usize = 16 * 1024;
 const FIELDS_MAX: usize = 64;
 const PURPOSE: &str = "form";
-const PAGE: &str = include_str!("form.html");
+const PAGE: &str = concat!(include_str!("../../page_head.html"), include_str!("form.html"));
 
 /// A form as it was sent.
 #[derive(Clone, Serialize, Deserialize)]
@@ -76,7 +76,8 @@ impl Form {
         let fields = self.fields.iter().map(|(name, value)| {
             format!("<input type=\"hidden\" name=\"{}\" value=\"{}\">\n", text(name), text(value))
         });
-        PAGE.replace("{action}", &text(&self.action))
+        PAGE.replace("{title}", "Send this now?")
+            .replace("{action}", &text(&self.action))
             .replace("{page}", &text(&self.page))
             .replace("{shown}", &rows.collect::<String>())
             .replace("{fields}", &fields.collect::<String>())
