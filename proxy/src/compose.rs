@@ -75,6 +75,8 @@ fn identity_setup(config: &Config, hot: Arc<SledHot>, records: Arc<SledRecords>)
             audience: admin.audience.clone(),
             upstream_audience: admin.audience.clone(),
             external_url: admin.external_url.clone(),
+            proof_age_ms: 60_000,
+            proof_nonce: false,
             session: None,
         };
         apps.push(("admin".into(), Some(identity)));

@@ -125,6 +125,12 @@ table! {
     TokenRevoked => "token.revoked" 401 Deny "The access token was revoked",
     /// A bound token without, or with a wrong, proof.
     TokenBinding => "token.binding" 401 Deny "The access token is bound to a key that was not proved",
+    /// A DPoP proof that proves nothing (RFC 9449 4.3).
+    DpopProof => "token.dpop_proof" 401 Deny "The proof of possession is not valid",
+    /// A DPoP proof without a current nonce (RFC 9449 9).
+    DpopNonce => "token.dpop_nonce" 401 Deny "The proof of possession needs a current nonce",
+    /// A DPoP proof that was seen before (RFC 9449 11.1).
+    DpopReplayed => "token.dpop_replayed" 401 Deny "The proof of possession was used before",
     /// Not enough scope.
     ScopeInsufficient => "token.scope" 403 Deny "The access token does not allow this",
     /// Weak `acr` or old `auth_time` (RFC 9470).

@@ -26,8 +26,8 @@ pub use self::unread::Unread;
 use self::journey::{Stop, copy_head};
 use crate::front::Exchange;
 use crate::refusal::{Reason, Refusal};
-use crate::stages::identity::Vouched;
 use crate::stages::identity::session::{FORM_BYTES_MAX, Form};
+use crate::stages::identity::{Vouched, dpop};
 use crate::stages::respond::{self, Answer};
 use crate::stages::transfer::First;
 use crate::stages::{inspection, upstream};
@@ -260,6 +260,10 @@ impl ProxyHttp for Gateway {
         let mut head = http::response::Parts::from(std::mem::replace(response, empty.into()));
         upstream::clean_response(&mut head.headers);
         head.headers.insert(upstream::DECISION, decision(journey)?);
+        let nonce = journey
+            .place
+            .and_then(|(app, _)| self.core.identity.next_nonce(app, session.req_header(), journey.at_ms));
+        head.headers.extend(nonce.map(|nonce| (dpop::NONCE, nonce)));
         respond::security_headers(&mut head.headers, over_tls(session));
         *response = head.into();
         Ok(())

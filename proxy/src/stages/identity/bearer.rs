@@ -65,6 +65,37 @@ pub struct Signed<'a> {
     pub key: Arc<VerifyingKey>,
 }
 
+/// What a token is bound to: SHA-256 of a client certificate (RFC 8705 3.1), or the thumbprint of a key (RFC 9449 6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// `x5t#S256`.
+    Certificate([u8; 32]),
+    /// `jkt`.
+    Key([u8; 32]),
+}
+
+/// What the sender of a token proved beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proved {
+    /// By the Bearer scheme: the connection's client certificate, if it has one.
+    Certificate(Option<[u8; 32]>),
+    /// By the DPoP scheme: a key.
+    Key([u8; 32]),
+}
+
+impl Proved {
+    /// Whether a token bound like this may be used. One that is bound to nothing is for the Bearer scheme alone.
+    pub fn satisfies(self, bound_to: Option<Binding>) -> bool {
+        match (self, bound_to) {
+            (Self::Certificate(_), None) => true,
+            (Self::Certificate(proved), Some(Binding::Certificate(bound))) => proved == Some(bound),
+            (Self::Key(proved), Some(Binding::Key(bound))) => proved == bound,
+            (Self::Certificate(_), Some(Binding::Key(_)))
+            | (Self::Key(_), None | Some(Binding::Certificate(_))) => false,
+        }
+    }
+}
+
 /// What one token must satisfy.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected<'a> {
@@ -72,8 +103,8 @@ pub struct Expected<'a> {
     pub issuers: &'a [Arc<IssuerKeys>],
     /// The resource it must be meant for.
     pub audience: &'a str,
-    /// SHA-256 of the client certificate of this connection.
-    pub client_cert: Option<[u8; 32]>,
+    /// What its sender proved beside it.
+    pub proved: Proved,
 }
 
 /// A verified token.
@@ -83,8 +114,8 @@ pub struct Verified {
     pub identity: Identity,
     /// What verified it.
     pub key: Arc<VerifyingKey>,
-    /// The client certificate without which it is worth nothing.
-    pub bound_to: Option<[u8; 32]>,
+    /// Without what it is worth nothing.
+    pub bound_to: Option<Binding>,
 }
 
 /// Verifies an access token completely.
@@ -101,9 +132,11 @@ pub async fn verify(token: &str, expected: Expected<'_>, now_ms: i64) -> Result<
     check_type(&compact, issuer.config.token_type)?;
     let signed = check_signature(compact, issuer, now_ms).await?;
     let mut identity = check_claims(&signed, expected.audience, now_ms)?;
-    let bound_to = check_binding(&signed.compact.claims, expected.client_cert)?;
-    if bound_to.is_some() {
-        identity.credential = Credential::MtlsBound;
+    let bound_to = check_binding(&signed.compact.claims, expected.proved)?;
+    match bound_to {
+        None => {}
+        Some(Binding::Certificate(_)) => identity.credential = Credential::MtlsBound,
+        Some(Binding::Key(_)) => identity.credential = Credential::Dpop,
     }
     Ok(Verified { identity, key: signed.key, bound_to })
 }
@@ -189,22 +222,35 @@ pub struct Dates {
     pub iat: Option<i64>,
 }
 
-/// RFC 8705 3.1. A token bound in any other way, or in two ways, is not for the Bearer scheme.
-fn check_binding(
-    claims: &Map<String, Value>,
-    client_cert: Option<[u8; 32]>,
-) -> Result<Option<[u8; 32]>, TokenFault> {
-    let Some(cnf) = claims.get("cnf") else { return Ok(None) };
-    let only = cnf.as_object().filter(|members| members.len() == 1);
-    let thumbprint = only
-        .and_then(|members| members.get("x5t#S256")?.as_str())
-        .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
-        .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
-        .ok_or_else(|| TokenFault::new(Reason::TokenBinding, "a bound token was sent as a bearer token"))?;
-    if client_cert == Some(thumbprint) {
-        Ok(Some(thumbprint))
-    } else {
-        Err(TokenFault::new(Reason::TokenBinding, "the token is bound to another client certificate"))
+/// What `cnf` binds a token to (RFC 7800 3), if the sender proved that. One that is bound in another way, or in two, is
+/// accepted from nobody.
+fn check_binding(claims: &Map<String, Value>, proved: Proved) -> Result<Option<Binding>, TokenFault> {
+    let fault = |inside: &'static str| TokenFault::new(Reason::TokenBinding, inside);
+    let bound_to = match claims.get("cnf") {
+        None => None,
+        Some(cnf) => Some(binding(cnf).ok_or_else(|| fault("the token is bound in a way not known here"))?),
+    };
+    if proved.satisfies(bound_to) {
+        return Ok(bound_to);
+    }
+    Err(fault(match (proved, bound_to) {
+        (Proved::Certificate(_), Some(Binding::Key(_))) => {
+            "a token bound to a key was sent as a bearer token"
+        }
+        (_, Some(Binding::Certificate(_))) => "the token is bound to another client certificate",
+        (Proved::Key(_), Some(Binding::Key(_))) => "the token is bound to another key",
+        (_, None) => "the token is bound to no key",
+    }))
+}
+
+fn binding(cnf: &Value) -> Option<Binding> {
+    let members = cnf.as_object().filter(|members| members.len() == 1)?;
+    let (name, value) = members.iter().next()?;
+    let hash = <[u8; 32]>::try_from(URL_SAFE_NO_PAD.decode(value.as_str()?).ok()?).ok()?;
+    match name.as_str() {
+        "x5t#S256" => Some(Binding::Certificate(hash)),
+        "jkt" => Some(Binding::Key(hash)),
+        _ => None,
     }
 }
 

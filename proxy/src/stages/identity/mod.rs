@@ -23,6 +23,7 @@ pub mod bounded;
 pub mod challenge;
 pub mod config;
 pub mod credentials;
+pub mod dpop;
 pub mod keys;
 pub mod opened;
 pub mod remembered;
@@ -44,7 +45,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, header};
 use policies::facts::Identity;
-use policies::ports::{Clock, HotStore, RecordStore, StoreError};
+use policies::ports::{Clock, HotStore, RecordStore, Space, StoreError};
 use policies::{Name, Outcome};
 
 pub use config::{Access, ApplicationIdentity, Bounds, IssuerConfig, Requirement};
@@ -54,8 +55,10 @@ pub use remembered::MemoryStatus;
 pub use revocation::{Revocation, Revocations, Target};
 pub use upstream_identity::{GatewayKeys, Vouched};
 
-use self::bearer::{Expected, RETRY_AFTER_S, TokenFault};
+use self::bearer::{Expected, Proved, RETRY_AFTER_S, TokenFault};
+use self::challenge::Scheme;
 use self::credentials::{CredentialFault, Presented, presented};
+use self::dpop::{Nonces, ProofFault};
 use self::keys::IssuerKeys;
 use self::pace::Pace;
 use self::remembered::{Remembered, Remembrance};
@@ -138,6 +141,7 @@ pub(crate) struct App {
     origin: Origin,
     issuers: Vec<Arc<IssuerKeys>>,
     login: Option<Arc<LoginClient>>,
+    nonces: Option<Nonces>,
 }
 
 /// The identity stage.
@@ -146,6 +150,7 @@ pub struct IdentityStage {
     issuers: Vec<Arc<IssuerKeys>>,
     remembered: Remembered,
     revocations: Arc<Revocations>,
+    hot: Arc<dyn HotStore>,
     sessions: Arc<Sessions>,
     turns: Turns,
     logins: Pace,
@@ -175,6 +180,7 @@ impl IdentityStage {
             issuers,
             remembered: Remembered::new(bounds.remembered_tokens),
             revocations: Arc::new(Revocations::new(setup.records, bounds.revocations)),
+            hot: Arc::clone(&setup.hot),
             sessions: Arc::new(Sessions::new(setup.hot, bounds.cached_sessions)),
             turns: Turns::default(),
             logins: Pace::new(bounds.logins, LOGINS_PER_MS),
@@ -233,7 +239,7 @@ impl IdentityStage {
         match presented(parts).ok()? {
             Presented::Bearer(token) => self
                 .remembered
-                .find(app, token, peer.client_cert_sha256, &self.revocations, now_ms)
+                .find(app, token, Proved::Certificate(peer.client_cert_sha256), &self.revocations, now_ms)
                 .map(Recognised::Token),
             Presented::Session(value) => {
                 let key = session_key(&app_config.name, value)?;
@@ -244,6 +250,7 @@ impl IdentityStage {
                     Cached::Over | Cached::Unknown => None,
                 }
             }
+            // Without its proof a bound token is anybody's, and a proof is not checked twice.
             Presented::Dpop(_) | Presented::Nothing => None,
         }
     }
@@ -273,9 +280,11 @@ impl IdentityStage {
                 Ok(Authentication::Known(identity))
             }
             (Found::Nothing | Found::EndedSession, Access::Optional) => Ok(Authentication::Anonymous),
-            (Found::EndedSession, _) => {
-                Err(challenge::refused(Reason::SessionEnded, "no live session for the cookie"))
-            }
+            (Found::EndedSession, _) => Err(challenge::refused(
+                Scheme::Bearer,
+                Reason::SessionEnded,
+                "no live session for the cookie",
+            )),
             (Found::Nothing, _) => Err(challenge::missing()),
         }
     }
@@ -316,16 +325,12 @@ impl IdentityStage {
         match presented(parts).map_err(credential_refused)? {
             Presented::Nothing => Ok(Found::Nothing),
             Presented::Bearer(token) => {
-                let cert = peer.client_cert_sha256;
-                match self.remembered.find(app, token, cert, &self.revocations, now_ms) {
-                    Some(entry) => Ok(Found::Identity(Arc::clone(entry.identity()))),
-                    None => self.verify(app, config, token, cert, now_ms).await.map(Found::Identity),
-                }
+                let proved = Proved::Certificate(peer.client_cert_sha256);
+                self.token(app, config, token, proved, now_ms).await.map(Found::Identity)
             }
-            Presented::Dpop(_) => Err(challenge::refused(
-                Reason::TokenBinding,
-                "DPoP proofs are not accepted by this gateway yet",
-            )),
+            Presented::Dpop(token) => {
+                self.bound_token(app, config, token, parts, now_ms).await.map(Found::Identity)
+            }
             Presented::Session(value) => {
                 let Some(client) = &config.login else { return Ok(Found::EndedSession) };
                 let Some(session) = self.find_session(config, client, value, now_ms).await? else {
@@ -342,19 +347,54 @@ impl IdentityStage {
         }
     }
 
-    async fn verify(
+    /// An access token and its proof (RFC 9449 7.1). The proof is remembered last: a stranger's fills no memory.
+    async fn bound_token(
         &self,
         app: usize,
         config: &App,
         token: &str,
-        client_cert: Option<[u8; 32]>,
+        parts: &Parts,
         now_ms: i64,
     ) -> Result<Arc<Identity>, Refusal> {
-        let audience = &config.config.audience;
-        let expected = Expected { issuers: &config.issuers, audience, client_cert };
-        let verified = bearer::verify(token, expected, now_ms).await.map_err(token_refused)?;
+        let proof = config.prove(token, parts, now_ms)?;
+        let identity = self.token(app, config, token, Proved::Key(proof.thumbprint), now_ms).await?;
+        let seen = self.hot.insert(Space::Replay, &proof.replay_key, &[], now_ms, proof.expires_ms).await;
+        match seen {
+            Ok(true) => Ok(identity),
+            Ok(false) => {
+                Err(challenge::refused(Scheme::Dpop, Reason::DpopReplayed, "the proof was seen before"))
+            }
+            Err(error) => Err(Refusal::new(Reason::StoreUnavailable, error.to_string()).retry_after(5)),
+        }
+    }
+
+    /// The nonce that a client's next proof should carry, where the application asks for one and the client makes proofs.
+    pub fn next_nonce(&self, app: usize, parts: &Parts, now_ms: i64) -> Option<HeaderValue> {
+        let app = self.apps.get(app)?.as_ref().filter(|_| parts.headers.contains_key(dpop::PROOF))?;
+        app.nonces.as_ref()?.current(now_ms)
+    }
+
+    /// An access token whose sender proved `proved`: remembered, or else verified.
+    async fn token(
+        &self,
+        app: usize,
+        config: &App,
+        token: &str,
+        proved: Proved,
+        now_ms: i64,
+    ) -> Result<Arc<Identity>, Refusal> {
+        if let Some(entry) = self.remembered.find(app, token, proved, &self.revocations, now_ms) {
+            return Ok(Arc::clone(entry.identity()));
+        }
+        let scheme = match proved {
+            Proved::Certificate(_) => Scheme::Bearer,
+            Proved::Key(_) => Scheme::Dpop,
+        };
+        let expected = Expected { issuers: &config.issuers, audience: &config.config.audience, proved };
+        let verified = bearer::verify(token, expected, now_ms).await;
+        let verified = verified.map_err(|fault| token_refused(scheme, fault))?;
         if self.revocations.is_revoked(&verified.identity) {
-            return Err(challenge::refused(Reason::TokenRevoked, "revoked by jti, sid or subject"));
+            return Err(challenge::refused(scheme, Reason::TokenRevoked, "revoked by jti, sid or subject"));
         }
         Ok(self.remembered.keep(app, token, verified))
     }
@@ -392,9 +432,13 @@ impl IdentityStage {
     }
 
     /// The challenge (RFC 9470) for a step-up that a policy asks for.
-    pub fn step_up_challenge(&self, app: usize, _parts: &Parts) -> Refusal {
+    pub fn step_up_challenge(&self, app: usize, parts: &Parts) -> Refusal {
         let session = self.apps.get(app).and_then(Option::as_ref).and_then(|a| a.config.session.as_ref());
-        challenge::step_up(session.map_or(&[], |s| &s.step_up_acr_values), Some(0))
+        let scheme = match presented(parts) {
+            Ok(Presented::Dpop(_)) => Scheme::Dpop,
+            _ => Scheme::Bearer,
+        };
+        challenge::step_up(scheme, session.map_or(&[], |s| &s.step_up_acr_values), Some(0))
     }
 
     /// The signed identity for an upstream.
@@ -466,8 +510,35 @@ impl App {
             origin: Origin::of(&config.external_url),
             issuers: config.issuers.iter().filter_map(|i| find(i)).collect(),
             login,
+            nonces: config.proof_nonce.then(Nonces::default),
             config,
         }
+    }
+
+    /// The proof that stands beside `token`.
+    fn prove(&self, token: &str, parts: &Parts, now_ms: i64) -> Result<dpop::Proof, Refusal> {
+        let refused = |fault: ProofFault| {
+            let reason = match fault {
+                ProofFault::Invalid(_) => Reason::DpopProof,
+                ProofFault::Nonce => Reason::DpopNonce,
+            };
+            let refusal = challenge::refused(Scheme::Dpop, reason, fault.to_string());
+            match self.nonces.as_ref().and_then(|nonces| nonces.current(now_ms)) {
+                Some(nonce) => refusal.with_header(dpop::NONCE, nonce),
+                None => refusal,
+            }
+        };
+        let target = dpop::Target::of(&self.config.external_url, parts.uri.path());
+        let target = target.ok_or_else(|| Refusal::new(Reason::Internal, "no address for proofs"))?;
+        let expected = dpop::Expected {
+            method: parts.method.as_str(),
+            target: &target,
+            token,
+            nonces: self.nonces.as_ref(),
+            age_max_ms: self.config.proof_age_ms,
+            now_ms,
+        };
+        dpop::presented(parts).and_then(|proof| dpop::prove(proof, &expected)).map_err(refused)
     }
 }
 
@@ -481,7 +552,7 @@ enum Found {
 /// The route's own demands on an identity.
 fn satisfies(requirement: &Requirement, identity: &Identity, now_ms: i64) -> Result<(), Refusal> {
     if !requirement.scopes.iter().all(|scope| identity.has_scope(scope)) {
-        return Err(challenge::scope(requirement));
+        return Err(challenge::scope(identity.credential.into(), requirement));
     }
     let acr = identity.acr.as_deref().unwrap_or_default();
     let strong =
@@ -492,7 +563,8 @@ fn satisfies(requirement: &Requirement, identity: &Identity, now_ms: i64) -> Res
     if strong && fresh {
         Ok(())
     } else {
-        Err(challenge::step_up(&requirement.acr_values, requirement.max_auth_age_s))
+        let scheme = identity.credential.into();
+        Err(challenge::step_up(scheme, &requirement.acr_values, requirement.max_auth_age_s))
     }
 }
 
@@ -501,11 +573,11 @@ fn credential_refused(fault: CredentialFault) -> Refusal {
         CredentialFault::Ambiguous(_) => Reason::TokenAmbiguous,
         CredentialFault::Malformed(_) => Reason::TokenMalformed,
     };
-    challenge::refused(reason, fault.to_string())
+    challenge::refused(Scheme::Bearer, reason, fault.to_string())
 }
 
-fn token_refused(fault: TokenFault) -> Refusal {
-    let refusal = challenge::refused(fault.reason, fault.inside);
+fn token_refused(scheme: Scheme, fault: TokenFault) -> Refusal {
+    let refusal = challenge::refused(scheme, fault.reason, fault.inside);
     match fault.reason {
         Reason::IssuerUnavailable => refusal.retry_after(RETRY_AFTER_S),
         _ => refusal,

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use policies::facts::Identity;
 use sha2::{Digest, Sha256};
 
-use super::bearer::Verified;
+use super::bearer::{Binding, Proved, Verified};
 use super::bounded::BoundedMap;
 use super::keys::VerifyingKey;
 use super::revocation::{Checked, Revocations};
@@ -30,7 +30,7 @@ pub struct Remembered {
 pub struct Remembrance {
     identity: Arc<Identity>,
     key: Arc<VerifyingKey>,
-    bound_to: Option<[u8; 32]>,
+    bound_to: Option<Binding>,
     checked: Checked,
 }
 
@@ -65,13 +65,12 @@ impl Remembered {
         Self { entries: BoundedMap::new(capacity), hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
-    /// A token verified before, if nothing has ended it since. One bound to a client certificate is found only on a
-    /// connection with that certificate.
+    /// A token verified before, if nothing has ended it since and its sender proved what it is bound to.
     pub fn find(
         &self,
         app: usize,
         token: &str,
-        client_cert: Option<[u8; 32]>,
+        proved: Proved,
         revocations: &Revocations,
         now_ms: i64,
     ) -> Option<Arc<Remembrance>> {
@@ -81,7 +80,7 @@ impl Remembered {
             if !holds {
                 self.entries.remove(&key);
             }
-            holds && (entry.bound_to.is_none() || entry.bound_to == client_cert)
+            holds && proved.satisfies(entry.bound_to)
         });
         let counter = if found.is_some() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);

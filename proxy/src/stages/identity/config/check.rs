@@ -167,11 +167,14 @@ pub fn application(
         }
         session(&section, issuer, folder, &mut faults)
     });
+    let proof_age_s: i64 = faults.range("dpop.proof_age_s", raw.dpop.proof_age_s, 60, [5, 600]).into();
     let checked = ApplicationIdentity {
         issuers: raw.issuers,
         upstream_audience: raw.upstream_audience.unwrap_or_else(|| raw.audience.clone()),
         audience: raw.audience,
         external_url: external_url.clone(),
+        proof_age_ms: proof_age_s.saturating_mul(1000),
+        proof_nonce: raw.dpop.nonce,
         session,
     };
     if faults.0.is_empty() { Ok(checked) } else { Err(faults.0) }

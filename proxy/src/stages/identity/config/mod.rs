@@ -13,7 +13,7 @@ use url::Url;
 
 use super::token::Algorithm;
 pub use check::{application, endpoint, issuer};
-pub use raw::{RawApplicationIdentity, RawIssuer, RawSession, RawTokenType};
+pub use raw::{RawApplicationIdentity, RawDpop, RawIssuer, RawSession, RawTokenType};
 
 /// Something wrong in a section.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +105,10 @@ pub struct ApplicationIdentity {
     pub upstream_audience: String,
     /// Scheme, host and port that browsers see.
     pub external_url: Url,
+    /// Oldest DPoP proof accepted, milliseconds.
+    pub proof_age_ms: i64,
+    /// Whether a DPoP proof must carry a nonce of the gateway's (RFC 9449 9).
+    pub proof_nonce: bool,
     /// Browser log-in; `None`: the application is an API only.
     pub session: Option<SessionConfig>,
 }

@@ -52,8 +52,22 @@ pub struct RawApplicationIdentity {
     pub audience: String,
     /// `aud` of the token for the upstream; default: the same.
     pub upstream_audience: Option<String>,
+    /// Proofs of possession (RFC 9449).
+    #[serde(default)]
+    pub dpop: RawDpop,
     /// Browser log-in.
     pub session: Option<RawSession>,
+}
+
+/// An application's `identity.dpop` section.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawDpop {
+    /// Oldest proof accepted; default 60, 5 to 600.
+    pub proof_age_s: Option<u32>,
+    /// Whether every proof must carry a nonce of the gateway's; default no.
+    #[serde(default)]
+    pub nonce: bool,
 }
 
 /// An application's `identity.session` section.

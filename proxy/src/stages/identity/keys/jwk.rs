@@ -107,6 +107,29 @@ impl Jwk {
         candidates.into_iter().map(|a| self.parse(a, now_ms)).collect()
     }
 
+    /// SHA-256 over the members that make the key, in their one order and spelling (RFC 7638 3.2, RFC 8037 2).
+    pub fn thumbprint(&self) -> Option<[u8; 32]> {
+        let members: [(&str, Option<&String>); 4] = match self.kty.as_str() {
+            "EC" => [
+                ("crv", self.crv.as_ref()),
+                ("kty", Some(&self.kty)),
+                ("x", self.x.as_ref()),
+                ("y", self.y.as_ref()),
+            ],
+            "OKP" => {
+                [("crv", self.crv.as_ref()), ("kty", Some(&self.kty)), ("x", self.x.as_ref()), ("", None)]
+            }
+            "RSA" => [("e", self.e.as_ref()), ("kty", Some(&self.kty)), ("n", self.n.as_ref()), ("", None)],
+            _ => return None,
+        };
+        let mut object = serde_json::Map::new();
+        for (name, value) in members.into_iter().filter(|(name, _)| !name.is_empty()) {
+            object.insert(name.to_owned(), value?.clone().into());
+        }
+        let text = serde_json::Value::Object(object).to_string();
+        digest(&SHA256, text.as_bytes()).as_ref().try_into().ok()
+    }
+
     /// RFC 7518 3.1 and RFC 8037 3.1: which key type and curve an algorithm takes.
     fn fits(&self, algorithm: Algorithm) -> bool {
         let curve = self.crv.as_deref();

@@ -5,5 +5,5 @@ mod jwk;
 mod set;
 
 pub use issuer::{IssuerKeys, IssuerStatus, KeyStatus, KeyUnavailable, Metadata};
-pub use jwk::VerifyingKey;
+pub use jwk::{Jwk, VerifyingKey};
 pub use set::{KeySet, SetFault};

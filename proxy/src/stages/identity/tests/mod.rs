@@ -2,6 +2,7 @@
 
 mod attacks;
 mod browser;
+mod dpop;
 mod fake_issuer;
 mod issuer_faults;
 mod login;
@@ -69,12 +70,15 @@ impl House {
         };
         let bank = app(json!({
             "issuers": [fake.url], "audience": AUDIENCE, "upstream_audience": "urn:test:upstream",
+            "dpop": { "nonce": false, "proof_age_s": 60 },
             "session": {
                 "client_id": "gateway", "client_key_file": "client.jwk", "scopes": ["read", "pay"],
                 "resource": AUDIENCE, "step_up_acr_values": ["strong"], "post_logout_path": "/bye",
             },
         }));
-        let api = app(json!({ "issuers": [format!("{}/lenient", fake.url)], "audience": AUDIENCE }));
+        let api = app(json!({
+            "issuers": [format!("{}/lenient", fake.url), fake.url], "audience": AUDIENCE, "dpop": { "nonce": true },
+        }));
         let bounds = OutboundBounds { deadline: Duration::from_millis(700), body_bytes_max: 128 * 1024 };
         let stage = IdentityStage::new(Setup {
             issuers,

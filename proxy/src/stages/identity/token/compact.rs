@@ -37,6 +37,8 @@ pub enum CompactFault {
 pub struct Jws<'a> {
     /// The header members that matter.
     pub header: Header,
+    /// All members, for the one kind of token that is verified with a key it brings itself.
+    pub members: Map<String, Value>,
     /// The payload's bytes, whatever they are.
     pub payload: Vec<u8>,
     /// What was signed: header and payload as they were sent.
@@ -74,8 +76,16 @@ pub struct Header {
 /// # Errors
 /// See [`CompactFault`].
 pub fn parse_compact(token: &str, bytes_max: usize) -> Result<Compact<'_>, CompactFault> {
-    let Jws { header, payload, signed, signature } = parse_jws(token, bytes_max)?;
-    Ok(Compact { header, claims: object(&payload, "payload")?, signed, signature })
+    let Jws { header, payload, signed, signature, .. } = parse_jws(token, bytes_max)?;
+    Ok(Compact { header, claims: claims_of(&payload)?, signed, signature })
+}
+
+/// The claims in a payload's bytes.
+///
+/// # Errors
+/// [`CompactFault::Json`].
+pub fn claims_of(payload: &[u8]) -> Result<Map<String, Value>, CompactFault> {
+    object(payload, "payload")
 }
 
 /// Takes a compact JWS of at most `bytes_max` bytes apart.
@@ -93,7 +103,8 @@ pub fn parse_jws(token: &str, bytes_max: usize) -> Result<Jws<'_>, CompactFault>
         return Err(CompactFault::Parts(token.split('.').count()));
     };
     let header_bytes = decode(header, "header")?;
-    let header_read = read_header(&object(&header_bytes, "header")?)?;
+    let members = object(&header_bytes, "header")?;
+    let header_read = read_header(&members)?;
     let payload_bytes = decode(payload, "payload")?;
     if signature.is_empty() || signature.len() > SIGNATURE_BYTES_MAX * 4 / 3 + 4 {
         return Err(CompactFault::Base64("signature"));
@@ -101,7 +112,7 @@ pub fn parse_jws(token: &str, bytes_max: usize) -> Result<Jws<'_>, CompactFault>
     let signature = decode(signature, "signature")?;
     let signed_len = header.len() + 1 + payload.len();
     let signed = token.as_bytes().get(..signed_len).unwrap_or_default();
-    Ok(Jws { header: header_read, payload: payload_bytes, signed, signature })
+    Ok(Jws { header: header_read, members, payload: payload_bytes, signed, signature })
 }
 
 /// The engine refuses padding, foreign characters, and left-over bits that are not zero, so one value has one spelling.
