@@ -28,6 +28,8 @@ use crate::{admin_ports, compose, habits, observe};
 
 /// Upstream connections kept open for reuse, for each serving thread.
 const UPSTREAM_POOL: usize = 256;
+/// An HTTP/2 connection without a request is closed after this long, as an HTTP/1 one is.
+const IDLE_MAX: Duration = Duration::from_secs(60);
 /// Profiles are written down this often; what is learned in between may be lost.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
 /// What has expired is swept this often.
@@ -179,6 +181,7 @@ fn client_service(
     // CONNECT is refused by the stage that reads requests, like everything else, and not by Pingora without a record.
     let mut options = HttpServerOptions::default();
     options.allow_connect_method_proxying = true;
+    options.h2_idle_timeout = Some(IDLE_MAX);
     proxy.server_options = Some(options);
     let unread = Arc::new(Unread::new(Arc::clone(core)));
     let front = Front::new(proxy, unread, connections, config.limits.header_timeout);

@@ -1,7 +1,7 @@
 //! A gateway in its own process, with public routes, in front of the noting upstream.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tests::demo::binary;
 use tests::raw::{self, Exchange};
+use tests::tls::Certificate;
 use url::Url;
 
 use super::upstream::Upstream;
@@ -22,6 +23,8 @@ threads = 1
 grace_s = 1
 [[listeners]]
 address = "@GATEWAY@"
+[observe]
+address = "@OBSERVE@"
 [limits]
 address = { per_second = 100_000, burst = 100_000 }
 body_timeout_ms = 1_000
@@ -51,17 +54,23 @@ pub struct Edge {
     child: Child,
     pub upstream: Upstream,
     url: Url,
-    _folder: TempDir,
+    observe: Url,
+    /// The listener that speaks TLS, and its certificate.
+    pub tls: (SocketAddr, Certificate),
+    folder: TempDir,
 }
 
 impl Edge {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let upstream = Upstream::start().await;
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let [free, observe, tls] = free_addresses();
+        let certificate = Certificate::make(folder.path()).unwrap();
         let text = CONFIG
             .replace("@GATEWAY@", &free.to_string())
-            .replace("@UPSTREAM@", &upstream.address.to_string());
+            .replace("@OBSERVE@", &observe.to_string())
+            .replace("@UPSTREAM@", &upstream.address.to_string())
+            + &certificate.listener(tls);
         let config = folder.path().join("gatehouse.toml");
         fs::write(&config, text).unwrap();
         fs::write(folder.path().join("policy.toml"), "version = \"edge-1\"\n").unwrap();
@@ -83,8 +92,31 @@ impl Edge {
             assert!(child.try_wait().unwrap().is_none() && began.elapsed() < START_MAX, "{said}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let url = Url::parse(&format!("http://{free}/")).unwrap();
-        Self { child, upstream, url, _folder: folder }
+        let [url, observe] = [free, observe].map(|at| Url::parse(&format!("http://{at}/")).unwrap());
+        Self { child, upstream, url, observe, tls: (tls, certificate), folder }
+    }
+
+    /// A figure of `/metrics`, by the beginning of its line; 0 where there is none.
+    pub async fn metric(&self, line: &str) -> f64 {
+        let text = reqwest::get(self.observe.join("/metrics").unwrap()).await.unwrap().text().await.unwrap();
+        let figures = text.lines().filter(|l| l.starts_with(line)).map(|l| l.rsplit(' ').next().unwrap());
+        figures.map(|figure| figure.parse::<f64>().unwrap()).sum()
+    }
+
+    /// How many records of the decision log hold `words`, once `least` of them do.
+    pub async fn recorded(&self, words: &str, least: usize) -> usize {
+        let began = Instant::now();
+        loop {
+            let folder = fs::read_dir(self.folder.path().join("data/decisions")).unwrap();
+            let segments = folder.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some());
+            let texts = segments.map(|path| fs::read_to_string(path).unwrap_or_default());
+            let count = texts.map(|text| text.lines().filter(|line| line.contains(words)).count()).sum();
+            if count >= least {
+                return count;
+            }
+            assert!(began.elapsed() < START_MAX, "{count} records of {words}, not {least}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// What clients call this host.
@@ -102,6 +134,12 @@ impl Edge {
         let host = self.host();
         self.send(format!("{line}\r\nHost: {host}\r\nConnection: close\r\n{fields}\r\n{body}")).await
     }
+}
+
+/// Addresses that are free now, no two alike.
+fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap())
 }
 
 impl Drop for Edge {

@@ -7,6 +7,7 @@ mod answers;
 mod bounds;
 mod corpus;
 mod gateway;
+mod http2;
 mod upstream;
 
 use gateway::Edge;
@@ -34,6 +35,21 @@ fn requests_are_told_apart_and_targets_read_one_way() {
 #[test]
 fn a_broken_upstream_shows_nothing_of_itself() {
     with_a_gateway(answers::broken_upstreams);
+}
+
+#[test]
+fn broken_http2_reaches_nobody_and_is_counted() {
+    with_a_gateway(http2::broken_requests);
+}
+
+#[test]
+fn streams_opened_and_reset_in_crowds_hinder_nobody_else() {
+    with_a_gateway(http2::crowds);
+}
+
+#[test]
+fn an_http2_connection_has_a_deadline_for_its_first_request() {
+    with_a_gateway(http2::silence);
 }
 
 #[test]

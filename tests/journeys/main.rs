@@ -19,6 +19,7 @@ mod revocation;
 mod run;
 mod smuggling;
 mod streams;
+mod tls;
 
 use std::future::Future;
 use std::path::Path;
@@ -117,4 +118,9 @@ fn acknowledged_transfers_survive_a_kill() {
 #[test]
 fn the_gateway_reloads_upgrades_and_ends() {
     runtime().block_on(run::reloads_upgrades_and_ends());
+}
+
+#[test]
+fn http2_over_tls_is_the_same_journey() {
+    runtime().block_on(tls::is_the_same_journey());
 }

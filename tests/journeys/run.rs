@@ -15,13 +15,13 @@ use url::Url;
 use crate::{audit, soon};
 
 /// A gateway in its own process, ended with the test.
-struct Gateway {
+pub struct Gateway {
     child: Child,
     log: PathBuf,
 }
 
 impl Gateway {
-    fn start(folder: &Path, name: &str, arguments: &[&str]) -> Self {
+    pub fn start(folder: &Path, name: &str, arguments: &[&str]) -> Self {
         let log = folder.join(name);
         let child = Command::new(binary().unwrap())
             .arg("run")
@@ -41,11 +41,11 @@ impl Gateway {
         assert!(told.success());
     }
 
-    fn said(&self, words: &str) -> bool {
+    pub fn said(&self, words: &str) -> bool {
         fs::read_to_string(&self.log).unwrap_or_default().contains(words)
     }
 
-    async fn serves(&mut self) {
+    pub async fn serves(&mut self) {
         soon("the gateway serves", async || {
             let log = || fs::read_to_string(&self.log).unwrap_or_default();
             assert!(self.child.try_wait().unwrap().is_none(), "the gateway ended: {}", log());
@@ -204,7 +204,7 @@ impl Load {
 
 /// Puts the demo's configuration into `folder`, with other addresses and a data folder of its own; answers where the
 /// gateway will be.
-fn prepare(demo: &RunningDemo, folder: &Path) -> Addresses {
+pub fn prepare(demo: &RunningDemo, folder: &Path) -> Addresses {
     copy(&demo.data().join("config"), &folder.join("config"));
     // The bank believes the demo's gateway, so this one signs with the same key.
     copy(&demo.data().join("gateway/keys"), &folder.join("gateway/keys"));

@@ -5,6 +5,7 @@ pub mod demo;
 pub mod person;
 pub mod program;
 pub mod raw;
+pub mod tls;
 pub mod webdriver;
 
 pub use aggregator::Aggregator;

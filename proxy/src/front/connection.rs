@@ -1,7 +1,8 @@
 //! One connection: how many there may be, and how long a header may take.
 //!
 //! Pingora's own header deadline is per read, so a client that drips one byte a minute keeps its connection for ever.
-//! Here every HTTP/1 request has one deadline for its whole header section, and every address a bound on connections.
+//! Here every HTTP/1 request and every HTTP/2 connection's first has one deadline for its whole header section, and every
+//! address a bound on connections.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -80,7 +81,7 @@ impl Drop for Place {
 
 /// The proxy behind its connection-level protection.
 pub struct Front<P> {
-    proxy: Arc<Tied<P>>,
+    proxy: Arc<P>,
     unreadable: Arc<dyn Unreadable>,
     connections: Arc<Connections>,
     header_timeout: Duration,
@@ -95,7 +96,7 @@ impl<P> Front<P> {
         connections: Arc<Connections>,
         header_timeout: Duration,
     ) -> Self {
-        let proxy = Arc::new(Tied(Arc::new(proxy)));
+        let proxy = Arc::new(proxy);
         Self { proxy, unreadable, connections, header_timeout, keepalive: Duration::from_secs(60) }
     }
 }
@@ -109,9 +110,10 @@ impl<P: HttpServerApp + Send + Sync + 'static> ServerApp for Front<P> {
             .unwrap_or(IpAddr::from([0, 0, 0, 0]));
         let _place = self.connections.enter(address)?;
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            return ServerApp::process_new(&self.proxy, stream, shutdown).await;
+            self.http2(stream, address, shutdown).await;
+        } else {
+            self.http1(stream, address, shutdown).await;
         }
-        self.http1(stream, address, shutdown).await;
         None
     }
 
@@ -124,12 +126,12 @@ impl<P: HttpServerApp + Send + Sync + 'static> Front<P> {
     /// Serves requests on an HTTP/1 connection until it ends.
     async fn http1(&self, stream: Stream, client: IpAddr, shutdown: &ShutdownWatch) {
         let exchange = Exchange::default();
-        let watched = Watched::new(stream, exchange.clone(), client, Arc::clone(&self.unreadable));
+        let watched = Watched::http1(stream, exchange.clone(), client, Arc::clone(&self.unreadable));
         let mut session = ServerSession::new_http1(Box::new(watched));
         session.set_keepalive((!*shutdown.borrow()).then_some(self.keepalive.as_secs()));
         let mut idle = Duration::ZERO;
         loop {
-            let request = exchange.serve(self.proxy.0.process_new_http(session, shutdown));
+            let request = exchange.serve(self.proxy.process_new_http(session, shutdown));
             let Some(reused) = self.with_deadline(request, &exchange, idle).await else { return };
             exchange.renew();
             let (stream, settings) = reused.consume();
@@ -139,6 +141,15 @@ impl<P: HttpServerApp + Send + Sync + 'static> Front<P> {
             }
             idle = self.keepalive;
         }
+    }
+
+    /// Serves an HTTP/2 connection until it ends. Its first request has the deadline that each has on HTTP/1.
+    async fn http2(&self, stream: Stream, client: IpAddr, shutdown: &ShutdownWatch) {
+        let connection = Exchange::default();
+        let watched: Stream = Box::new(Watched::http2(stream, client, Arc::clone(&self.unreadable)));
+        let tied = Arc::new(Tied { proxy: Arc::clone(&self.proxy), connection: connection.clone() });
+        let served = ServerApp::process_new(&tied, watched, shutdown);
+        self.with_deadline(served, &connection, Duration::ZERO).await;
     }
 
     /// Runs one request; ends the connection when its header is not complete in time. A reused connection may be idle
@@ -161,8 +172,12 @@ impl<P: HttpServerApp + Send + Sync + 'static> Front<P> {
     }
 }
 
-/// A proxy whose HTTP/2 requests are exchanges of their own.
-struct Tied<P>(Arc<P>);
+/// One HTTP/2 connection's proxy: every request is an exchange of its own.
+struct Tied<P> {
+    proxy: Arc<P>,
+    /// Entered with the first request.
+    connection: Exchange,
+}
 
 #[async_trait]
 impl<P: HttpServerApp + Send + Sync + 'static> HttpServerApp for Tied<P> {
@@ -171,18 +186,19 @@ impl<P: HttpServerApp + Send + Sync + 'static> HttpServerApp for Tied<P> {
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        Exchange::default().serve(self.0.process_new_http(session, shutdown)).await
+        self.connection.enter();
+        Exchange::default().serve(self.proxy.process_new_http(session, shutdown)).await
     }
 
     fn h2_options(&self) -> Option<H2Options> {
-        self.0.h2_options()
+        self.proxy.h2_options()
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.0.server_options()
+        self.proxy.server_options()
     }
 
     async fn http_cleanup(&self) {
-        self.0.http_cleanup().await;
+        self.proxy.http_cleanup().await;
     }
 }
