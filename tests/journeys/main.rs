@@ -10,8 +10,11 @@ mod attacks;
 mod audit;
 mod flood;
 mod fraud;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod kill;
 mod metrics;
+mod panics;
 mod person;
 mod record;
 mod repeats;
@@ -123,4 +126,15 @@ fn the_gateway_reloads_upgrades_and_ends() {
 #[test]
 fn http2_over_tls_is_the_same_journey() {
     runtime().block_on(tls::is_the_same_journey());
+}
+
+#[test]
+fn a_stage_that_panics_ends_its_own_request() {
+    runtime().block_on(panics::end_their_own_request());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_stops_money_and_nothing_else() {
+    runtime().block_on(full_disk::stops_money_and_nothing_else());
 }

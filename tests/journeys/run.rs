@@ -22,21 +22,22 @@ pub struct Gateway {
 
 impl Gateway {
     pub fn start(folder: &Path, name: &str, arguments: &[&str]) -> Self {
-        let log = folder.join(name);
-        let child = Command::new(binary().unwrap())
-            .arg("run")
-            .arg("--config")
-            .arg(folder.join("config/gatehouse.toml"))
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        Self { child, log }
+        let mut command = Command::new(binary().unwrap());
+        command.arg("run").arg("--config").arg(folder.join("config/gatehouse.toml")).args(arguments);
+        Self::started_by(command, folder.join(name))
     }
 
-    fn tell(&self, signal: &str) {
+    /// The gateway that `command` becomes.
+    pub fn started_by(mut command: Command, log: PathBuf) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
+        Self { child: command.spawn().unwrap(), log }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn tell(&self, signal: &str) {
         let told = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status().unwrap();
         assert!(told.success());
     }
@@ -54,7 +55,7 @@ impl Gateway {
         .await;
     }
 
-    async fn ended(&mut self) -> ExitStatus {
+    pub async fn ended(&mut self) -> ExitStatus {
         soon("the gateway ends", async || self.child.try_wait().unwrap()).await
     }
 }

@@ -6,7 +6,7 @@ mod pool;
 mod unread;
 mod walk;
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -144,6 +144,66 @@ impl Gateway {
         }
     }
 
+    /// The request as the upstream gets it.
+    fn prepare(
+        &self,
+        session: &Session,
+        request: &mut RequestHeader,
+        journey: &mut Journey,
+    ) -> pingora::Result<()> {
+        journey.sent = true;
+        if let Some(permit) = journey.permit.as_mut() {
+            permit.forwarded();
+        }
+        let app = journey.place.map(|(app, _)| app);
+        let minted = match (app, journey.identity.clone()) {
+            (Some(app), Some(identity)) => Some(self.mint(app, &identity, journey)?),
+            _ => None,
+        };
+        let client = upstream::Client { address: journey.source, tls: over_tls(session) };
+        upstream::prepare(request, client, &journey.id, journey.identity.as_deref(), minted)?;
+        if journey.route().is_some_and(|r| r.score_only) {
+            upstream::tell_scores(request, &journey.evidence, journey.would_be.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// The application's answer as the client gets it.
+    async fn answered(
+        &self,
+        session: &Session,
+        response: &mut ResponseHeader,
+        journey: &mut Journey,
+    ) -> pingora::Result<()> {
+        journey.status = response.status.as_u16();
+        if journey.upstream_status.is_none() {
+            journey.upstream_status = Some(journey.status);
+        }
+        if let Some(permit) = journey.permit.as_mut() {
+            permit.answered();
+        }
+        self.remember(journey).await;
+        journey.upgraded = journey.status == 101;
+        if journey.upgraded || respond::is_event_stream(response) {
+            journey.tie(session.req_header());
+        }
+        upstream::clean_response(response)?;
+        response.insert_header(upstream::DECISION, &journey.id)?;
+        respond::security_headers(response, over_tls(session))
+    }
+
+    /// Counts a defect, which ends the request that met it and no other.
+    fn panicked(&self) -> Refusal {
+        self.core.metrics.panics.inc();
+        Refusal::new(Reason::Internal, "a stage panicked")
+    }
+
+    /// The same once the request is with the upstream.
+    fn defect(&self, journey: &mut Journey) -> Box<Error> {
+        journey.refusal = Some(self.panicked());
+        Error::explain(ErrorType::InternalError, "a stage panicked")
+    }
+
     fn verdict_answer(&self, session: &Session, journey: &Journey) -> Answer {
         let verdict = journey.recorded_verdict();
         let challenge = journey
@@ -171,8 +231,7 @@ impl ProxyHttp for Gateway {
         // A defect in a stage ends that request alone, with an answer and a record.
         let walked = AssertUnwindSafe(self.walk(session, journey)).catch_unwind().await;
         let walked = walked.unwrap_or_else(|_| {
-            self.core.metrics.panics.inc();
-            let refusal = Refusal::new(Reason::Internal, "a stage panicked");
+            let refusal = self.panicked();
             Err(Stop::Refused(Stage::Dropped, Box::new(refusal)))
         });
         match walked {
@@ -215,21 +274,8 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         journey: &mut Journey,
     ) -> pingora::Result<()> {
-        journey.sent = true;
-        if let Some(permit) = journey.permit.as_mut() {
-            permit.forwarded();
-        }
-        let app = journey.place.map(|(app, _)| app);
-        let minted = match (app, journey.identity.clone()) {
-            (Some(app), Some(identity)) => Some(self.mint(app, &identity, journey)?),
-            _ => None,
-        };
-        let client = upstream::Client { address: journey.source, tls: over_tls(session) };
-        upstream::prepare(request, client, &journey.id, journey.identity.as_deref(), minted)?;
-        if journey.route().is_some_and(|r| r.score_only) {
-            upstream::tell_scores(request, &journey.evidence, journey.would_be.as_ref())?;
-        }
-        Ok(())
+        let prepared = catch_unwind(AssertUnwindSafe(|| self.prepare(session, request, journey)));
+        prepared.unwrap_or_else(|_| Err(self.defect(journey)))
     }
 
     async fn response_filter(
@@ -238,21 +284,8 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         journey: &mut Journey,
     ) -> pingora::Result<()> {
-        journey.status = response.status.as_u16();
-        if journey.upstream_status.is_none() {
-            journey.upstream_status = Some(journey.status);
-        }
-        if let Some(permit) = journey.permit.as_mut() {
-            permit.answered();
-        }
-        self.remember(journey).await;
-        journey.upgraded = journey.status == 101;
-        if journey.upgraded || respond::is_event_stream(response) {
-            journey.tie(session.req_header());
-        }
-        upstream::clean_response(response)?;
-        response.insert_header(upstream::DECISION, &journey.id)?;
-        respond::security_headers(response, over_tls(session))
+        let answered = AssertUnwindSafe(self.answered(session, response, journey)).catch_unwind().await;
+        answered.unwrap_or_else(|_| Err(self.defect(journey)))
     }
 
     fn fail_to_connect(
@@ -277,6 +310,7 @@ impl ProxyHttp for Gateway {
     ) -> Box<Error> {
         let safe = matches!(session.req_header().method, http::Method::GET | http::Method::HEAD)
             && journey.upstream_status.is_none()
+            && journey.refusal.is_none()
             && journey.attempts < ATTEMPTS_MAX
             && !session.as_ref().retry_buffer_truncated();
         if safe {
