@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -60,24 +61,47 @@ pub struct Edge {
     folder: TempDir,
 }
 
+/// Where a gateway will answer, and its configuration.
+pub struct Configured {
+    pub file: PathBuf,
+    url: Url,
+    observe: Url,
+    tls: (SocketAddr, Certificate),
+}
+
+impl Configured {
+    /// A configuration in `folder`, with `more` behind it; its data will be in `data` beside it.
+    pub fn write(folder: &Path, upstream: &Upstream, more: &str) -> Self {
+        let [gateway, observe, tls] = free_addresses();
+        let certificate = Certificate::make(folder).unwrap();
+        let text = CONFIG
+            .replace("@GATEWAY@", &gateway.to_string())
+            .replace("@OBSERVE@", &observe.to_string())
+            .replace("@UPSTREAM@", &upstream.address.to_string())
+            + &certificate.listener(tls)
+            + more;
+        let file = folder.join("gatehouse.toml");
+        fs::write(&file, text).unwrap();
+        fs::write(folder.join("policy.toml"), "version = \"edge-1\"\n").unwrap();
+        let [url, observe] = [gateway, observe].map(|at| Url::parse(&format!("http://{at}/")).unwrap());
+        Self { file, url, observe, tls: (tls, certificate) }
+    }
+}
+
 impl Edge {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let upstream = Upstream::start().await;
-        let [free, observe, tls] = free_addresses();
-        let certificate = Certificate::make(folder.path()).unwrap();
-        let text = CONFIG
-            .replace("@GATEWAY@", &free.to_string())
-            .replace("@OBSERVE@", &observe.to_string())
-            .replace("@UPSTREAM@", &upstream.address.to_string())
-            + &certificate.listener(tls);
-        let config = folder.path().join("gatehouse.toml");
-        fs::write(&config, text).unwrap();
-        fs::write(folder.path().join("policy.toml"), "version = \"edge-1\"\n").unwrap();
+        let configured = Configured::write(folder.path(), &upstream, "");
+        Self::start_in(folder, upstream, configured).await
+    }
+
+    /// Starts over what is in `folder`.
+    pub async fn start_in(folder: TempDir, upstream: Upstream, configured: Configured) -> Self {
         let log = folder.path().join("log");
         let mut child = Command::new(binary().unwrap())
             .args(["run", "--config"])
-            .arg(&config)
+            .arg(&configured.file)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&log).unwrap())
@@ -92,8 +116,13 @@ impl Edge {
             assert!(child.try_wait().unwrap().is_none() && began.elapsed() < START_MAX, "{said}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let [url, observe] = [free, observe].map(|at| Url::parse(&format!("http://{at}/")).unwrap());
-        Self { child, upstream, url, observe, tls: (tls, certificate), folder }
+        let Configured { url, observe, tls, .. } = configured;
+        Self { child, upstream, url, observe, tls, folder }
+    }
+
+    /// What the gateway logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
     /// A figure of `/metrics`, by the beginning of its line; 0 where there is none.

@@ -5,6 +5,7 @@
 
 mod answers;
 mod bounds;
+mod capacity;
 mod corpus;
 mod gateway;
 mod http2;
@@ -12,9 +13,12 @@ mod upstream;
 
 use gateway::Edge;
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
 fn with_a_gateway<F: Future<Output = ()>>(test: impl FnOnce(Edge) -> F) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async { test(Edge::start().await).await });
+    runtime().block_on(async { test(Edge::start().await).await });
 }
 
 #[test]
@@ -50,6 +54,16 @@ fn streams_opened_and_reset_in_crowds_hinder_nobody_else() {
 #[test]
 fn an_http2_connection_has_a_deadline_for_its_first_request() {
     with_a_gateway(http2::silence);
+}
+
+#[test]
+fn what_the_capacity_learner_learnt_survives_a_restart() {
+    runtime().block_on(capacity::survives_a_restart());
+}
+
+#[test]
+fn a_capacity_table_that_does_not_fit_is_refused_by_name() {
+    runtime().block_on(capacity::is_refused_by_name());
 }
 
 #[test]
