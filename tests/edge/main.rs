@@ -9,6 +9,7 @@ mod capacity;
 mod corpus;
 mod gateway;
 mod http2;
+mod tunnels;
 mod upstream;
 
 use gateway::Edge;
@@ -64,6 +65,21 @@ fn what_the_capacity_learner_learnt_survives_a_restart() {
 #[test]
 fn a_capacity_table_that_does_not_fit_is_refused_by_name() {
     runtime().block_on(capacity::is_refused_by_name());
+}
+
+#[test]
+fn a_web_socket_is_not_closed_behind_its_101() {
+    with_a_gateway(tunnels::web_sockets_stay_open);
+}
+
+#[test]
+fn bytes_behind_an_upgrade_are_a_tunnels_or_nobodys() {
+    with_a_gateway(tunnels::early_bytes);
+}
+
+#[test]
+fn open_streams_end_with_their_token() {
+    runtime().block_on(tunnels::end_with_their_token());
 }
 
 #[test]
