@@ -120,6 +120,17 @@ impl Edge {
         Self { child, upstream, url, observe, tls, folder }
     }
 
+    /// Tells the gateway to end.
+    pub fn tell_to_end(&self) {
+        let told = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().unwrap();
+        assert!(told.success());
+    }
+
+    /// Whether scrapers can connect, which ends when the gateway begins to end.
+    pub async fn is_observed(&self) -> bool {
+        tokio::net::TcpStream::connect(self.observe.authority()).await.is_ok()
+    }
+
     /// What the gateway logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap()

@@ -73,6 +73,11 @@ fn a_web_socket_is_not_closed_behind_its_101() {
 }
 
 #[test]
+fn what_was_accepted_before_the_end_is_answered() {
+    with_a_gateway(tunnels::accepted_before_the_end);
+}
+
+#[test]
 fn bytes_behind_an_upgrade_are_a_tunnels_or_nobodys() {
     with_a_gateway(tunnels::early_bytes);
 }

@@ -1,6 +1,6 @@
 //! Connections that become a WebSocket, and responses that stay open: bytes by hand, and an issuer whose tokens end soon.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tests::issuer::Issuer;
 use tests::tls::Http2;
@@ -86,6 +86,23 @@ pub async fn web_sockets_stay_open(edge: Edge) {
         assert!(head.starts_with("HTTP/1.1 101 "), "socket {number}: {head}");
         assert!(line.echoes().await, "socket {number} was closed behind its 101");
     }
+}
+
+/// A process that is told to end answers what it has accepted, on connections of which nothing has been read yet too.
+pub async fn accepted_before_the_end(edge: Edge) {
+    let request = format!("{}Connection: close\r\n", get("/inspected/x", edge.host(), ""));
+    let mut fresh = Line(TcpStream::connect(edge.host()).await.unwrap());
+    let began = Instant::now();
+    while edge.metric("gatehouse_connections ").await < 1.0 {
+        assert!(began.elapsed() < PATIENCE, "the connection is not accepted");
+    }
+    edge.tell_to_end();
+    while edge.is_observed().await {
+        assert!(began.elapsed() < PATIENCE, "the end does not begin");
+    }
+    fresh.0.write_all(format!("{request}\r\n").as_bytes()).await.unwrap();
+    let answer = fresh.until("ok").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer:?}");
 }
 
 /// What a client sends before it knows whether there is a tunnel.

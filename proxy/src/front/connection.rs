@@ -25,6 +25,7 @@ use crate::stages::limits::prefix;
 /// Open connections, altogether and by address.
 pub struct Connections {
     open: AtomicU32,
+    fresh: AtomicU32,
     by_address: DashMap<u64, u32>,
     max: u32,
     per_address_max: u32,
@@ -37,12 +38,24 @@ impl Connections {
     pub fn new(max: u32, per_address_max: u32, gauge: IntGauge, refused: IntCounter) -> Arc<Self> {
         Arc::new(Self {
             open: AtomicU32::new(0),
+            fresh: AtomicU32::new(0),
             by_address: DashMap::new(),
             max,
             per_address_max,
             gauge,
             refused,
         })
+    }
+
+    /// Connections of which nothing has been read yet.
+    pub fn fresh(&self) -> u32 {
+        self.fresh.load(Ordering::Acquire)
+    }
+
+    /// Waits for the first bytes of a connection, at most for `patience`; whether they came.
+    async fn arrive(&self, watched: &mut Watched, patience: Duration) -> bool {
+        let _fresh = Fresh::count(&self.fresh);
+        matches!(pingora::time::timeout(patience, watched.arrive()).await, Ok(Ok(())))
     }
 
     /// A place for one more connection from `address`, held until it is dropped.
@@ -59,6 +72,22 @@ impl Connections {
             self.refused.inc();
         }
         fits.then_some(place)
+    }
+}
+
+/// A connection of which nothing has been read yet.
+struct Fresh<'a>(&'a AtomicU32);
+
+impl<'a> Fresh<'a> {
+    fn count(of: &'a AtomicU32) -> Self {
+        of.fetch_add(1, Ordering::AcqRel);
+        Self(of)
+    }
+}
+
+impl Drop for Fresh<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -126,7 +155,11 @@ impl<P: HttpServerApp + Send + Sync + 'static> Front<P> {
     /// Serves requests on an HTTP/1 connection until it ends.
     async fn http1(&self, stream: Stream, client: IpAddr, shutdown: &ShutdownWatch) {
         let exchange = Exchange::default();
-        let watched = Watched::http1(stream, exchange.clone(), client, Arc::clone(&self.unreadable));
+        let mut watched = Watched::http1(stream, exchange.clone(), client, Arc::clone(&self.unreadable));
+        // Pingora drops a connection that it waits for when the process is told to end; one that was accepted is answered.
+        if !self.connections.arrive(&mut watched, self.header_timeout).await {
+            return;
+        }
         let mut session = ServerSession::new_http1(Box::new(watched));
         session.set_keepalive((!*shutdown.borrow()).then_some(self.keepalive.as_secs()));
         let mut idle = Duration::ZERO;
@@ -146,9 +179,12 @@ impl<P: HttpServerApp + Send + Sync + 'static> Front<P> {
     /// Serves an HTTP/2 connection until it ends. Its first request has the deadline that each has on HTTP/1.
     async fn http2(&self, stream: Stream, client: IpAddr, shutdown: &ShutdownWatch) {
         let connection = Exchange::default();
-        let watched: Stream = Box::new(Watched::http2(stream, client, Arc::clone(&self.unreadable)));
+        let mut watched = Watched::http2(stream, client, Arc::clone(&self.unreadable));
+        if !self.connections.arrive(&mut watched, self.header_timeout).await {
+            return;
+        }
         let tied = Arc::new(Tied { proxy: Arc::clone(&self.proxy), connection: connection.clone() });
-        let served = ServerApp::process_new(&tied, watched, shutdown);
+        let served = ServerApp::process_new(&tied, Box::new(watched), shutdown);
         self.with_deadline(served, &connection, Duration::ZERO).await;
     }
 

@@ -38,7 +38,12 @@ pub(super) struct Watched {
     client: IpAddr,
     unreadable: Arc<dyn Unreadable>,
     protocol: Protocol,
+    /// The first bytes, until they are read.
+    early: Bytes,
 }
+
+/// Most of what is taken of a connection before its first request is read.
+const EARLY_BYTES_MAX: usize = 4 * 1024;
 
 enum Protocol {
     Http1 {
@@ -58,17 +63,38 @@ impl std::fmt::Debug for Watched {
 impl Watched {
     /// An HTTP/1 connection, whose requests are those of `exchange`.
     pub fn http1(inner: Stream, exchange: Exchange, client: IpAddr, unreadable: Arc<dyn Unreadable>) -> Self {
-        Self { inner, client, unreadable, protocol: Protocol::Http1 { exchange, refusal: None } }
+        Self {
+            inner,
+            client,
+            unreadable,
+            protocol: Protocol::Http1 { exchange, refusal: None },
+            early: Bytes::new(),
+        }
     }
 
     /// An HTTP/2 connection, from its first byte.
     pub fn http2(inner: Stream, client: IpAddr, unreadable: Arc<dyn Unreadable>) -> Self {
-        Self { inner, client, unreadable, protocol: Protocol::Http2(Frames::default()) }
+        Self { inner, client, unreadable, protocol: Protocol::Http2(Frames::default()), early: Bytes::new() }
+    }
+
+    /// Waits for the first bytes, which are read again by whoever reads next; or for the end.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn arrive(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|context| {
+            let mut bytes = [0; EARLY_BYTES_MAX];
+            let mut read = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut self.inner).poll_read(context, &mut read))?;
+            self.early = Bytes::copy_from_slice(read.filled());
+            Poll::Ready(Ok(()))
+        })
+        .await
     }
 
     /// Writes the refusal to its end, if what is written now is Pingora's.
     fn poll_refusal(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let Self { inner, client, unreadable, protocol } = self;
+        let Self { inner, client, unreadable, protocol, .. } = self;
         let Protocol::Http1 { exchange, refusal } = protocol else { return Poll::Ready(Ok(false)) };
         if exchange.has_entered() {
             return Poll::Ready(Ok(false));
@@ -100,7 +126,12 @@ impl AsyncRead for Watched {
         context: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(context, buf)
+        if self.early.is_empty() {
+            return Pin::new(&mut self.inner).poll_read(context, buf);
+        }
+        let length = self.early.len().min(buf.remaining());
+        buf.put_slice(&self.early.split_to(length));
+        Poll::Ready(Ok(()))
     }
 }
 
