@@ -7,7 +7,7 @@ use anyhow::Context;
 use learner::anomaly::AnomalyScorer;
 use learner::capacity::{CapacityConfig, q_learning, train_report};
 use learner::fraud::FraudScorer;
-use policies::ports::Clock;
+use policies::ports::{Clock, HotStore, RecordStore};
 use policies::{Name, Policy, Pseudonymizer};
 
 use crate::audit::{AuditLog, Settings};
@@ -25,19 +25,49 @@ use crate::stores::{Bounds, Cases, SledHot, SledRecords};
 /// A reviewer's release is good for this long.
 const RELEASE_VALID_MS: i64 = 24 * 3600 * 1000;
 
+/// Where state is kept.
+pub struct Stores {
+    /// What may be lost: sessions, replay memory.
+    pub hot: Arc<dyn HotStore>,
+    /// What may not: cases, revocations.
+    pub records: Arc<dyn RecordStore>,
+}
+
+impl Stores {
+    /// The embedded stores under `data`.
+    ///
+    /// # Errors
+    /// The records cannot be opened.
+    pub fn open(data: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(data).with_context(|| format!("cannot create {}", data.display()))?;
+        Ok(Self { records: Arc::new(open_records(data)?), hot: Arc::new(open_hot(data)?) })
+    }
+}
+
 /// Builds the gateway.
 ///
 /// # Errors
 /// The first part that cannot be built, with what to do about it.
 pub async fn compose(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<Core>> {
+    let stores = Stores::open(&config.server.data_dir)?;
+    compose_over(stores, config, clock).await
+}
+
+/// Builds the gateway over stores of the caller's choice.
+///
+/// # Errors
+/// As [`compose`].
+pub async fn compose_over(
+    stores: Stores,
+    config: Config,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Arc<Core>> {
+    let Stores { hot, records } = stores;
     let data = config.server.data_dir.clone();
-    std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
     let metrics = Arc::new(Metrics::new()?);
     let pseudonyms = Pseudonymizer::new(&keys::pseudonym_key(&data.join("keys"))?);
     let log = AuditLog::open(Settings::in_dir(data.join("decisions")), Arc::clone(&clock))?;
 
-    let records = Arc::new(open_records(&data)?);
-    let hot = Arc::new(open_hot(&data)?);
     let cases = Arc::new(Cases::new(records.clone(), RELEASE_VALID_MS));
     let identity = Arc::new(IdentityStage::new(identity_setup(&config, hot.clone(), records)?));
     identity.load(clock.now_ms()).await.context("revocations cannot be read")?;
@@ -45,7 +75,7 @@ pub async fn compose(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Ar
 
     let models = Arc::new(scorers(&config.models, clock.now_ms())?);
     let policy = Arc::new(policy(&config, &pseudonyms)?);
-    let pools = pools(&config)?;
+    let pools = pools(&config, &metrics)?;
     let customers = Customers::new(pseudonyms.clone(), config.server.utc_offset_hours);
     let profiles = Arc::new(habits::restore(&config, &customers)?);
     let live = Live::new(config, policy, models, &metrics);
@@ -66,7 +96,11 @@ pub async fn compose(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Ar
 
 /// What the identity stage is made of. The admin API counts as one more application, behind the others: its tokens are
 /// verified, remembered and revoked like everybody's.
-fn identity_setup(config: &Config, hot: Arc<SledHot>, records: Arc<SledRecords>) -> anyhow::Result<Setup> {
+fn identity_setup(
+    config: &Config,
+    hot: Arc<dyn HotStore>,
+    records: Arc<dyn RecordStore>,
+) -> anyhow::Result<Setup> {
     let mut apps: Vec<(Name, Option<ApplicationIdentity>)> =
         config.applications.iter().map(|app| (app.name.clone(), app.identity.clone())).collect();
     if let Some(admin) = &config.admin {
@@ -160,7 +194,7 @@ pub fn policy(config: &Config, pseudonyms: &Pseudonymizer) -> anyhow::Result<Pol
     Ok(policy.keyed(pseudonyms.clone()))
 }
 
-fn pools(config: &Config) -> anyhow::Result<Vec<Pool>> {
+fn pools(config: &Config, metrics: &Metrics) -> anyhow::Result<Vec<Pool>> {
     let table = match &config.models.capacity {
         None => None,
         Some(path) => Some(capacity_table(path)?),
@@ -171,7 +205,7 @@ fn pools(config: &Config) -> anyhow::Result<Vec<Pool>> {
         .iter()
         .map(|app| {
             let learnt = learnt_file(&config.server.data_dir, &app.name);
-            let table = restored_table(&learnt).or_else(|| table.clone());
+            let table = restored_table(&learnt, metrics).or_else(|| table.clone());
             // Whoever could predict the exploration could teach the learner.
             let capacity = CapacityConfig { seed: rand::random(), ..app.capacity.clone() };
             let controller = capacity.controller(table);
@@ -187,11 +221,19 @@ fn learnt_file(data_dir: &Path, pool: &str) -> PathBuf {
     data_dir.join("capacity").join(format!("{pool}.json"))
 }
 
-/// What a pool's controller learnt in earlier runs; a file that is damaged or of another version is said and left out.
-fn restored_table(file: &Path) -> Option<q_learning::Artifact> {
-    let text = std::fs::read_to_string(file).ok()?;
-    q_learning::Artifact::from_text(&text)
-        .inspect_err(|error| tracing::error!(%error, file = %file.display(), "the capacity table starts from the shipped one"))
+/// What a pool's controller learnt in earlier runs; a file that is damaged or of another version is said, counted, and left
+/// out.
+fn restored_table(file: &Path, metrics: &Metrics) -> Option<q_learning::Artifact> {
+    let read = match std::fs::read_to_string(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        read => read.map_err(anyhow::Error::from),
+    };
+    let table = read.and_then(|text| Ok(q_learning::Artifact::from_text(&text)?));
+    table
+        .inspect_err(|error| {
+            metrics.capacity_tables_refused.inc();
+            tracing::error!(%error, file = %file.display(), "the capacity table starts from the shipped one");
+        })
         .ok()
 }
 

@@ -35,6 +35,8 @@ pub struct Metrics {
     pub capacity_controller: IntGaugeVec,
     /// Whether a pool's fall-back decides in place of its controller, by pool.
     pub capacity_fallback: IntGaugeVec,
+    /// Learnt capacity tables that could not be restored at the start.
+    pub capacity_tables_refused: IntCounter,
     /// Shed requests by class.
     pub shed: IntCounterVec,
     /// Age of each issuer's keys.
@@ -53,6 +55,8 @@ pub struct Metrics {
     pub connections: IntGauge,
     /// Connections refused before they were read.
     pub connections_refused: IntCounter,
+    /// What the HTTP/2 layer ended by itself, by scope and error code.
+    pub http2_resets: IntCounterVec,
     /// Stages that panicked.
     pub panics: IntCounter,
     /// Policy rules that failed at run time.
@@ -150,6 +154,13 @@ impl Metrics {
                 "Whether the fall-back decides",
                 &["pool"],
             )?,
+            capacity_tables_refused: register(
+                &r,
+                IntCounter::new(
+                    "gatehouse_capacity_tables_refused_total",
+                    "Learnt capacity tables not restored",
+                )?,
+            )?,
             shed,
             jwks_age: gauges(&r, "gatehouse_jwks_age_seconds", "Age of an issuer's keys", &["issuer"])?,
             audit_lag: register(
@@ -175,6 +186,12 @@ impl Metrics {
             connections_refused: register(
                 &r,
                 IntCounter::new("gatehouse_connections_refused_total", "Connections refused")?,
+            )?,
+            http2_resets: counters(
+                &r,
+                "gatehouse_http2_resets_total",
+                "Requests, streams and connections that the HTTP/2 layer ended with an error",
+                &["scope", "code"],
             )?,
             panics: register(
                 &r,

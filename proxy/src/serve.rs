@@ -8,9 +8,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use futures_util::future::join_all;
 use pingora::apps::{HttpServerApp, HttpServerOptions};
 use pingora::listeners::ListenerConfig;
 use pingora::listeners::tls::TlsSettings;
@@ -21,6 +22,7 @@ use pingora::services::Service as _;
 use pingora::services::listening::Service;
 use pingora_runtime::Runtime;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::config::{Config, Listener};
 use crate::front::{Connections, Front, SOCKETS_MAX, Sockets};
@@ -30,6 +32,10 @@ use crate::{admin_ports, compose, habits, observe};
 
 /// Upstream connections kept open for reuse, for each serving thread.
 const UPSTREAM_POOL: usize = 256;
+/// An HTTP/2 connection without a request is closed after this long, as an HTTP/1 one is.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+/// How long a process that ends waits for the first request of a connection that it has accepted.
+const FIRST_REQUEST_MAX: Duration = Duration::from_secs(1);
 /// Profiles are written down this often; what is learned in between may be lost.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
 /// What has expired is swept this often.
@@ -39,7 +45,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 pub struct Serving {
     core: Arc<Core>,
     shutdown: watch::Sender<bool>,
-    clients: Vec<Runtime>,
+    clients: Clients,
     /// Where clients connect.
     pub listeners: Vec<SocketAddr>,
     /// Where the admin API and console answer.
@@ -48,6 +54,14 @@ pub struct Serving {
     pub observe: Option<SocketAddr>,
     sockets: Arc<Sockets>,
     grace: Duration,
+}
+
+/// What serves clients.
+struct Clients {
+    threads: Vec<Runtime>,
+    /// Tasks that end when no connection is accepted any more.
+    accepting: Vec<JoinHandle<()>>,
+    connections: Arc<Connections>,
 }
 
 /// Starts serving `core` on sockets of `sockets`. Must be called on the control runtime.
@@ -99,13 +113,18 @@ impl Serving {
     /// Takes no further connection, gives open requests the configured grace, and writes everything down.
     pub async fn drain(self) {
         let _ = self.shutdown.send(true);
-        let deadline = tokio::time::Instant::now() + self.grace;
-        while self.core.open_requests() > 0 && tokio::time::Instant::now() < deadline {
+        let began = Instant::now();
+        let Clients { threads, accepting, connections } = self.clients;
+        // A connection that is accepted while it is told to end is answered too.
+        let _late = tokio::time::timeout(self.grace, join_all(accepting)).await;
+        while began.elapsed() < self.grace
+            && (self.core.open_requests() > 0
+                || connections.fresh() > 0 && began.elapsed() < FIRST_REQUEST_MAX)
+        {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let clients = self.clients;
         let ended = tokio::task::spawn_blocking(move || {
-            clients.into_iter().for_each(|threads| threads.shutdown_timeout(Duration::from_secs(1)));
+            threads.into_iter().for_each(|threads| threads.shutdown_timeout(Duration::from_secs(1)));
         })
         .await;
         if let Err(error) = ended {
@@ -137,7 +156,7 @@ fn serve_clients(
     listeners: &[SocketAddr],
     sockets: &Sockets,
     shutdown: &watch::Receiver<bool>,
-) -> anyhow::Result<Vec<Runtime>> {
+) -> anyhow::Result<Clients> {
     let config = &core.live().config;
     let (threads, groups) = (config.server.threads, groups(config));
     let group = |number| Runtime::new_no_steal((threads + number) / groups, "clients");
@@ -149,6 +168,7 @@ fn serve_clients(
         core.metrics.connections.clone(),
         core.metrics.connections_refused.clone(),
     );
+    let mut accepting = Vec::new();
     // A process before this one may have had more sockets than there are groups now.
     for (table, runtime) in sockets.tables(listeners).into_iter().zip(runtimes.iter().cycle()) {
         let mut service = client_service(core, config, Arc::clone(&connections));
@@ -158,9 +178,10 @@ fn serve_clients(
             }
         }
         let shutdown = shutdown.clone();
-        runtime.get_handle().spawn(async move { service.start_service(Some(table), shutdown, 1).await });
+        let serving = async move { service.start_service(Some(table), shutdown, 1).await };
+        accepting.push(runtime.get_handle().spawn(serving));
     }
-    Ok(runtimes)
+    Ok(Clients { threads: runtimes, accepting, connections })
 }
 
 /// The Pingora service that clients talk to.
@@ -181,6 +202,7 @@ fn client_service(
     // CONNECT is refused by the stage that reads requests, like everything else, and not by Pingora without a record.
     let mut options = HttpServerOptions::default();
     options.allow_connect_method_proxying = true;
+    options.h2_idle_timeout = Some(IDLE_MAX);
     proxy.server_options = Some(options);
     let unread = Arc::new(Unread::new(Arc::clone(core)));
     let front = Front::new(proxy, unread, connections, config.limits.header_timeout);

@@ -1,7 +1,8 @@
 //! A gateway in its own process, with public routes, in front of the noting upstream.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tests::demo::binary;
 use tests::raw::{self, Exchange};
+use tests::tls::Certificate;
 use url::Url;
 
 use super::upstream::Upstream;
@@ -22,6 +24,8 @@ threads = 1
 grace_s = 1
 [[listeners]]
 address = "@GATEWAY@"
+[observe]
+address = "@OBSERVE@"
 [limits]
 address = { per_second = 100_000, burst = 100_000 }
 body_timeout_ms = 1_000
@@ -51,24 +55,53 @@ pub struct Edge {
     child: Child,
     pub upstream: Upstream,
     url: Url,
-    _folder: TempDir,
+    observe: Url,
+    /// The listener that speaks TLS, and its certificate.
+    pub tls: (SocketAddr, Certificate),
+    folder: TempDir,
+}
+
+/// Where a gateway will answer, and its configuration.
+pub struct Configured {
+    pub file: PathBuf,
+    url: Url,
+    observe: Url,
+    tls: (SocketAddr, Certificate),
+}
+
+impl Configured {
+    /// A configuration in `folder`, with `more` behind it; its data will be in `data` beside it.
+    pub fn write(folder: &Path, upstream: &Upstream, more: &str) -> Self {
+        let [gateway, observe, tls] = free_addresses();
+        let certificate = Certificate::make(folder).unwrap();
+        let text = CONFIG
+            .replace("@GATEWAY@", &gateway.to_string())
+            .replace("@OBSERVE@", &observe.to_string())
+            .replace("@UPSTREAM@", &upstream.address.to_string())
+            + &certificate.listener(tls)
+            + more;
+        let file = folder.join("gatehouse.toml");
+        fs::write(&file, text).unwrap();
+        fs::write(folder.join("policy.toml"), "version = \"edge-1\"\n").unwrap();
+        let [url, observe] = [gateway, observe].map(|at| Url::parse(&format!("http://{at}/")).unwrap());
+        Self { file, url, observe, tls: (tls, certificate) }
+    }
 }
 
 impl Edge {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let upstream = Upstream::start().await;
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let text = CONFIG
-            .replace("@GATEWAY@", &free.to_string())
-            .replace("@UPSTREAM@", &upstream.address.to_string());
-        let config = folder.path().join("gatehouse.toml");
-        fs::write(&config, text).unwrap();
-        fs::write(folder.path().join("policy.toml"), "version = \"edge-1\"\n").unwrap();
+        let configured = Configured::write(folder.path(), &upstream, "");
+        Self::start_in(folder, upstream, configured).await
+    }
+
+    /// Starts over what is in `folder`.
+    pub async fn start_in(folder: TempDir, upstream: Upstream, configured: Configured) -> Self {
         let log = folder.path().join("log");
         let mut child = Command::new(binary().unwrap())
             .args(["run", "--config"])
-            .arg(&config)
+            .arg(&configured.file)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&log).unwrap())
@@ -83,8 +116,47 @@ impl Edge {
             assert!(child.try_wait().unwrap().is_none() && began.elapsed() < START_MAX, "{said}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let url = Url::parse(&format!("http://{free}/")).unwrap();
-        Self { child, upstream, url, _folder: folder }
+        let Configured { url, observe, tls, .. } = configured;
+        Self { child, upstream, url, observe, tls, folder }
+    }
+
+    /// Tells the gateway to end.
+    pub fn tell_to_end(&self) {
+        let told = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().unwrap();
+        assert!(told.success());
+    }
+
+    /// Whether scrapers can connect, which ends when the gateway begins to end.
+    pub async fn is_observed(&self) -> bool {
+        tokio::net::TcpStream::connect(self.observe.authority()).await.is_ok()
+    }
+
+    /// What the gateway logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// A figure of `/metrics`, by the beginning of its line; 0 where there is none.
+    pub async fn metric(&self, line: &str) -> f64 {
+        let text = reqwest::get(self.observe.join("/metrics").unwrap()).await.unwrap().text().await.unwrap();
+        let figures = text.lines().filter(|l| l.starts_with(line)).map(|l| l.rsplit(' ').next().unwrap());
+        figures.map(|figure| figure.parse::<f64>().unwrap()).sum()
+    }
+
+    /// How many records of the decision log hold `words`, once `least` of them do.
+    pub async fn recorded(&self, words: &str, least: usize) -> usize {
+        let began = Instant::now();
+        loop {
+            let folder = fs::read_dir(self.folder.path().join("data/decisions")).unwrap();
+            let segments = folder.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some());
+            let texts = segments.map(|path| fs::read_to_string(path).unwrap_or_default());
+            let count = texts.map(|text| text.lines().filter(|line| line.contains(words)).count()).sum();
+            if count >= least {
+                return count;
+            }
+            assert!(began.elapsed() < START_MAX, "{count} records of {words}, not {least}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// What clients call this host.
@@ -102,6 +174,12 @@ impl Edge {
         let host = self.host();
         self.send(format!("{line}\r\nHost: {host}\r\nConnection: close\r\n{fields}\r\n{body}")).await
     }
+}
+
+/// Addresses that are free now, no two alike.
+fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap())
 }
 
 impl Drop for Edge {

@@ -5,15 +5,21 @@
 
 mod answers;
 mod bounds;
+mod capacity;
 mod corpus;
 mod gateway;
+mod http2;
+mod tunnels;
 mod upstream;
 
 use gateway::Edge;
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
 fn with_a_gateway<F: Future<Output = ()>>(test: impl FnOnce(Edge) -> F) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async { test(Edge::start().await).await });
+    runtime().block_on(async { test(Edge::start().await).await });
 }
 
 #[test]
@@ -34,6 +40,51 @@ fn requests_are_told_apart_and_targets_read_one_way() {
 #[test]
 fn a_broken_upstream_shows_nothing_of_itself() {
     with_a_gateway(answers::broken_upstreams);
+}
+
+#[test]
+fn broken_http2_reaches_nobody_and_is_counted() {
+    with_a_gateway(http2::broken_requests);
+}
+
+#[test]
+fn streams_opened_and_reset_in_crowds_hinder_nobody_else() {
+    with_a_gateway(http2::crowds);
+}
+
+#[test]
+fn an_http2_connection_has_a_deadline_for_its_first_request() {
+    with_a_gateway(http2::silence);
+}
+
+#[test]
+fn what_the_capacity_learner_learnt_survives_a_restart() {
+    runtime().block_on(capacity::survives_a_restart());
+}
+
+#[test]
+fn a_capacity_table_that_does_not_fit_is_refused_by_name() {
+    runtime().block_on(capacity::is_refused_by_name());
+}
+
+#[test]
+fn a_web_socket_is_not_closed_behind_its_101() {
+    with_a_gateway(tunnels::web_sockets_stay_open);
+}
+
+#[test]
+fn what_was_accepted_before_the_end_is_answered() {
+    with_a_gateway(tunnels::accepted_before_the_end);
+}
+
+#[test]
+fn bytes_behind_an_upgrade_are_a_tunnels_or_nobodys() {
+    with_a_gateway(tunnels::early_bytes);
+}
+
+#[test]
+fn open_streams_end_with_their_token() {
+    runtime().block_on(tunnels::end_with_their_token());
 }
 
 #[test]

@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::broadcast;
 
 pub struct Upstream {
     pub address: SocketAddr,
+    events: broadcast::Sender<&'static str>,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
@@ -17,12 +19,19 @@ impl Upstream {
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&seen);
+        let (events, _) = broadcast::channel(16);
+        let told = events.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&noted)));
+                tokio::spawn(serve(stream, Arc::clone(&noted), told.clone()));
             }
         });
-        Self { address, seen }
+        Self { address, events, seen }
+    }
+
+    /// Sends an event to every open stream of events.
+    pub fn tell(&self, event: &'static str) {
+        self.events.send(event).unwrap();
     }
 
     /// The requests since the last call, whole.
@@ -31,7 +40,11 @@ impl Upstream {
     }
 }
 
-async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<String>>>) {
+async fn serve(
+    mut stream: TcpStream,
+    seen: Arc<Mutex<Vec<String>>>,
+    events: broadcast::Sender<&'static str>,
+) {
     let mut bytes = Vec::new();
     let mut chunk = vec![0; 16 * 1024];
     loop {
@@ -39,7 +52,13 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<String>>>) {
             let request: Vec<u8> = bytes.drain(..end).collect();
             let request = String::from_utf8_lossy(&request).into_owned();
             let answer = answer(&request);
+            let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
             seen.lock().unwrap().push(request);
+            match &*path {
+                "/inspected/ws" => return echo(stream, &bytes).await,
+                "/inspected/events" => return tell(stream, events.subscribe()).await,
+                _ => {}
+            }
             match answer {
                 Some(answer) => stream.write_all(answer.as_bytes()).await.unwrap_or_default(),
                 None => return,
@@ -49,6 +68,28 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<String>>>) {
             Ok(0) | Err(_) => return,
             Ok(length) => bytes.extend_from_slice(&chunk[..length]),
         }
+    }
+}
+
+/// A tunnel that gives back what it gets, first of all what came with the request.
+async fn echo(mut stream: TcpStream, early: &[u8]) {
+    const SWITCHED: &[u8] =
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    if stream.write_all(&[SWITCHED, early].concat()).await.is_ok() {
+        let (mut from, mut to) = stream.split();
+        let _ended = tokio::io::copy(&mut from, &mut to).await;
+    }
+}
+
+/// A stream of events without an end.
+async fn tell(mut stream: TcpStream, mut events: broadcast::Receiver<&'static str>) {
+    const OPENED: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
+    let mut next = Some(OPENED);
+    while let Some(event) = next {
+        if stream.write_all(event.as_bytes()).await.is_err() {
+            return;
+        }
+        next = events.recv().await.ok();
     }
 }
 

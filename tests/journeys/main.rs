@@ -10,8 +10,11 @@ mod attacks;
 mod audit;
 mod flood;
 mod fraud;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod kill;
 mod metrics;
+mod panics;
 mod person;
 mod record;
 mod repeats;
@@ -19,6 +22,7 @@ mod revocation;
 mod run;
 mod smuggling;
 mod streams;
+mod tls;
 
 use std::future::Future;
 use std::path::Path;
@@ -117,4 +121,20 @@ fn acknowledged_transfers_survive_a_kill() {
 #[test]
 fn the_gateway_reloads_upgrades_and_ends() {
     runtime().block_on(run::reloads_upgrades_and_ends());
+}
+
+#[test]
+fn http2_over_tls_is_the_same_journey() {
+    runtime().block_on(tls::is_the_same_journey());
+}
+
+#[test]
+fn a_stage_that_panics_ends_its_own_request() {
+    runtime().block_on(panics::end_their_own_request());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_stops_money_and_nothing_else() {
+    runtime().block_on(full_disk::stops_money_and_nothing_else());
 }

@@ -15,37 +15,38 @@ use url::Url;
 use crate::{audit, soon};
 
 /// A gateway in its own process, ended with the test.
-struct Gateway {
+pub struct Gateway {
     child: Child,
     log: PathBuf,
 }
 
 impl Gateway {
-    fn start(folder: &Path, name: &str, arguments: &[&str]) -> Self {
-        let log = folder.join(name);
-        let child = Command::new(binary().unwrap())
-            .arg("run")
-            .arg("--config")
-            .arg(folder.join("config/gatehouse.toml"))
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        Self { child, log }
+    pub fn start(folder: &Path, name: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(binary().unwrap());
+        command.arg("run").arg("--config").arg(folder.join("config/gatehouse.toml")).args(arguments);
+        Self::started_by(command, folder.join(name))
     }
 
-    fn tell(&self, signal: &str) {
+    /// The gateway that `command` becomes.
+    pub fn started_by(mut command: Command, log: PathBuf) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
+        Self { child: command.spawn().unwrap(), log }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn tell(&self, signal: &str) {
         let told = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status().unwrap();
         assert!(told.success());
     }
 
-    fn said(&self, words: &str) -> bool {
+    pub fn said(&self, words: &str) -> bool {
         fs::read_to_string(&self.log).unwrap_or_default().contains(words)
     }
 
-    async fn serves(&mut self) {
+    pub async fn serves(&mut self) {
         soon("the gateway serves", async || {
             let log = || fs::read_to_string(&self.log).unwrap_or_default();
             assert!(self.child.try_wait().unwrap().is_none(), "the gateway ended: {}", log());
@@ -54,7 +55,7 @@ impl Gateway {
         .await;
     }
 
-    async fn ended(&mut self) -> ExitStatus {
+    pub async fn ended(&mut self) -> ExitStatus {
         soon("the gateway ends", async || self.child.try_wait().unwrap()).await
     }
 }
@@ -204,7 +205,7 @@ impl Load {
 
 /// Puts the demo's configuration into `folder`, with other addresses and a data folder of its own; answers where the
 /// gateway will be.
-fn prepare(demo: &RunningDemo, folder: &Path) -> Addresses {
+pub fn prepare(demo: &RunningDemo, folder: &Path) -> Addresses {
     copy(&demo.data().join("config"), &folder.join("config"));
     // The bank believes the demo's gateway, so this one signs with the same key.
     copy(&demo.data().join("gateway/keys"), &folder.join("gateway/keys"));

@@ -38,13 +38,13 @@ pub async fn web_socket(at: Addresses) {
     socket.close(None).await.unwrap();
 }
 
-fn handshake(url: String, token: &str) -> tokio_tungstenite::tungstenite::handshake::client::Request {
+pub fn handshake(url: String, token: &str) -> tokio_tungstenite::tungstenite::handshake::client::Request {
     let mut request = url.into_client_request().unwrap();
     request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
     request
 }
 
-async fn text<S>(socket: &mut S) -> Value
+pub async fn text<S>(socket: &mut S) -> Value
 where
     S: StreamExt<Item = Result<Message, tokio_tungstenite::tungstenite::Error>> + Unpin,
 {

@@ -2,9 +2,11 @@
 
 pub mod aggregator;
 pub mod demo;
+pub mod issuer;
 pub mod person;
 pub mod program;
 pub mod raw;
+pub mod tls;
 pub mod webdriver;
 
 pub use aggregator::Aggregator;

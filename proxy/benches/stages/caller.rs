@@ -74,6 +74,8 @@ async fn stage(url: &str) -> anyhow::Result<IdentityStage> {
         audience: AUDIENCE.to_owned(),
         upstream_audience: AUDIENCE.to_owned(),
         external_url: url.parse()?,
+        proof_age_ms: 60_000,
+        proof_nonce: false,
         session: None,
     };
     let outbound = OutboundBounds { deadline: Duration::from_secs(5), body_bytes_max: 128 * 1024 };

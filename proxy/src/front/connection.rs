@@ -1,7 +1,8 @@
 //! One connection: how many there may be, and how long a header may take.
 //!
 //! Pingora's own header deadline is per read, so a client that drips one byte a minute keeps its connection for ever.
-//! Here every HTTP/1 request has one deadline for its whole header section, and every address a bound on connections.
+//! Here every HTTP/1 request and every HTTP/2 connection's first has one deadline for its whole header section, and every
+//! address a bound on connections.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::stages::limits::prefix;
 /// Open connections, altogether and by address.
 pub struct Connections {
     open: AtomicU32,
+    fresh: AtomicU32,
     by_address: DashMap<u64, u32>,
     max: u32,
     per_address_max: u32,
@@ -36,12 +38,24 @@ impl Connections {
     pub fn new(max: u32, per_address_max: u32, gauge: IntGauge, refused: IntCounter) -> Arc<Self> {
         Arc::new(Self {
             open: AtomicU32::new(0),
+            fresh: AtomicU32::new(0),
             by_address: DashMap::new(),
             max,
             per_address_max,
             gauge,
             refused,
         })
+    }
+
+    /// Connections of which nothing has been read yet.
+    pub fn fresh(&self) -> u32 {
+        self.fresh.load(Ordering::Acquire)
+    }
+
+    /// Waits for the first bytes of a connection, at most for `patience`; whether they came.
+    async fn arrive(&self, watched: &mut Watched, patience: Duration) -> bool {
+        let _fresh = Fresh::count(&self.fresh);
+        matches!(pingora::time::timeout(patience, watched.arrive()).await, Ok(Ok(())))
     }
 
     /// A place for one more connection from `address`, held until it is dropped.
@@ -58,6 +72,22 @@ impl Connections {
             self.refused.inc();
         }
         fits.then_some(place)
+    }
+}
+
+/// A connection of which nothing has been read yet.
+struct Fresh<'a>(&'a AtomicU32);
+
+impl<'a> Fresh<'a> {
+    fn count(of: &'a AtomicU32) -> Self {
+        of.fetch_add(1, Ordering::AcqRel);
+        Self(of)
+    }
+}
+
+impl Drop for Fresh<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -80,7 +110,7 @@ impl Drop for Place {
 
 /// The proxy behind its connection-level protection.
 pub struct Front<P> {
-    proxy: Arc<Tied<P>>,
+    proxy: Arc<P>,
     unreadable: Arc<dyn Unreadable>,
     connections: Arc<Connections>,
     header_timeout: Duration,
@@ -95,7 +125,7 @@ impl<P> Front<P> {
         connections: Arc<Connections>,
         header_timeout: Duration,
     ) -> Self {
-        let proxy = Arc::new(Tied(Arc::new(proxy)));
+        let proxy = Arc::new(proxy);
         Self { proxy, unreadable, connections, header_timeout, keepalive: Duration::from_secs(60) }
     }
 }
@@ -109,9 +139,10 @@ impl<P: HttpServerApp + Send + Sync + 'static> ServerApp for Front<P> {
             .unwrap_or(IpAddr::from([0, 0, 0, 0]));
         let _place = self.connections.enter(address)?;
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            return ServerApp::process_new(&self.proxy, stream, shutdown).await;
+            self.http2(stream, address, shutdown).await;
+        } else {
+            self.http1(stream, address, shutdown).await;
         }
-        self.http1(stream, address, shutdown).await;
         None
     }
 
@@ -124,12 +155,16 @@ impl<P: HttpServerApp + Send + Sync + 'static> Front<P> {
     /// Serves requests on an HTTP/1 connection until it ends.
     async fn http1(&self, stream: Stream, client: IpAddr, shutdown: &ShutdownWatch) {
         let exchange = Exchange::default();
-        let watched = Watched::new(stream, exchange.clone(), client, Arc::clone(&self.unreadable));
+        let mut watched = Watched::http1(stream, exchange.clone(), client, Arc::clone(&self.unreadable));
+        // Pingora drops a connection that it waits for when the process is told to end; one that was accepted is answered.
+        if !self.connections.arrive(&mut watched, self.header_timeout).await {
+            return;
+        }
         let mut session = ServerSession::new_http1(Box::new(watched));
         session.set_keepalive((!*shutdown.borrow()).then_some(self.keepalive.as_secs()));
         let mut idle = Duration::ZERO;
         loop {
-            let request = exchange.serve(self.proxy.0.process_new_http(session, shutdown));
+            let request = exchange.serve(self.proxy.process_new_http(session, shutdown));
             let Some(reused) = self.with_deadline(request, &exchange, idle).await else { return };
             exchange.renew();
             let (stream, settings) = reused.consume();
@@ -139,6 +174,18 @@ impl<P: HttpServerApp + Send + Sync + 'static> Front<P> {
             }
             idle = self.keepalive;
         }
+    }
+
+    /// Serves an HTTP/2 connection until it ends. Its first request has the deadline that each has on HTTP/1.
+    async fn http2(&self, stream: Stream, client: IpAddr, shutdown: &ShutdownWatch) {
+        let connection = Exchange::default();
+        let mut watched = Watched::http2(stream, client, Arc::clone(&self.unreadable));
+        if !self.connections.arrive(&mut watched, self.header_timeout).await {
+            return;
+        }
+        let tied = Arc::new(Tied { proxy: Arc::clone(&self.proxy), connection: connection.clone() });
+        let served = ServerApp::process_new(&tied, Box::new(watched), shutdown);
+        self.with_deadline(served, &connection, Duration::ZERO).await;
     }
 
     /// Runs one request; ends the connection when its header is not complete in time. A reused connection may be idle
@@ -161,8 +208,12 @@ impl<P: HttpServerApp + Send + Sync + 'static> Front<P> {
     }
 }
 
-/// A proxy whose HTTP/2 requests are exchanges of their own.
-struct Tied<P>(Arc<P>);
+/// One HTTP/2 connection's proxy: every request is an exchange of its own.
+struct Tied<P> {
+    proxy: Arc<P>,
+    /// Entered with the first request.
+    connection: Exchange,
+}
 
 #[async_trait]
 impl<P: HttpServerApp + Send + Sync + 'static> HttpServerApp for Tied<P> {
@@ -171,18 +222,19 @@ impl<P: HttpServerApp + Send + Sync + 'static> HttpServerApp for Tied<P> {
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        Exchange::default().serve(self.0.process_new_http(session, shutdown)).await
+        self.connection.enter();
+        Exchange::default().serve(self.proxy.process_new_http(session, shutdown)).await
     }
 
     fn h2_options(&self) -> Option<H2Options> {
-        self.0.h2_options()
+        self.proxy.h2_options()
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.0.server_options()
+        self.proxy.server_options()
     }
 
     async fn http_cleanup(&self) {
-        self.0.http_cleanup().await;
+        self.proxy.http_cleanup().await;
     }
 }

@@ -2,10 +2,12 @@
 
 mod connection;
 mod exchange;
+mod http2;
 mod sockets;
 mod unreadable;
 
 pub use connection::{Connections, Front};
 pub use exchange::Exchange;
+pub use http2::Cut;
 pub use sockets::{SOCKETS_MAX, Sockets, SocketsError};
 pub use unreadable::Unreadable;

@@ -1,4 +1,4 @@
-//! What stands in for Pingora's own answer to a head that it cannot read.
+//! What stands in for Pingora's own answer to a head that it cannot read; on HTTP/2, what takes note of it.
 //!
 //! Pingora refuses such a head before any hook of its proxy runs, with a bare 400. It has written nothing before that, so
 //! whatever is written before a request has entered is that refusal, and the gateway's takes its place on the wire.
@@ -21,21 +21,37 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Exchange;
+use super::http2::{Cut, Frames};
 
 /// Refuses, with a record, what could not be read as a request.
 pub trait Unreadable: Send + Sync {
     /// The whole HTTP/1 response, after which the connection closes.
     fn refuse(&self, client: IpAddr, over_tls: bool) -> Bytes;
+
+    /// Takes note of what the HTTP/2 layer refused by itself.
+    fn refused(&self, client: IpAddr, cut: Cut);
 }
 
-/// A client's HTTP/1 connection.
+/// A client's connection.
 pub(super) struct Watched {
     inner: Stream,
-    exchange: Exchange,
     client: IpAddr,
     unreadable: Arc<dyn Unreadable>,
-    /// What is still to be written of the gateway's own refusal, once there is one.
-    refusal: Option<Bytes>,
+    protocol: Protocol,
+    /// The first bytes, until they are read.
+    early: Bytes,
+}
+
+/// Most of what is taken of a connection before its first request is read.
+const EARLY_BYTES_MAX: usize = 4 * 1024;
+
+enum Protocol {
+    Http1 {
+        exchange: Exchange,
+        /// What is still to be written of the gateway's own refusal, once there is one.
+        refusal: Option<Bytes>,
+    },
+    Http2(Frames),
 }
 
 impl std::fmt::Debug for Watched {
@@ -45,13 +61,44 @@ impl std::fmt::Debug for Watched {
 }
 
 impl Watched {
-    pub fn new(inner: Stream, exchange: Exchange, client: IpAddr, unreadable: Arc<dyn Unreadable>) -> Self {
-        Self { inner, exchange, client, unreadable, refusal: None }
+    /// An HTTP/1 connection, whose requests are those of `exchange`.
+    pub fn http1(inner: Stream, exchange: Exchange, client: IpAddr, unreadable: Arc<dyn Unreadable>) -> Self {
+        Self {
+            inner,
+            client,
+            unreadable,
+            protocol: Protocol::Http1 { exchange, refusal: None },
+            early: Bytes::new(),
+        }
     }
 
-    /// Writes the refusal to its end.
-    fn poll_refusal(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { inner, client, unreadable, refusal, .. } = self;
+    /// An HTTP/2 connection, from its first byte.
+    pub fn http2(inner: Stream, client: IpAddr, unreadable: Arc<dyn Unreadable>) -> Self {
+        Self { inner, client, unreadable, protocol: Protocol::Http2(Frames::default()), early: Bytes::new() }
+    }
+
+    /// Waits for the first bytes, which are read again by whoever reads next; or for the end.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn arrive(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|context| {
+            let mut bytes = [0; EARLY_BYTES_MAX];
+            let mut read = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut self.inner).poll_read(context, &mut read))?;
+            self.early = Bytes::copy_from_slice(read.filled());
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// Writes the refusal to its end, if what is written now is Pingora's.
+    fn poll_refusal(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let Self { inner, client, unreadable, protocol, .. } = self;
+        let Protocol::Http1 { exchange, refusal } = protocol else { return Poll::Ready(Ok(false)) };
+        if exchange.has_entered() {
+            return Poll::Ready(Ok(false));
+        }
         let over_tls = inner.get_ssl_digest().is_some();
         let left = refusal.get_or_insert_with(|| unreadable.refuse(*client, over_tls));
         while !left.is_empty() {
@@ -61,7 +108,15 @@ impl Watched {
             }
             left.advance(written);
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(true))
+    }
+
+    /// Takes note of what has been written.
+    fn written(&mut self, bytes: &[u8]) {
+        let Self { client, unreadable, protocol, .. } = self;
+        if let Protocol::Http2(frames) = protocol {
+            frames.pass(bytes, |cut| unreadable.refused(*client, cut));
+        }
     }
 }
 
@@ -71,7 +126,12 @@ impl AsyncRead for Watched {
         context: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(context, buf)
+        if self.early.is_empty() {
+            return Pin::new(&mut self.inner).poll_read(context, buf);
+        }
+        let length = self.early.len().min(buf.remaining());
+        buf.put_slice(&self.early.split_to(length));
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -81,11 +141,12 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.exchange.has_entered() {
-            return Pin::new(&mut self.inner).poll_write(context, buf);
+        if ready!(self.poll_refusal(context))? {
+            return Poll::Ready(Ok(buf.len()));
         }
-        ready!(self.poll_refusal(context))?;
-        Poll::Ready(Ok(buf.len()))
+        let count = ready!(Pin::new(&mut self.inner).poll_write(context, buf))?;
+        self.written(buf.get(..count).unwrap_or(buf));
+        Poll::Ready(Ok(count))
     }
 
     fn poll_write_vectored(
@@ -93,11 +154,17 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.exchange.has_entered() {
-            return Pin::new(&mut self.inner).poll_write_vectored(context, bufs);
+        if ready!(self.poll_refusal(context))? {
+            return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
-        ready!(self.poll_refusal(context))?;
-        Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()))
+        let count = ready!(Pin::new(&mut self.inner).poll_write_vectored(context, bufs))?;
+        let mut left = count;
+        for buf in bufs {
+            let part = buf.get(..left).unwrap_or(buf);
+            left -= part.len();
+            self.written(part);
+        }
+        Poll::Ready(Ok(count))
     }
 
     fn is_write_vectored(&self) -> bool {

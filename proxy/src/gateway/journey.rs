@@ -249,14 +249,13 @@ impl Drop for Journey {
             let inside = "what opened the response ended while it was open";
             self.refusal = Some(Refusal::new(*reason, inside));
         }
-        // A panic in a stage, or a connection torn down before `logging`, ends here; it must not read as an allow.
-        if !self.ended && self.refusal.is_none() && self.status == 0 {
-            let panicked = std::thread::panicking();
-            if panicked {
-                self.core.metrics.panics.inc();
-            }
-            let inside = if panicked { "a stage panicked" } else { "the connection was torn down" };
-            self.refusal = Some(Refusal::new(Reason::Internal, inside));
+        // A panic outside of what the hooks contain, or a connection torn down before `logging`, ends here; it must not read
+        // as an allow.
+        if !self.ended && std::thread::panicking() {
+            self.core.metrics.panics.inc();
+            self.refusal = Some(Refusal::new(Reason::Internal, "a stage panicked"));
+        } else if !self.ended && self.refusal.is_none() && self.status == 0 {
+            self.refusal = Some(Refusal::new(Reason::Internal, "the connection was torn down"));
         }
         self.end();
     }

@@ -6,7 +6,7 @@ mod pool;
 mod unread;
 mod walk;
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,6 +145,79 @@ impl Gateway {
         }
     }
 
+    /// The request as the upstream gets it.
+    fn prepare(
+        &self,
+        session: &Session,
+        request: &mut RequestHeader,
+        journey: &mut Journey,
+    ) -> pingora::Result<()> {
+        journey.sent = true;
+        if let Some(permit) = journey.permit.as_mut() {
+            permit.forwarded();
+        }
+        let app = journey.place.map(|(app, _)| app);
+        let vouched = match (app, journey.identity.clone()) {
+            (Some(app), Some(identity)) => Some(self.vouch(app, &identity, journey)?),
+            _ => None,
+        };
+        let client = upstream::Client { address: journey.source, tls: over_tls(session) };
+        // Without Pingora's second map, which keeps how names were spelt: names have no case (RFC 9110 5.1).
+        let mut head = http::request::Parts::from(std::mem::replace(request, nothing().into()));
+        upstream::prepare(&mut head.headers, client, &journey.id, vouched.as_deref())
+            .or_err(FIELD, "request")?;
+        if journey.route().is_some_and(|r| r.score_only) {
+            let would_be = journey.would_be.as_ref();
+            upstream::tell_scores(&mut head.headers, &journey.evidence, would_be).or_err(FIELD, "scores")?;
+        }
+        *request = head.into();
+        Ok(())
+    }
+
+    /// The application's answer as the client gets it.
+    async fn answered(
+        &self,
+        session: &Session,
+        response: &mut ResponseHeader,
+        journey: &mut Journey,
+    ) -> pingora::Result<()> {
+        journey.status = response.status.as_u16();
+        if journey.upstream_status.is_none() {
+            journey.upstream_status = Some(journey.status);
+        }
+        if let Some(permit) = journey.permit.as_mut() {
+            permit.answered();
+        }
+        self.remember(journey).await;
+        journey.upgraded = journey.status == 101;
+        if journey.upgraded || respond::is_event_stream(response) {
+            journey.tie(session.req_header());
+        }
+        let empty = http::Response::new(()).into_parts().0;
+        let mut head = http::response::Parts::from(std::mem::replace(response, empty.into()));
+        upstream::clean_response(&mut head.headers);
+        head.headers.insert(upstream::DECISION, decision(journey)?);
+        let nonce = journey
+            .place
+            .and_then(|(app, _)| self.core.identity.next_nonce(app, session.req_header(), journey.at_ms));
+        head.headers.extend(nonce.map(|nonce| (dpop::NONCE, nonce)));
+        respond::security_headers(&mut head.headers, over_tls(session));
+        *response = head.into();
+        Ok(())
+    }
+
+    /// Counts a defect, which ends the request that met it and no other.
+    fn panicked(&self) -> Refusal {
+        self.core.metrics.panics.inc();
+        Refusal::new(Reason::Internal, "a stage panicked")
+    }
+
+    /// The same once the request is with the upstream.
+    fn defect(&self, journey: &mut Journey) -> Box<Error> {
+        journey.refusal = Some(self.panicked());
+        Error::explain(ErrorType::InternalError, "a stage panicked")
+    }
+
     fn verdict_answer(&self, session: &Session, journey: &Journey) -> Answer {
         let verdict = journey.recorded_verdict();
         let challenge = journey
@@ -172,8 +245,7 @@ impl ProxyHttp for Gateway {
         // A defect in a stage ends that request alone, with an answer and a record.
         let walked = AssertUnwindSafe(self.walk(session, journey)).catch_unwind().await;
         let walked = walked.unwrap_or_else(|_| {
-            self.core.metrics.panics.inc();
-            let refusal = Refusal::new(Reason::Internal, "a stage panicked");
+            let refusal = self.panicked();
             Err(Stop::Refused(Stage::Dropped, Box::new(refusal)))
         });
         match walked {
@@ -216,26 +288,8 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         journey: &mut Journey,
     ) -> pingora::Result<()> {
-        journey.sent = true;
-        if let Some(permit) = journey.permit.as_mut() {
-            permit.forwarded();
-        }
-        let app = journey.place.map(|(app, _)| app);
-        let vouched = match (app, journey.identity.clone()) {
-            (Some(app), Some(identity)) => Some(self.vouch(app, &identity, journey)?),
-            _ => None,
-        };
-        let client = upstream::Client { address: journey.source, tls: over_tls(session) };
-        // Without Pingora's second map, which keeps how names were spelt: names have no case (RFC 9110 5.1).
-        let mut head = http::request::Parts::from(std::mem::replace(request, nothing().into()));
-        upstream::prepare(&mut head.headers, client, &journey.id, vouched.as_deref())
-            .or_err(FIELD, "request")?;
-        if journey.route().is_some_and(|r| r.score_only) {
-            let would_be = journey.would_be.as_ref();
-            upstream::tell_scores(&mut head.headers, &journey.evidence, would_be).or_err(FIELD, "scores")?;
-        }
-        *request = head.into();
-        Ok(())
+        let prepared = catch_unwind(AssertUnwindSafe(|| self.prepare(session, request, journey)));
+        prepared.unwrap_or_else(|_| Err(self.defect(journey)))
     }
 
     async fn response_filter(
@@ -244,29 +298,8 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         journey: &mut Journey,
     ) -> pingora::Result<()> {
-        journey.status = response.status.as_u16();
-        if journey.upstream_status.is_none() {
-            journey.upstream_status = Some(journey.status);
-        }
-        if let Some(permit) = journey.permit.as_mut() {
-            permit.answered();
-        }
-        self.remember(journey).await;
-        journey.upgraded = journey.status == 101;
-        if journey.upgraded || respond::is_event_stream(response) {
-            journey.tie(session.req_header());
-        }
-        let empty = http::Response::new(()).into_parts().0;
-        let mut head = http::response::Parts::from(std::mem::replace(response, empty.into()));
-        upstream::clean_response(&mut head.headers);
-        head.headers.insert(upstream::DECISION, decision(journey)?);
-        let nonce = journey
-            .place
-            .and_then(|(app, _)| self.core.identity.next_nonce(app, session.req_header(), journey.at_ms));
-        head.headers.extend(nonce.map(|nonce| (dpop::NONCE, nonce)));
-        respond::security_headers(&mut head.headers, over_tls(session));
-        *response = head.into();
-        Ok(())
+        let answered = AssertUnwindSafe(self.answered(session, response, journey)).catch_unwind().await;
+        answered.unwrap_or_else(|_| Err(self.defect(journey)))
     }
 
     fn fail_to_connect(
@@ -291,6 +324,7 @@ impl ProxyHttp for Gateway {
     ) -> Box<Error> {
         let safe = matches!(session.req_header().method, http::Method::GET | http::Method::HEAD)
             && journey.upstream_status.is_none()
+            && journey.refusal.is_none()
             && journey.attempts < ATTEMPTS_MAX
             && !session.as_ref().retry_buffer_truncated();
         if safe {

@@ -1,4 +1,5 @@
-//! Heads that Pingora could not read as a request: answered, counted and recorded like every other refusal.
+//! Heads that Pingora could not read as a request: answered, counted and recorded like every other refusal. On HTTP/2 the
+//! answer is the layer's own.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use pingora::protocols::http::date::get_cached_date;
 
 use super::core::Core;
 use super::journey::{Journey, Stage};
-use crate::front::{Exchange, Unreadable};
+use crate::front::{Cut, Exchange, Unreadable};
 use crate::refusal::{Reason, Refusal};
 use crate::stages::respond::{self, Answer};
 
@@ -28,24 +29,47 @@ impl Unread {
 
 impl Unreadable for Unread {
     fn refuse(&self, client: IpAddr, over_tls: bool) -> Bytes {
-        let mut journey = Journey::begin(&self.core, Exchange::default());
-        journey.source = client;
-        // Noise counts against its address like any request.
-        let (stage, refusal) = match self.core.addresses.take(client) {
-            Ok(()) => (Stage::Normalize, Refusal::new(Reason::Malformed, "no HTTP/1 request head")),
-            Err(seconds) => {
-                let limited = Refusal::new(Reason::LimitAddress, "over its rate").retry_after(seconds);
-                (Stage::Admission, limited)
-            }
-        };
-        journey.stage = stage;
+        let (mut journey, refusal) =
+            self.journey(client, Refusal::new(Reason::Malformed, "no HTTP/1 request head"));
         let answer = Answer::from(&refusal);
         journey.status = answer.status.as_u16();
-        journey.refusal = Some(refusal);
         // A header field of ours always fits; should one not, the client at least learns the status.
         let bytes = written(&answer, &journey.id, over_tls).unwrap_or_else(|_| bare(journey.status));
         journey.end();
         bytes
+    }
+
+    fn refused(&self, client: IpAddr, cut: Cut) {
+        self.core.metrics.http2_resets.with_label_values(&cut.labels()).inc();
+        if !cut.is_unread() {
+            return;
+        }
+        let refusal = if cut.is_excess() {
+            Refusal::new(Reason::LimitAddress, "more HTTP/2 streams than a connection may have")
+        } else {
+            Refusal::new(Reason::Malformed, "no HTTP/2 request")
+        };
+        let (mut journey, _) = self.journey(client, refusal);
+        if cut == Cut::Request {
+            journey.status = 400;
+        }
+        journey.end();
+    }
+}
+
+impl Unread {
+    /// A journey that `refusal` ends, or the address limit: noise counts against its address like any request.
+    fn journey(&self, client: IpAddr, refusal: Refusal) -> (Journey, Refusal) {
+        let mut journey = Journey::begin(&self.core, Exchange::default());
+        journey.source = client;
+        let refusal = match self.core.addresses.take(client) {
+            Ok(()) => refusal,
+            Err(seconds) => Refusal::new(Reason::LimitAddress, "over its rate").retry_after(seconds),
+        };
+        journey.stage =
+            if refusal.reason == Reason::LimitAddress { Stage::Admission } else { Stage::Normalize };
+        journey.refusal = Some(refusal.clone());
+        (journey, refusal)
     }
 }
 

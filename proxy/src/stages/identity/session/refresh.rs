@@ -105,7 +105,11 @@ impl IdentityStage {
             let _turn = turn.lock().await;
             tending.run().await
         });
-        task.await.unwrap_or_else(|_| Err(Refusal::new(Reason::Internal, "a session's task ended")))
+        task.await.unwrap_or_else(|ended| match ended.try_into_panic() {
+            // A defect belongs to the request that met it, which counts it.
+            Ok(defect) => std::panic::resume_unwind(defect),
+            Err(_) => Err(Refusal::new(Reason::Internal, "a session's task ended")),
+        })
     }
 }
 

@@ -83,7 +83,7 @@ async fn revocations_expire_never_get_milder_and_are_bounded() {
     assert_eq!(revocations.len(), 1);
     revocations.sweep(NOW_MS + 3_600_000).await.unwrap();
     assert!(revocations.is_empty());
-    let left = house.records.list(policies::ports::Space::Revocations, None, 10).await.unwrap();
+    let left = house.records.list(Space::Revocations, None, 10).await.unwrap();
     assert!(left.is_empty());
     let small = Revocations::new(house.records.clone(), 2);
     for (n, fits) in [(1, true), (2, true), (3, false)] {
