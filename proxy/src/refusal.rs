@@ -133,6 +133,10 @@ table! {
     DpopReplayed => "token.dpop_replayed" 401 Deny "The proof of possession was used before",
     /// Not enough scope.
     ScopeInsufficient => "token.scope" 403 Deny "The access token does not allow this",
+    /// The token's `authorization_details` do not name this transfer (RFC 9396).
+    TransferNotAuthorised => "token.authorization_details" 403 Deny "The access token does not authorise this transfer",
+    /// They did, and it was made.
+    AuthorisationSpent => "token.authorization_spent" 403 Deny "This authorised transfer was made before",
     /// Weak `acr` or old `auth_time` (RFC 9470).
     StepUpNeeded => "identity.step_up" 401 StepUp "A stronger or more recent log-in is needed",
     /// Keys or introspection out of reach beyond the bound.

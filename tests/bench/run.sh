@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Gatehouse beside a bare Pingora, nginx, HAProxy and a web application firewall: one upstream, one load, targets in turn.
 #
-#   tests/bench/run.sh [--rounds 3] [--seconds 4] [--connections 32] [--threads 2] [--bin FOLDER] [--only WORDS]
+#   tests/bench/run.sh [--rounds 3] [--seconds 4] [--connections 32] [--threads 2] [--profile release] [--bin FOLDER]
+#                      [--only WORDS]
 #
-# --bin takes built binaries (gatehouse, bare-pingora, bench-issuer) from FOLDER instead of building them for release.
+# --profile dist builds as packagers do, with link-time optimisation: Gatehouse and the bare pass-through alike.
+# --bin takes built binaries (gatehouse, bare-pingora, bench-issuer) from FOLDER instead of building them.
 # --only measures those targets whose name matches the pattern (the first of each journey is always measured).
 # Needs wrk and curl; nginx for the upstream. Peers that are not installed are named and left out.
 #
@@ -13,16 +15,17 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-rounds=3 seconds=4 connections=32 threads=2 bin= only=.
+rounds=3 seconds=4 connections=32 threads=2 profile=release bin= only=.
 while [ $# -gt 0 ]; do
   case $1 in
     --rounds) rounds=$2 ;;
     --seconds) seconds=$2 ;;
     --connections) connections=$2 ;;
     --threads) threads=$2 ;;
+    --profile) profile=$2 ;;
     --bin) bin=$2 ;;
     --only) only=$2 ;;
-    *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
   shift 2
 done
@@ -40,8 +43,8 @@ for tool in wrk curl nginx; do
   command -v "$tool" >/dev/null || { echo "missing: $tool (apt-get install --no-install-recommends $tool)" >&2; exit 1; }
 done
 if [ -z "$bin" ]; then
-  (cd "$root" && cargo build --release -p proxy --bin gatehouse -p tests --bin bare-pingora --bin bench-issuer)
-  bin=${CARGO_TARGET_DIR:-$root/target}/release
+  (cd "$root" && cargo build --profile "$profile" -p proxy --bin gatehouse -p tests --bin bare-pingora --bin bench-issuer)
+  bin=${CARGO_TARGET_DIR:-$root/target}/$profile
 fi
 
 # Every variable in capitals may stand as @NAME@ in a configuration.

@@ -9,6 +9,7 @@ mod capacity;
 mod corpus;
 mod gateway;
 mod http2;
+mod linking;
 mod tunnels;
 mod upstream;
 
@@ -65,6 +66,11 @@ fn what_the_capacity_learner_learnt_survives_a_restart() {
 #[test]
 fn a_capacity_table_that_does_not_fit_is_refused_by_name() {
     runtime().block_on(capacity::is_refused_by_name());
+}
+
+#[test]
+fn a_token_granted_for_one_payment_makes_that_payment_once() {
+    runtime().block_on(linking::one_payment_once());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -48,12 +48,29 @@ impl Issuer {
     /// # Errors
     /// It cannot be signed.
     pub fn token(&self, subject: &str, audience: &str, lifetime_s: u64) -> anyhow::Result<(String, u64)> {
+        self.token_with(subject, audience, lifetime_s, Map::new())
+    }
+
+    /// The same with `more` claims.
+    ///
+    /// # Errors
+    /// It cannot be signed.
+    pub fn token_with(
+        &self,
+        subject: &str,
+        audience: &str,
+        lifetime_s: u64,
+        more: Map<String, Value>,
+    ) -> anyhow::Result<(String, u64)> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
         let expires_s = now.as_secs() + lifetime_s;
-        let claims = json!({
+        let mut claims = json!({
             "iss": self.url, "aud": audience, "sub": subject, "client_id": "test", "sid": format!("{subject}-session"),
             "iat": now.as_secs(), "exp": expires_s, "auth_time": now.as_secs(), "jti": now.as_nanos().to_string(),
         });
+        if let Some(claims) = claims.as_object_mut() {
+            claims.extend(more);
+        }
         let mut header = Header::new(Algorithm::ES256);
         header.typ = Some("at+jwt".to_owned());
         header.kid = Some(KEY_ID.to_owned());

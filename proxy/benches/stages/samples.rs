@@ -79,6 +79,7 @@ pub fn mapping() -> TransferMapping {
         unit: AmountUnit::Minor,
         idempotency_header: HeaderName::from_static("idempotency-key"),
         repeats: Duration::from_secs(3_600),
+        linking: None,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::stages::identity::config::RawIssuer;
 use crate::stages::identity::{self, Access, Requirement};
 use crate::stages::limits::Rate;
 use crate::stages::normalize::HeadLimits;
-use crate::stages::transfer::{BodyFormat, TransferMapping};
+use crate::stages::transfer::{BodyFormat, Linking, TransferMapping};
 
 /// Problems found so far.
 #[derive(Default)]

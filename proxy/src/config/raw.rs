@@ -221,6 +221,27 @@ pub struct Transfer {
     pub idempotency_header: String,
     #[serde(default)]
     pub repeats_s: u64,
+    pub linking: Option<Linking>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Linking {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub from: Option<String>,
+    pub to: String,
+    pub amount: String,
+    pub currency: String,
+    pub unit: AmountUnit,
+    #[serde(default = "Linking::required")]
+    pub required: bool,
+}
+
+impl Linking {
+    fn required() -> bool {
+        true
+    }
 }
 
 impl Transfer {

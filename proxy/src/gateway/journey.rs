@@ -14,7 +14,7 @@ use crate::config::Route;
 use crate::front::Exchange;
 use crate::refusal::{Reason, Refusal};
 use crate::stages::admission::Permit;
-use crate::stages::transfer::{Assessment, Claim, Repeat};
+use crate::stages::transfer::{Assessment, Authorisation, Claim, Repeat};
 
 /// Where a request's journey was settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +90,10 @@ pub struct Journey {
     pub assessment: Option<Assessment>,
     /// The transfer's claim to be the only one of its kind under way.
     pub claim: Option<Claim>,
+    /// What of the token's the transfer will spend; the first of these that is not spent yet.
+    pub authorisations: Vec<Authorisation>,
+    /// What of it was spent.
+    pub spent: Option<Authorisation>,
     /// The transfer was judged before.
     pub repeat: Option<Repeat>,
     /// Everything found.
@@ -144,6 +148,8 @@ impl Journey {
             intent: None,
             assessment: None,
             claim: None,
+            authorisations: Vec::new(),
+            spent: None,
             repeat: None,
             evidence: Evidence::default(),
             verdict: None,

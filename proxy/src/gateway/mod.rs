@@ -189,6 +189,9 @@ impl Gateway {
             permit.answered();
         }
         self.remember(journey).await;
+        if matches!(journey.status, 400..500) {
+            self.give_back(journey).await;
+        }
         journey.upgraded = journey.status == 101;
         if journey.upgraded || respond::is_event_stream(response) {
             journey.tie(session.req_header());
@@ -345,6 +348,9 @@ impl ProxyHttp for Gateway {
             journey.refusal = failure(error);
         }
         journey.stage = Stage::Upstream;
+        if !journey.sent {
+            self.give_back(journey).await;
+        }
         let Some(refusal) = journey.refusal.clone() else {
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };

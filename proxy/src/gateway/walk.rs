@@ -9,6 +9,7 @@ use learner::capacity::Class;
 use pingora::proxy::Session;
 use policies::evidence::AttackKind;
 use policies::facts::Identity;
+use policies::ports::Space;
 use policies::record::RecordedScore;
 use policies::{Evidence, Facts, Outcome, Verdict};
 
@@ -247,6 +248,9 @@ impl Gateway {
         };
         let intent = transfer::intent(mapping, &head.headers, body)?;
         journey.intent = Some(intent.clone());
+        if let Some(linking) = mapping.linking.as_ref().filter(|_| !route.score_only) {
+            journey.authorisations = transfer::authorised(linking, &identity, &intent, journey.at_ms)?;
+        }
         journey.repeat = self.repeat(head, body, mapping, journey).await?;
         if journey.repeat.is_some() {
             return Ok(());
@@ -326,8 +330,12 @@ impl Gateway {
             }
             return Err(Stop::Verdict);
         }
-        if let Some(case) = journey.evidence.released_case.clone() {
-            self.spend(case, journey).await.at(Stage::Decision)?;
+        self.spend_authorisation(journey).await.at(Stage::Decision)?;
+        if let Some(case) = journey.evidence.released_case.clone()
+            && let Err(refusal) = self.spend(case, journey).await
+        {
+            self.give_back(journey).await;
+            return Err(refusal).at(Stage::Decision);
         }
         if moves_money || route.class == Class::MoneyMoving {
             return self.forward_recorded(journey).await;
@@ -336,10 +344,40 @@ impl Gateway {
         Ok(())
     }
 
+    /// A payment that a token was granted for is made once.
+    async fn spend_authorisation(&self, journey: &mut Journey) -> Result<(), Refusal> {
+        let wanted = std::mem::take(&mut journey.authorisations);
+        let needed = !wanted.is_empty();
+        for one in wanted {
+            let free =
+                self.core.hot.insert(Space::Replay, &one.key, &[], journey.at_ms, one.expires_ms).await;
+            let free = free
+                .map_err(|error| Refusal::new(Reason::StoreUnavailable, error.to_string()).retry_after(5))?;
+            if free {
+                journey.spent = Some(one);
+                return Ok(());
+            }
+        }
+        let spent = Refusal::new(Reason::AuthorisationSpent, "the payment was forwarded before");
+        if needed { Err(spent) } else { Ok(()) }
+    }
+
+    /// What was surely not carried out may be asked for again.
+    pub(super) async fn give_back(&self, journey: &mut Journey) {
+        let Some(spent) = journey.spent.take() else { return };
+        if let Err(error) = self.core.hot.remove(Space::Replay, &spent.key).await {
+            tracing::warn!(decision = %journey.id, %error, "an authorisation that came to nothing stays spent");
+        }
+    }
+
     /// Money moves only after its decision is on disk.
     async fn forward_recorded(&self, journey: &mut Journey) -> Result<(), Stop> {
         journey.stage = Stage::Audit;
-        self.record_intent(journey).await.at(Stage::Audit)?;
+        let recorded = self.record_intent(journey).await;
+        if recorded.is_err() {
+            self.give_back(journey).await;
+        }
+        recorded.at(Stage::Audit)?;
         journey.stage = Stage::Upstream;
         Ok(())
     }

@@ -199,5 +199,25 @@ fn mapping(raw: raw::Transfer, at: &At, found: &mut Found) -> TransferMapping {
         unit: raw.unit,
         idempotency_header: header.unwrap_or(http::header::HOST),
         repeats: Duration::from_secs(raw.repeats_s.min(REPEATS_S_MAX)),
+        linking: raw.linking.map(|linking| self::linking(linking, at, found)),
+    }
+}
+
+fn linking(raw: raw::Linking, at: &At, found: &mut Found) -> Linking {
+    let places = [Some(&raw.to), Some(&raw.amount), Some(&raw.currency), raw.from.as_ref()];
+    found.unless(
+        places.into_iter().flatten().all(|place| place.starts_with('/')) && !raw.kind.is_empty(),
+        at.key("linking"),
+        "type is empty, or a place is no JSON pointer",
+        "name the type of details that are payments, and places in one such as /instructedAmount/amount",
+    );
+    Linking {
+        kind: raw.kind,
+        from: raw.from,
+        to: raw.to,
+        amount: raw.amount,
+        currency: raw.currency,
+        unit: raw.unit,
+        required: raw.required,
     }
 }

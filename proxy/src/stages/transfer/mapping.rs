@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, header};
 use policies::facts::TransferIntent;
 use serde_json::Value;
 
+use super::linking::Linking;
 use crate::refusal::{Reason, Refusal};
 use crate::strict_json;
 
@@ -32,6 +33,8 @@ pub struct TransferMapping {
     /// How long the application answers a second request of the same customer, client, key and content as it answered the
     /// first, and books nothing; less than that by more than a request may be under way. Zero: it makes no such promise, and every request is judged.
     pub repeats: Duration,
+    /// How a token names the one payment it is good for; `None`: tokens pay by their scopes.
+    pub linking: Option<Linking>,
 }
 
 /// Media types that a mapping reads.
@@ -181,7 +184,7 @@ fn form_fields(mapping: &TransferMapping, body: &[u8]) -> Result<[String; 4], Re
 }
 
 /// `12`, `12.5` or `12.50` to minor units; nothing else.
-fn decimal_minor(text: &str) -> Option<i64> {
+pub(super) fn decimal_minor(text: &str) -> Option<i64> {
     let (whole, cents) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |t: &str| !t.is_empty() && t.len() <= 15 && t.bytes().all(|b| b.is_ascii_digit());
     if !digits(whole) || !digits(cents) || cents.len() > 2 {
@@ -206,6 +209,7 @@ mod tests {
             unit,
             idempotency_header: HeaderName::from_static("idempotency-key"),
             repeats: Duration::ZERO,
+            linking: None,
         }
     }
 
