@@ -3,6 +3,8 @@
 //!
 //! Run with `GATEHOUSE_DATA=… cargo test -p proxy --test jwt_vectors -- --ignored --nocapture`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::path::{Path, PathBuf};
 
 use proxy::stages::identity::keys::KeySet;
