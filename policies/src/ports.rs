@@ -86,6 +86,8 @@ pub enum Space {
     Repeats,
     /// Revoked token ids, sessions and subjects.
     Revocations,
+    /// Authorisations for one payment that were spent.
+    Authorisations,
     /// Review cases.
     Cases,
     /// Policy documents.
@@ -101,6 +103,7 @@ impl Space {
             Self::Sessions => "sessions",
             Self::Logins => "logins",
             Self::Replay => "replay",
+            Self::Authorisations => "authorisations",
             Self::Repeats => "repeats",
             Self::Revocations => "revocations",
             Self::Cases => "cases",

@@ -20,7 +20,7 @@ use crate::outbound::{self, Outbound};
 use crate::stages::admission::{Admission, steady_clock};
 use crate::stages::identity::{self, ApplicationIdentity, GatewayKeys, IdentityStage, Setup};
 use crate::stages::transfer::Customers;
-use crate::stores::{Bounds, Cases, SledHot, SledRecords};
+use crate::stores::{Bounds, Cases, SledHot, SledRecords, Spent};
 
 /// A reviewer's release is good for this long.
 const RELEASE_VALID_MS: i64 = 24 * 3600 * 1000;
@@ -69,6 +69,7 @@ pub async fn compose_over(
     let log = AuditLog::open(Settings::in_dir(data.join("decisions")), Arc::clone(&clock))?;
 
     let cases = Arc::new(Cases::new(records.clone(), RELEASE_VALID_MS));
+    let spent = Spent::new(records.clone());
     let identity = Arc::new(IdentityStage::new(identity_setup(&config, hot.clone(), records)?));
     identity.load(clock.now_ms()).await.context("revocations cannot be read")?;
     identity.prime(clock.now_ms()).await;
@@ -86,6 +87,7 @@ pub async fn compose_over(
         identity,
         log,
         cases,
+        spent,
         profiles,
         customers,
         pseudonyms,

@@ -315,6 +315,9 @@ fn background(core: &Arc<Core>, shutdown: &watch::Receiver<bool>) {
             if let Err(error) = sweeping.hot.sweep(sweeping.clock.now_ms()).await {
                 tracing::warn!(%error, "expired sessions could not be swept");
             }
+            if let Err(error) = sweeping.spent.sweep(sweeping.clock.now_ms()).await {
+                tracing::warn!(%error, "spent authorisations could not be swept");
+            }
         }
     }));
     let maintained = Arc::clone(&core.identity).maintain(Arc::clone(&core.clock));

@@ -115,6 +115,7 @@ fn answer(request: &str) -> Option<String> {
         "/inspected/nothing" => return None,
         "/inspected/silence" => String::new(),
         "/inspected/noise" => "SSH-2.0-OpenSSH_9.6\r\n\r\n".to_owned(),
+        "/inspected/unacceptable" => "HTTP/1.1 406 Not Acceptable\r\nContent-Length: 2\r\n\r\nno".to_owned(),
         "/inspected/conflict" => "HTTP/1.1 409 Conflict\r\nContent-Length: 2\r\n\r\nno".to_owned(),
         "/inspected/forged" => plain(
             "Gatehouse-Decision: forged\r\ngatehouse_subject: forged\r\nServer: secret/1.0\r\nX-Powered-By: secret\r\n",

@@ -234,14 +234,14 @@ pub struct Linking {
     pub amount: String,
     pub currency: String,
     pub unit: AmountUnit,
-    #[serde(default = "Linking::required")]
+    #[serde(default = "yes")]
     pub required: bool,
+    #[serde(default = "yes")]
+    pub identified: bool,
 }
 
-impl Linking {
-    fn required() -> bool {
-        true
-    }
+fn yes() -> bool {
+    true
 }
 
 impl Transfer {

@@ -150,6 +150,9 @@ const WRONG_VALUES: &[(&str, &str, &str)] = &[
     ("step_up_return = \"/transfer\"\n\n# How", r#""https://x/""#, "not a path of the application"),
     (r#"amount = "/amount/value""#, r#""amount""#, "JSON bodies take a pointer"),
     (r#"unit = "minor""#, r#""cents""#, "unknown variant"),
+    ("proof_age_s = 60", "4", "outside 5 to 600"),
+    (r#"type = "payment_initiation""#, r#""""#, "is empty"),
+    (r#"to = "/creditorAccount/iban""#, r#""iban""#, "not a JSON pointer"),
 ];
 
 /// (what is replaced, by what, where it must be found, what must be said)
@@ -215,6 +218,18 @@ fn two_of_a_kind_are_told_apart_or_refused() {
     let issuer = issuer.split("# --- Applications").next().unwrap();
     let told = shipped.told(&format!("{head}\n[[issuers]]\n{issuer}\n[[applications]]\n{application}"));
     assert!(told.contains("the issuer stands twice"), "{told}");
+}
+
+#[test]
+fn a_transfer_beside_a_linked_one_is_linked_too() {
+    let shipped = Shipped::new("gatehouse.toml");
+    let (before, rest) = shipped.text.rsplit_once("[applications.routes.transfer.linking]").unwrap();
+    let (_, after) = rest.split_once("\n\n").unwrap();
+    let told = shipped.told(&format!("{before}\n{after}"));
+    assert!(told.contains("api-transfers has transfer.linking and route web-transfer has none"), "{told}");
+    let scored = shipped.text.replacen("score_only = false", "score_only = true", 1);
+    let told = shipped.told(&scored);
+    assert!(told.contains("nothing is authorised where nothing is carried out"), "{told}");
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use dashmap::DashMap;
@@ -157,22 +157,23 @@ impl<P: HttpServerApp + Send + Sync + 'static> Front<P> {
         let exchange = Exchange::default();
         let mut watched = Watched::http1(stream, exchange.clone(), client, Arc::clone(&self.unreadable));
         // Pingora drops a connection that it waits for when the process is told to end; one that was accepted is answered.
+        let began = Instant::now();
         if !self.connections.arrive(&mut watched, self.header_timeout).await {
             return;
         }
         let mut session = ServerSession::new_http1(Box::new(watched));
         session.set_keepalive((!*shutdown.borrow()).then_some(self.keepalive.as_secs()));
-        let mut idle = Duration::ZERO;
+        let mut within = self.header_timeout.saturating_sub(began.elapsed());
         loop {
             let request = exchange.serve(self.proxy.process_new_http(session, shutdown));
-            let Some(reused) = self.with_deadline(request, &exchange, idle).await else { return };
+            let Some(reused) = self.with_deadline(request, &exchange, within).await else { return };
             exchange.renew();
             let (stream, settings) = reused.consume();
             session = ServerSession::new_http1(stream);
             if let Some(settings) = settings {
                 settings.apply_to_session(&mut session);
             }
-            idle = self.keepalive;
+            within = self.keepalive + self.header_timeout;
         }
     }
 
@@ -180,24 +181,25 @@ impl<P: HttpServerApp + Send + Sync + 'static> Front<P> {
     async fn http2(&self, stream: Stream, client: IpAddr, shutdown: &ShutdownWatch) {
         let connection = Exchange::default();
         let mut watched = Watched::http2(stream, client, Arc::clone(&self.unreadable));
+        let began = Instant::now();
         if !self.connections.arrive(&mut watched, self.header_timeout).await {
             return;
         }
+        let within = self.header_timeout.saturating_sub(began.elapsed());
         let tied = Arc::new(Tied { proxy: Arc::clone(&self.proxy), connection: connection.clone() });
         let served = ServerApp::process_new(&tied, Box::new(watched), shutdown);
-        self.with_deadline(served, &connection, Duration::ZERO).await;
+        self.with_deadline(served, &connection, within).await;
     }
 
-    /// Runs one request; ends the connection when its header is not complete in time. A reused connection may be idle
-    /// for `idle` before.
+    /// Runs one request; ends the connection when its header is not complete `within` this time.
     async fn with_deadline<T>(
         &self,
         request: impl Future<Output = Option<T>>,
         exchange: &Exchange,
-        idle: Duration,
+        within: Duration,
     ) -> Option<T> {
         tokio::pin!(request);
-        let deadline = pingora::time::sleep(idle + self.header_timeout);
+        let deadline = pingora::time::sleep(within);
         tokio::pin!(deadline);
         tokio::select! {
             biased;

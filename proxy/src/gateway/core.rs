@@ -24,7 +24,7 @@ use crate::rule_hits::RuleHits;
 use crate::stages::identity::IdentityStage;
 use crate::stages::limits::{AddressLimit, KeyHash, Keyed};
 use crate::stages::transfer::{Customers, Repeats};
-use crate::stores::Cases;
+use crate::stores::{Cases, Spent};
 
 /// Everything behind the stages; one for the life of the process.
 pub struct Core {
@@ -43,6 +43,8 @@ pub struct Core {
     pub profiles: Arc<Profiles>,
     /// Recognises repeats of transfers.
     pub repeats: Repeats,
+    /// Authorisations for one payment that were spent.
+    pub spent: Spent,
     /// Makes the profiles' keys.
     pub customers: Customers,
     /// Makes the records' pseudonyms.
@@ -214,6 +216,8 @@ pub struct Parts {
     pub log: AuditLog,
     /// Review cases.
     pub cases: Arc<Cases>,
+    /// Authorisations for one payment that were spent.
+    pub spent: Spent,
     /// Behaviour profiles.
     pub profiles: Arc<Profiles>,
     /// Makes the profiles' keys.
@@ -241,6 +245,7 @@ impl Core {
             hot: parts.hot,
             log: parts.log,
             cases: parts.cases,
+            spent: parts.spent,
             profiles: parts.profiles,
             pseudonyms: parts.pseudonyms,
             pools: parts.pools,

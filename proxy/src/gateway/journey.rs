@@ -210,6 +210,13 @@ impl Journey {
         self.live.config.applications.get(app)?.routes.get(route)
     }
 
+    /// The names under which tokens know the application: audience and address.
+    pub fn resource(&self) -> Option<(&str, &str)> {
+        let app = self.live.config.applications.get(self.place?.0)?;
+        let audience = app.identity.as_ref()?.audience.as_str();
+        Some((audience, app.external_url.as_str().trim_end_matches('/')))
+    }
+
     /// The outcome for records and metrics.
     pub fn outcome(&self) -> Outcome {
         match (&self.refusal, &self.verdict) {

@@ -189,7 +189,7 @@ impl Gateway {
             permit.answered();
         }
         self.remember(journey).await;
-        if matches!(journey.status, 400..500) {
+        if is_refusal(journey.status) {
             self.give_back(journey).await;
         }
         journey.upgraded = journey.status == 101;
@@ -425,6 +425,12 @@ fn failure(error: &Error) -> Option<Refusal> {
 /// Whether an upstream that answers `status` did what it was asked: a redirect after a form post is how pages say "done".
 fn is_acceptance(status: u16) -> bool {
     (200..400).contains(&status)
+}
+
+/// Whether an upstream that answers `status` surely did nothing. What may be said after the work is done does not count, such
+/// as 406 or 412; a client can bring those about.
+fn is_refusal(status: u16) -> bool {
+    matches!(status, 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 422 | 429)
 }
 
 /// Whether the client came over TLS to this process.

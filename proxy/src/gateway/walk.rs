@@ -9,7 +9,6 @@ use learner::capacity::Class;
 use pingora::proxy::Session;
 use policies::evidence::AttackKind;
 use policies::facts::Identity;
-use policies::ports::Space;
 use policies::record::RecordedScore;
 use policies::{Evidence, Facts, Outcome, Verdict};
 
@@ -20,9 +19,9 @@ use crate::config::{Route, Routed};
 use crate::refusal::{Reason, Refusal};
 use crate::stages::identity::{Authentication, Peer, Recognised};
 use crate::stages::limits::{Keyed, prefix, take_together};
-use crate::stages::transfer::{First, Repeat, TransferMapping};
+use crate::stages::transfer::{Claim, First, Repeat, TransferMapping};
 use crate::stages::{inspection, normalize, transfer};
-use crate::stores::{CaseError, CaseState, NewCase, Release};
+use crate::stores::{CaseError, CaseState, NewCase, Release, Spending};
 
 /// Findings at least this strong make a request suspicious for capacity, before the policy speaks.
 const SUSPICIOUS_FINDING: f64 = 0.8;
@@ -249,7 +248,10 @@ impl Gateway {
         let intent = transfer::intent(mapping, &head.headers, body)?;
         journey.intent = Some(intent.clone());
         if let Some(linking) = mapping.linking.as_ref().filter(|_| !route.score_only) {
-            journey.authorisations = transfer::authorised(linking, &identity, &intent, journey.at_ms)?;
+            let (audience, external) = journey.resource().unwrap_or_default();
+            let resources = [audience, external];
+            journey.authorisations =
+                transfer::authorised(linking, &identity, &intent, &resources, journey.at_ms)?;
         }
         journey.repeat = self.repeat(head, body, mapping, journey).await?;
         if journey.repeat.is_some() {
@@ -348,14 +350,20 @@ impl Gateway {
     async fn spend_authorisation(&self, journey: &mut Journey) -> Result<(), Refusal> {
         let wanted = std::mem::take(&mut journey.authorisations);
         let needed = !wanted.is_empty();
+        // Only where the application promises to recognise a repeat is there a claim.
+        let request = journey.claim.as_ref().map(Claim::request);
         for one in wanted {
-            let free =
-                self.core.hot.insert(Space::Replay, &one.key, &[], journey.at_ms, one.expires_ms).await;
-            let free = free
-                .map_err(|error| Refusal::new(Reason::StoreUnavailable, error.to_string()).retry_after(5))?;
-            if free {
-                journey.spent = Some(one);
-                return Ok(());
+            let spending =
+                self.core.spent.spend(&one, request.as_ref()).await.map_err(|error| {
+                    Refusal::new(Reason::StoreUnavailable, error.to_string()).retry_after(5)
+                })?;
+            match spending {
+                Spending::Now => {
+                    journey.spent = Some(one);
+                    return Ok(());
+                }
+                Spending::Again => return Ok(()),
+                Spending::Before => {}
             }
         }
         let spent = Refusal::new(Reason::AuthorisationSpent, "the payment was forwarded before");
@@ -365,7 +373,7 @@ impl Gateway {
     /// What was surely not carried out may be asked for again.
     pub(super) async fn give_back(&self, journey: &mut Journey) {
         let Some(spent) = journey.spent.take() else { return };
-        if let Err(error) = self.core.hot.remove(Space::Replay, &spent.key).await {
+        if let Err(error) = self.core.spent.give_back(&spent).await {
             tracing::warn!(decision = %journey.id, %error, "an authorisation that came to nothing stays spent");
         }
     }

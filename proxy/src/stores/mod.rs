@@ -7,6 +7,7 @@ mod cases;
 mod memory;
 mod sled_hot;
 mod sled_records;
+mod spent;
 
 #[cfg(test)]
 mod conformance;
@@ -15,6 +16,7 @@ pub use cases::{Case, CaseError, CasePage, CaseState, Cases, NewCase, Release, R
 pub use memory::{MemoryHot, MemoryRecords};
 pub use sled_hot::SledHot;
 pub use sled_records::SledRecords;
+pub use spent::{Spending, Spent};
 
 use policies::ports::{Answer, Space, StoreError};
 
@@ -40,7 +42,7 @@ impl Bounds {
 }
 
 /// A value for each name space, found without a look-up that could fail.
-struct PerSpace<T>([T; 8]);
+struct PerSpace<T>([T; 9]);
 
 impl<T> PerSpace<T> {
     fn try_new<E>(mut make: impl FnMut(Space) -> Result<T, E>) -> Result<Self, E> {
@@ -50,6 +52,7 @@ impl<T> PerSpace<T> {
             make(Space::Replay)?,
             make(Space::Repeats)?,
             make(Space::Revocations)?,
+            make(Space::Authorisations)?,
             make(Space::Cases)?,
             make(Space::Policies)?,
             make(Space::Labels)?,
@@ -57,13 +60,15 @@ impl<T> PerSpace<T> {
     }
 
     fn of(&self, space: Space) -> &T {
-        let [sessions, logins, replay, repeats, revocations, cases, policies, labels] = &self.0;
+        let [sessions, logins, replay, repeats, revocations, authorisations, cases, policies, labels] =
+            &self.0;
         match space {
             Space::Sessions => sessions,
             Space::Logins => logins,
             Space::Replay => replay,
             Space::Repeats => repeats,
             Space::Revocations => revocations,
+            Space::Authorisations => authorisations,
             Space::Cases => cases,
             Space::Policies => policies,
             Space::Labels => labels,

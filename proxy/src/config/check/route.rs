@@ -49,6 +49,7 @@ pub(super) fn routes(
         );
         routes.extend(route(raw, &at, found).map(|r| (r, paths)));
     }
+    linked_alike(&routes, at, found);
     routes
 }
 
@@ -137,6 +138,12 @@ fn asked(raw: &raw::Route, at: &At, found: &mut Found) {
         "add transfer = { … }, or leave it out",
     );
     found.unless(
+        !raw.score_only || raw.transfer.as_ref().is_none_or(|transfer| transfer.linking.is_none()),
+        at.key("score_only"),
+        "nothing is authorised where nothing is carried out",
+        "leave transfer.linking out",
+    );
+    found.unless(
         raw.step_up_return.as_deref().is_none_or(|p| identity::session::LocalPath::parse(p).is_some()),
         at.key("step_up_return"),
         "not a path of the application",
@@ -159,6 +166,21 @@ fn shadowed(raw: &raw::Route, earlier: &[(Route, Vec<String>)], at: &At, found: 
                 "give each path and method to one route",
             );
         }
+    }
+}
+
+/// A token that was granted for one payment must not pay another on a route that does not look.
+fn linked_alike(routes: &[(Route, Vec<String>)], at: &At, found: &mut Found) {
+    let pays = |route: &&Route| route.transfer.is_some() && !route.score_only;
+    let linked = |route: &Route| route.transfer.as_ref().is_some_and(|transfer| transfer.linking.is_some());
+    let paying: Vec<&Route> = routes.iter().map(|(route, _)| route).filter(pays).collect();
+    let Some(loose) = paying.iter().find(|route| !linked(route)) else { return };
+    if let Some(tied) = paying.iter().find(|route| linked(route)) {
+        found.add(
+            at.key("routes"),
+            format!("route {} has transfer.linking and route {} has none", tied.name, loose.name),
+            "a token for one payment would pay any other there: give it to all transfers of the application",
+        );
     }
 }
 
@@ -204,13 +226,22 @@ fn mapping(raw: raw::Transfer, at: &At, found: &mut Found) -> TransferMapping {
 }
 
 fn linking(raw: raw::Linking, at: &At, found: &mut Found) -> Linking {
-    let places = [Some(&raw.to), Some(&raw.amount), Some(&raw.currency), raw.from.as_ref()];
-    found.unless(
-        places.into_iter().flatten().all(|place| place.starts_with('/')) && !raw.kind.is_empty(),
-        at.key("linking"),
-        "type is empty, or a place is no JSON pointer",
-        "name the type of details that are payments, and places in one such as /instructedAmount/amount",
-    );
+    let at = at.key("linking");
+    let places = [
+        ("from", raw.from.as_ref()),
+        ("to", Some(&raw.to)),
+        ("amount", Some(&raw.amount)),
+        ("currency", Some(&raw.currency)),
+    ];
+    for (key, place) in places {
+        found.unless(
+            place.is_none_or(|place| place.starts_with('/')),
+            at.key(key),
+            "not a JSON pointer",
+            "a place in one of the details, such as /instructedAmount/amount",
+        );
+    }
+    found.unless(!raw.kind.is_empty(), at.key("type"), "is empty", "the `type` of details that are payments");
     Linking {
         kind: raw.kind,
         from: raw.from,
@@ -219,5 +250,6 @@ fn linking(raw: raw::Linking, at: &At, found: &mut Found) -> Linking {
         currency: raw.currency,
         unit: raw.unit,
         required: raw.required,
+        identified: raw.identified,
     }
 }

@@ -1,7 +1,7 @@
 //! Dynamic linking: a token that was granted for one payment is good for that payment, once (RFC 9396; Commission Delegated
 //! Regulation (EU) 2018/389, article 5).
 
-use policies::facts::{Identity, TransferIntent};
+use policies::facts::{Credential, Identity, TransferIntent};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -29,8 +29,11 @@ pub struct Linking {
     pub currency: String,
     /// How the amount is written.
     pub unit: AmountUnit,
-    /// Whether a token without such details may pay by its scopes alone.
+    /// Whether a token without such details is refused; if not, it pays by its scopes. A session always does.
     pub required: bool,
+    /// Whether each of them has to name itself (`identifier`, RFC 9396 2.2). One that does not is told from others by its
+    /// token alone, and so counts once more in a token that was refreshed.
+    pub identified: bool,
 }
 
 /// A payment that a token authorises, to be spent when it is forwarded.
@@ -42,7 +45,8 @@ pub struct Authorisation {
     pub expires_ms: i64,
 }
 
-/// The authorisations of `identity` that are for exactly this transfer; none where it needs none.
+/// The authorisations of `identity` that are for exactly this transfer, at one of `resources`, which are the names of this
+/// application; none where it needs none.
 ///
 /// # Errors
 /// `token.authorization_details` where its details, or the lack of them, do not allow the transfer.
@@ -50,6 +54,7 @@ pub fn authorised(
     linking: &Linking,
     identity: &Identity,
     intent: &TransferIntent,
+    resources: &[&str],
     now_ms: i64,
 ) -> Result<Vec<Authorisation>, Refusal> {
     let refused = |inside: &'static str| Refusal::new(Reason::TransferNotAuthorised, inside);
@@ -61,11 +66,13 @@ pub fn authorised(
     let payments: Vec<_> = details.iter().enumerate().filter(|(_, d)| d["type"] == *linking.kind).collect();
     if payments.is_empty() {
         let inside = "the token carries no authorisation for a payment";
-        return if linking.required { Err(refused(inside)) } else { Ok(Vec::new()) };
+        let needed = linking.required && identity.credential != Credential::Session;
+        return if needed { Err(refused(inside)) } else { Ok(Vec::new()) };
     }
     let fitting: Vec<Authorisation> = payments
         .into_iter()
-        .filter(|(_, detail)| linking.fits(detail, intent))
+        .filter(|(_, detail)| linking.fits(detail, intent) && is_here(detail, resources))
+        .filter(|(_, detail)| !linking.identified || identifier(detail).is_some())
         .map(|(place, detail)| authorisation(identity, place, detail, now_ms))
         .collect();
     if fitting.is_empty() { Err(refused("the transfer is not the one authorised")) } else { Ok(fitting) }
@@ -87,11 +94,25 @@ impl Linking {
     }
 }
 
-/// One that names itself (`identifier`, RFC 9396 2.2) is the same in whatever token; another is its token's.
+/// `locations` (RFC 9396 2.2): where there are any, this has to be one.
+fn is_here(detail: &Value, resources: &[&str]) -> bool {
+    match detail.get("locations") {
+        None => true,
+        Some(Value::Array(named)) => {
+            named.iter().filter_map(Value::as_str).any(|location| resources.contains(&location))
+        }
+        Some(_) => false,
+    }
+}
+
+fn identifier(detail: &Value) -> Option<&str> {
+    detail["identifier"].as_str().filter(|identifier| !identifier.is_empty())
+}
+
+/// One that names itself is the same in whatever token; another is its token's.
 fn authorisation(identity: &Identity, place: usize, detail: &Value, now_ms: i64) -> Authorisation {
-    let identifier = detail["identifier"].as_str().filter(|identifier| !identifier.is_empty());
     let token = identity.token_id.as_deref().unwrap_or_default();
-    let (name, expires_ms) = match identifier {
+    let (name, expires_ms) = match identifier(detail) {
         Some(identifier) => (("identifier", identifier, 0, 0), now_ms.saturating_add(IDENTIFIED_MS)),
         None => (("token", token, identity.issued_at, place), 0),
     };
@@ -104,7 +125,6 @@ fn authorisation(identity: &Identity, place: usize, detail: &Value, now_ms: i64)
 
 #[cfg(test)]
 mod tests {
-    use policies::facts::Credential;
     use serde_json::json;
 
     use super::*;
@@ -118,8 +138,11 @@ mod tests {
             currency: "/instructedAmount/currency".into(),
             unit: AmountUnit::Decimal,
             required: true,
+            identified: false,
         }
     }
+
+    const HERE: [&str; 2] = ["urn:bank", "https://bank.example"];
 
     fn identity(details: Option<Value>) -> Identity {
         Identity {
@@ -161,7 +184,7 @@ mod tests {
     }
 
     fn judge(linking: &Linking, details: Option<Value>) -> Result<usize, Reason> {
-        let found = authorised(linking, &identity(details), &intent(), 1_500_000);
+        let found = authorised(linking, &identity(details), &intent(), &HERE, 1_500_000);
         found.map(|found| found.len()).map_err(|refusal| refusal.reason)
     }
 
@@ -195,6 +218,29 @@ mod tests {
         }
         assert_eq!(judge(&linking(), None), refused);
         assert_eq!(judge(&Linking { required: false, ..linking() }, None), Ok(0));
+        let session = Identity { credential: Credential::Session, ..identity(None) };
+        assert_eq!(
+            authorised(&linking(), &session, &intent(), &HERE, 0).map_err(|r| r.reason),
+            Ok(Vec::new())
+        );
+        for (locations, wanted) in [
+            (json!(["https://bank.example"]), Ok(1)),
+            (json!(["https://other.example", "urn:bank"]), Ok(1)),
+            (json!(["https://other.example"]), refused),
+            (json!([]), refused),
+            (json!("https://bank.example"), refused),
+        ] {
+            let mut detail = payment(&[]);
+            detail["locations"] = locations.clone();
+            assert_eq!(judge(&linking(), Some(json!([detail]))), wanted, "{locations}");
+        }
+        let identified = Linking { identified: true, ..linking() };
+        assert_eq!(judge(&identified, Some(json!([payment(&[])]))), refused);
+        for (identifier, wanted) in [(json!("pay-7"), Ok(1)), (json!(""), refused), (json!(7), refused)] {
+            let mut detail = payment(&[]);
+            detail["identifier"] = identifier.clone();
+            assert_eq!(judge(&identified, Some(json!([detail]))), wanted, "{identifier}");
+        }
         let from = Linking { from: Some("/debtor".into()), ..linking() };
         assert_eq!(judge(&from, Some(json!([payment(&[])]))), Ok(1));
         assert_eq!(judge(&from, Some(json!([payment(&[("/debtor", json!("b"))])]))), refused);
@@ -204,7 +250,8 @@ mod tests {
     fn authorisations_are_told_apart() {
         let mut named = payment(&[]);
         named["identifier"] = json!("pay-7");
-        let key = |identity: &Identity| authorised(&linking(), identity, &intent(), 1_500_000).unwrap()[0];
+        let key =
+            |identity: &Identity| authorised(&linking(), identity, &intent(), &HERE, 1_500_000).unwrap()[0];
         let [plain, with_name] = [payment(&[]), named].map(|detail| identity(Some(json!([detail]))));
         let again = |identity: &Identity| Identity { token_id: Some("t2".into()), ..identity.clone() };
         assert_ne!(key(&plain).key, key(&again(&plain)).key, "another token's");
@@ -213,7 +260,7 @@ mod tests {
         assert!(key(&plain).expires_ms > plain.expires_at * 1000);
         assert_eq!(key(&with_name).expires_ms, 1_500_000 + IDENTIFIED_MS);
         let two = identity(Some(json!([payment(&[]), payment(&[])])));
-        let both = authorised(&linking(), &two, &intent(), 0).unwrap();
+        let both = authorised(&linking(), &two, &intent(), &HERE, 0).unwrap();
         assert_ne!(both[0].key, both[1].key, "a payment that was authorised twice");
     }
 }

@@ -51,6 +51,13 @@ pub struct Claim {
     under_way: Arc<DashSet<String>>,
 }
 
+impl Claim {
+    /// What the request is recognised by.
+    pub fn request(&self) -> Pseudonym {
+        Pseudonym(self.request.clone())
+    }
+}
+
 impl Drop for Claim {
     fn drop(&mut self) {
         self.under_way.remove(&self.request);

@@ -33,6 +33,10 @@ const PROOF_BYTES_MAX: usize = 8 * 1024;
 /// How far ahead of ours a client's clock may run, milliseconds.
 const CLOCK_AHEAD_MS: i64 = 10_000;
 
+/// How much longer a proof is remembered than it is accepted, milliseconds: more than the time between a request's entry,
+/// when the proof's age is judged, and its being remembered.
+const MARGIN_MS: i64 = 120_000;
+
 /// Why a proof proves nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ProofFault {
@@ -72,7 +76,7 @@ pub struct Proof {
     pub thumbprint: [u8; 32],
     /// What must not be seen twice: SHA-256 over the thumbprint and `jti`. The same `jti` under another key is another.
     pub replay_key: [u8; 32],
-    /// From when on it would be refused for its age, Unix milliseconds.
+    /// Until when it has to be remembered, Unix milliseconds.
     pub expires_ms: i64,
 }
 
@@ -115,7 +119,7 @@ pub fn prove(proof: &str, expected: &Expected<'_>) -> Result<Proof, ProofFault> 
         return Err(invalid("ath is not the access token's hash"));
     }
     let replay_key = Sha256::new().chain_update(thumbprint).chain_update(jti).finalize().into();
-    let expires_ms = issued_ms.saturating_add(expected.age_max_ms).saturating_add(1);
+    let expires_ms = issued_ms.saturating_add(expected.age_max_ms).saturating_add(MARGIN_MS);
     Ok(Proof { thumbprint, replay_key, expires_ms })
 }
 
