@@ -10,6 +10,7 @@
 //! | [`token`] | strict reading of JWTs, pure |
 //! | [`keys`] | issuers' keys, fetched ahead of need |
 //! | [`bearer`] | everything that is checked on an access token |
+//! | [`introspection`] | opaque tokens, about which their issuer is asked |
 //! | [`remembered`] | tokens verified before |
 //! | [`revocation`] | what was revoked, asked on every request |
 //! | [`opened`] | the end of what opened a response that stays open |
@@ -23,6 +24,7 @@ pub mod bounded;
 pub mod challenge;
 pub mod config;
 pub mod credentials;
+pub mod introspection;
 pub mod keys;
 pub mod opened;
 pub mod remembered;
@@ -33,6 +35,7 @@ pub mod token;
 pub mod upstream_identity;
 
 mod pace;
+mod private_key_jwt;
 #[cfg(test)]
 mod tests;
 
@@ -56,6 +59,7 @@ pub use upstream_identity::{GatewayKeys, Vouched};
 
 use self::bearer::{Expected, RETRY_AFTER_S, TokenFault};
 use self::credentials::{CredentialFault, Presented, presented};
+use self::introspection::Introspector;
 use self::keys::IssuerKeys;
 use self::pace::Pace;
 use self::remembered::{Remembered, Remembrance};
@@ -97,6 +101,8 @@ pub enum Authentication {
 pub enum Recognised {
     /// A token that was verified before.
     Token(Arc<Remembrance>),
+    /// An opaque token of which its issuer spoke well a moment ago.
+    Opaque(Arc<Identity>),
     /// A session held in the process.
     Session(Arc<Identity>),
 }
@@ -106,7 +112,7 @@ impl Recognised {
     pub fn identity(&self) -> &Arc<Identity> {
         match self {
             Self::Token(entry) => entry.identity(),
-            Self::Session(identity) => identity,
+            Self::Opaque(identity) | Self::Session(identity) => identity,
         }
     }
 }
@@ -137,6 +143,7 @@ pub(crate) struct App {
     config: ApplicationIdentity,
     origin: Origin,
     issuers: Vec<Arc<IssuerKeys>>,
+    introspectors: Vec<Arc<Introspector>>,
     login: Option<Arc<LoginClient>>,
 }
 
@@ -144,6 +151,7 @@ pub(crate) struct App {
 pub struct IdentityStage {
     apps: Vec<Option<App>>,
     issuers: Vec<Arc<IssuerKeys>>,
+    introspectors: Vec<Arc<Introspector>>,
     remembered: Remembered,
     revocations: Arc<Revocations>,
     sessions: Arc<Sessions>,
@@ -164,15 +172,18 @@ impl IdentityStage {
             .iter()
             .map(|i| Arc::new(IssuerKeys::new(i.clone(), logs_in(i), setup.outbound.clone())))
             .collect();
+        let introspectors: Vec<Arc<Introspector>> =
+            issuers.iter().filter_map(|i| Introspector::new(i, &setup.outbound).map(Arc::new)).collect();
         let apps = setup
             .apps
             .into_iter()
-            .map(|(name, config)| Some(App::new(name, config?, &issuers, &setup.outbound)))
+            .map(|(name, config)| Some(App::new(name, config?, &issuers, &introspectors, &setup.outbound)))
             .collect();
         let bounds = setup.bounds;
         Self {
             apps,
             issuers,
+            introspectors,
             remembered: Remembered::new(bounds.remembered_tokens),
             revocations: Arc::new(Revocations::new(setup.records, bounds.revocations)),
             sessions: Arc::new(Sessions::new(setup.hot, bounds.cached_sessions)),
@@ -219,6 +230,7 @@ impl IdentityStage {
 
     async fn sweep(&self, now_ms: i64) {
         self.remembered.sweep(now_ms);
+        self.introspectors.iter().for_each(|i| i.sweep(now_ms));
         self.sessions.sweep(now_ms);
         self.mint.sweep(now_ms);
         if let Err(error) = self.revocations.sweep(now_ms).await {
@@ -231,6 +243,9 @@ impl IdentityStage {
     pub fn recognise(&self, app: usize, parts: &Parts, peer: &Peer, now_ms: i64) -> Option<Recognised> {
         let app_config = self.apps.get(app)?.as_ref()?;
         match presented(parts).ok()? {
+            Presented::Bearer(token) if app_config.introspects(token) => {
+                self.recognise_opaque(app_config, token, peer, now_ms).map(Recognised::Opaque)
+            }
             Presented::Bearer(token) => self
                 .remembered
                 .find(app, token, peer.client_cert_sha256, &self.revocations, now_ms)
@@ -315,6 +330,9 @@ impl IdentityStage {
     ) -> Result<Found, Refusal> {
         match presented(parts).map_err(credential_refused)? {
             Presented::Nothing => Ok(Found::Nothing),
+            Presented::Bearer(token) if config.introspects(token) => {
+                self.introspect(config, token, peer, now_ms).await.map(Found::Identity)
+            }
             Presented::Bearer(token) => {
                 let cert = peer.client_cert_sha256;
                 match self.remembered.find(app, token, cert, &self.revocations, now_ms) {
@@ -454,9 +472,11 @@ impl App {
         name: Name,
         config: ApplicationIdentity,
         issuers: &[Arc<IssuerKeys>],
+        introspectors: &[Arc<Introspector>],
         outbound: &Outbound,
     ) -> Self {
         let find = |wanted: &str| issuers.iter().find(|i| i.config.issuer == wanted).cloned();
+        let asked = |wanted: &str| introspectors.iter().find(|i| &**i.issuer() == wanted).cloned();
         let login = config.session.clone().and_then(|session| {
             let issuer = find(&session.issuer)?;
             Some(Arc::new(LoginClient::new(session, issuer, &config.external_url, outbound.clone())))
@@ -465,6 +485,7 @@ impl App {
             name,
             origin: Origin::of(&config.external_url),
             issuers: config.issuers.iter().filter_map(|i| find(i)).collect(),
+            introspectors: config.issuers.iter().filter_map(|i| asked(i)).collect(),
             login,
             config,
         }
