@@ -243,9 +243,9 @@ impl IdentityStage {
     pub fn recognise(&self, app: usize, parts: &Parts, peer: &Peer, now_ms: i64) -> Option<Recognised> {
         let app_config = self.apps.get(app)?.as_ref()?;
         match presented(parts).ok()? {
-            Presented::Bearer(token) if app_config.introspects(token) => {
-                self.recognise_opaque(app_config, token, peer, now_ms).map(Recognised::Opaque)
-            }
+            Presented::Bearer(token) if app_config.introspects(token) => self
+                .recognise_opaque(app_config, token, peer.client_cert_sha256, now_ms)
+                .map(Recognised::Opaque),
             Presented::Bearer(token) => self
                 .remembered
                 .find(app, token, peer.client_cert_sha256, &self.revocations, now_ms)
@@ -331,7 +331,7 @@ impl IdentityStage {
         match presented(parts).map_err(credential_refused)? {
             Presented::Nothing => Ok(Found::Nothing),
             Presented::Bearer(token) if config.introspects(token) => {
-                self.introspect(config, token, peer, now_ms).await.map(Found::Identity)
+                self.introspect(config, token, peer.client_cert_sha256, now_ms).await.map(Found::Identity)
             }
             Presented::Bearer(token) => {
                 let cert = peer.client_cert_sha256;

@@ -25,7 +25,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use policies::facts::Identity;
 
 use super::bearer::{TokenFault, check_binding};
-use super::{App, IdentityStage, Peer};
+use super::{App, IdentityStage};
 use crate::refusal::{Reason, Refusal};
 
 pub use asking::Introspector;
@@ -47,12 +47,12 @@ impl IdentityStage {
         &self,
         app: &App,
         token: &str,
-        peer: &Peer,
+        client_cert: Option<[u8; 32]>,
         now_ms: i64,
     ) -> Option<Arc<Identity>> {
         let key = key(token);
         let (issuer, active) = app.introspectors.iter().find_map(|i| Some((i, i.held(&key, now_ms)?)))?;
-        self.judge(app, issuer, &active, peer, now_ms).ok()
+        self.judge(app, issuer, &active, client_cert, now_ms).ok()
     }
 
     /// Whose an opaque token is. Several issuers are asked in their order until one knows it, and that one first the next
@@ -64,7 +64,7 @@ impl IdentityStage {
         &self,
         app: &App,
         token: &str,
-        peer: &Peer,
+        client_cert: Option<[u8; 32]>,
         now_ms: i64,
     ) -> Result<Arc<Identity>, Refusal> {
         let key = key(token);
@@ -75,7 +75,7 @@ impl IdentityStage {
             match issuer.ask(key, token, now_ms).await {
                 Ok(active) => {
                     return self
-                        .judge(app, issuer, &active, peer, now_ms)
+                        .judge(app, issuer, &active, client_cert, now_ms)
                         .map_err(|fault| Denied::from(fault).into_refusal());
                 }
                 Err(next) if denied.as_ref().is_none_or(|d| d.retry_after_s.is_none()) => denied = Some(next),
@@ -93,7 +93,7 @@ impl IdentityStage {
         app: &App,
         issuer: &Introspector,
         active: &Active,
-        peer: &Peer,
+        client_cert: Option<[u8; 32]>,
         now_ms: i64,
     ) -> Result<Arc<Identity>, TokenFault> {
         let answer = &active.answer;
@@ -104,7 +104,7 @@ impl IdentityStage {
             return Err(TokenFault::new(Reason::TokenExpired, "exp has passed"));
         }
         answer.check_audience(&app.config.audience, issuer.config().audience_required)?;
-        check_binding(&answer.binding, peer.client_cert_sha256)?;
+        check_binding(&answer.binding, client_cert)?;
         Ok(Arc::clone(&answer.identity))
     }
 
