@@ -49,6 +49,8 @@ pub struct Metrics {
     pub audit_failing: IntGauge,
     /// Verified-token memory.
     pub remembered_tokens: IntGaugeVec,
+    /// Introspection of opaque tokens, by issuer.
+    pub introspection: IntGaugeVec,
     /// Healthy peers by application.
     pub upstream_healthy: IntGaugeVec,
     /// Open client connections.
@@ -180,6 +182,12 @@ impl Metrics {
                 "gatehouse_remembered_tokens",
                 "Verified-token memory: held, hits, misses",
                 &["what"],
+            )?,
+            introspection: gauges(
+                &r,
+                "gatehouse_introspection",
+                "Opaque tokens: held, refused, hits, misses, calls, failures, shed, failing",
+                &["issuer", "what"],
             )?,
             upstream_healthy: gauges(&r, "gatehouse_upstream_healthy", "Healthy peers", &["app"])?,
             connections: register(&r, IntGauge::new("gatehouse_connections", "Open client connections")?)?,

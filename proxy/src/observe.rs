@@ -24,6 +24,9 @@ pub fn router(core: Arc<Core>) -> Router {
 pub fn degraded(core: &Core) -> Vec<String> {
     let now_ms = core.clock.now_ms();
     let mut found = issuers_out_of_reach(core, now_ms);
+    found.extend(core.identity.introspection().into_iter().filter_map(|i| {
+        Some(format!("issuer {}: its opaque tokens cannot be checked ({})", i.issuer, i.last_error?))
+    }));
     for pool in &core.pools {
         let (all, well) = pool.health();
         if well < all {
@@ -114,6 +117,22 @@ fn refresh(core: &Core) {
     let memory = core.identity.memory();
     for (what, count) in [("held", memory.entries as u64), ("hits", memory.hits), ("misses", memory.misses)] {
         metrics.remembered_tokens.with_label_values(&[what]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+    for issuer in core.identity.introspection() {
+        let (active, refused) = issuer.held;
+        for (what, count) in [
+            ("held", active as u64),
+            ("refused", refused as u64),
+            ("hits", issuer.hits),
+            ("misses", issuer.misses),
+            ("calls", issuer.calls),
+            ("failures", issuer.failures),
+            ("shed", issuer.shed),
+            ("failing", u64::from(issuer.last_error.is_some())),
+        ] {
+            let gauge = metrics.introspection.with_label_values(&[&*issuer.issuer, what]);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
     let log = core.log.counters();
     metrics.audit_failing.set(i64::from(log_fails(core)));

@@ -121,6 +121,8 @@ table! {
     TokenNotYetValid => "token.not_yet_valid" 401 Deny "The access token is not valid yet",
     /// A required claim is missing or of a wrong type.
     TokenClaims => "token.claims" 401 Deny "The access token lacks a required claim",
+    /// Its issuer says that it is not active (RFC 7662 2.2).
+    TokenInactive => "token.inactive" 401 Deny "The access token is not active",
     /// Revoked.
     TokenRevoked => "token.revoked" 401 Deny "The access token was revoked",
     /// A bound token without, or with a wrong, proof.

@@ -2,7 +2,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ledger_demo::idp::script::{LoginScript, client};
 use reqwest::{Method, StatusCode};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tests::Program;
 use tests::demo::Addresses;
@@ -115,8 +117,11 @@ pub async fn bad_tokens(at: Addresses) {
     let hs256 = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"at+jwt"}"#);
     let raised = URL_SAFE_NO_PAD.decode(parts[1]).unwrap();
     let raised = String::from_utf8(raised).unwrap().replace("token-holder", "alice");
+    let granted = LoginScript::new(at.idp.clone(), "carol").run(&client(None).unwrap()).await.unwrap();
+    let refresh = granted.refresh_token.unwrap();
     for (token, reason) in [
-        ("garbage".to_owned(), "token.malformed"),
+        ("garbage".to_owned(), "token.inactive"),
+        (refresh.expose_secret().to_owned(), "token.audience"),
         ("a.b.c".to_owned(), "token.malformed"),
         (format!("{none}.{}.", parts[1]), "token.header"),
         (format!("{hs256}.{}.{}", parts[1], parts[2]), "token.header"),

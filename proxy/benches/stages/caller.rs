@@ -1,6 +1,7 @@
 //! A caller with tokens, and the identity stage with the keys of their issuer.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,7 +69,7 @@ async fn stage(url: &str) -> anyhow::Result<IdentityStage> {
     let raw: RawIssuer = serde_json::from_value(json!({
         "issuer": url, "jwks_uri": format!("{url}/jwks"), "algorithms": ["ES256"],
     }))?;
-    let issuer = issuer(raw).map_err(|wrongs| anyhow!("{wrongs:?}"))?;
+    let issuer = issuer(raw, Path::new("")).map_err(|wrongs| anyhow!("{wrongs:?}"))?;
     let app = ApplicationIdentity {
         issuers: vec![url.to_owned()],
         audience: AUDIENCE.to_owned(),

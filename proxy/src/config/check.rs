@@ -60,7 +60,7 @@ pub fn config(file: raw::File, document: toml::Table, folder: &Path) -> Result<C
     bounds(&file, &root, &mut found);
     files(&file, folder, &root, &mut found);
 
-    let issuers = issuers(file.issuers, &root, &mut found);
+    let issuers = issuers(file.issuers, folder, &root, &mut found);
     let applications = applications(file.applications, &root, folder, &issuers, &mut found);
     let address = rate(Some(file.limits.address), &root.key("limits").key("address"), &mut found);
     if let Some(admin) = &file.admin {
@@ -103,14 +103,14 @@ pub fn config(file: raw::File, document: toml::Table, folder: &Path) -> Result<C
 }
 
 /// The issuers that are fine.
-fn issuers(raw: Vec<RawIssuer>, root: &At, found: &mut Found) -> Vec<identity::IssuerConfig> {
+fn issuers(raw: Vec<RawIssuer>, folder: &Path, root: &At, found: &mut Found) -> Vec<identity::IssuerConfig> {
     let mut issuers: Vec<identity::IssuerConfig> = Vec::new();
     for (index, issuer) in raw.into_iter().enumerate() {
         let at = root.key("issuers").index(index);
         if issuers.iter().any(|other| other.issuer == issuer.issuer) {
             found.add(at.key("issuer"), "the issuer stands twice", "merge the two [[issuers]] tables");
         }
-        match identity::config::issuer(issuer) {
+        match identity::config::issuer(issuer, folder) {
             Ok(issuer) => issuers.push(issuer),
             Err(wrong) => found.0.extend(
                 wrong.into_iter().map(|w| Problem::new(at.join(&At::parse(&w.field)), w.what, w.hint)),

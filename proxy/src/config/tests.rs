@@ -28,7 +28,8 @@ impl Shipped {
         let text = text
             .replace("/etc/gatehouse/tls/bank.example.pem", "certificate.pem")
             .replace("/etc/gatehouse/tls/bank.example.key", "certificate.key")
-            .replace("/etc/gatehouse/keys/gatehouse-web.pem", "keys/demo-web.pem");
+            .replace("/etc/gatehouse/keys/gatehouse-web.pem", "keys/demo-web.pem")
+            .replace("/etc/gatehouse/keys/gatehouse-introspection.pem", "./keys/demo-web.pem");
         Self { folder, text }
     }
 
@@ -117,6 +118,13 @@ const WRONG_VALUES: &[(&str, &str, &str)] = &[
     ("clock_skew_s = 10", "61", "outside 0 to 60"),
     ("jwks_stale_max_s = 86_400", "299", "outside 300 to"),
     ("token_bytes_max = 16_384", "16_385", "outside 256 to 16384"),
+    (r#"client_id = "gatehouse-introspection""#, r#""""#, "is empty"),
+    (r#"client_key_file = "./keys/demo-web.pem""#, r#""gone.pem""#, "cannot be read: No such file"),
+    ("cache_s = 30", "0", "outside 1 to 300"),
+    ("cache_s = 30", "301", "outside 1 to 300"),
+    ("entries_max = 20_000", "99", "outside 100 to 1000000"),
+    ("calls_per_s = 200", "0", "outside 1 to 10000"),
+    ("parallel_max = 16", "257", "outside 1 to 256"),
     (r#"name = "bank""#, r#""the bank""#, "not a name"),
     (r#"hosts = ["www"#, r#"["https://www"#, "not a list of host names"),
     (r#"external_url = "https://www.bank.example""#, r#""http://www.bank.example""#, "plain HTTP"),
@@ -174,6 +182,13 @@ const WRONGS: &[(&str, &str, &str, &str)] = &[
         r#""bank.internal:8443""#,
         "invalid socket address",
     ),
+    (
+        "# endpoint = \"https://login",
+        "endpoint = \"http://login",
+        "\"http://login.bank.example/introspect",
+        "plain HTTP over the network",
+    ),
+    ("[issuers.introspection]", "[issuers.introspecting]", "introspecting", "did you mean `introspection`?"),
     ("[observe]", "[observer]", "observer", "did you mean `observe`?"),
     ("[observe]", "[observe", "[observe", "hint:"),
 ];

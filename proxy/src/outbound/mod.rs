@@ -83,6 +83,15 @@ impl Outbound {
         Ok(Self { client, bounds })
     }
 
+    /// The same client, for exchanges with tighter bounds.
+    pub fn within(&self, bounds: Bounds) -> Self {
+        let bounds = Bounds {
+            deadline: bounds.deadline.min(self.bounds.deadline),
+            body_bytes_max: bounds.body_bytes_max.min(self.bounds.body_bytes_max),
+        };
+        Self { client: self.client.clone(), bounds }
+    }
+
     /// Fetches a JSON document; anything but success is an error.
     ///
     /// # Errors

@@ -223,8 +223,11 @@ pub struct Dates {
 }
 
 /// What `cnf` binds a token to (RFC 7800 3), if the sender proved that. One that is bound in another way, or in two, is
-/// accepted from nobody.
-fn check_binding(claims: &Map<String, Value>, proved: Proved) -> Result<Option<Binding>, TokenFault> {
+/// accepted from nobody. `claims` are a JWT's or an introspection answer's.
+///
+/// # Errors
+/// `token.binding`.
+pub fn check_binding(claims: &Map<String, Value>, proved: Proved) -> Result<Option<Binding>, TokenFault> {
     let fault = |inside: &'static str| TokenFault::new(Reason::TokenBinding, inside);
     let bound_to = match claims.get("cnf") {
         None => None,
@@ -263,8 +266,22 @@ fn check_claims(signed: &Signed<'_>, audience: &str, now_ms: i64) -> Result<Iden
         return Err(TokenFault::new(Reason::TokenAudience, "aud does not name this resource"));
     }
     let dates = check_dates(claims, config, now_ms)?;
+    required(dates.iat, "iat")?;
+    if config.token_type == TokenType::Strict {
+        required(claims.identifier("jti")?, "jti")?;
+    }
+    read_identity(claims, &signed.issuer, dates)
+}
+
+/// The identity that the claims of a JWT or of an introspection answer describe. Without `iat` it counts as issued long
+/// ago, so that every revocation of its subject covers it.
+///
+/// # Errors
+/// `token.claims`.
+pub fn read_identity(claims: Claims<'_>, issuer: &IssuerKeys, dates: Dates) -> Result<Identity, TokenFault> {
+    let config = &issuer.config;
     for name in &config.required_claims {
-        if map.get(name).is_none_or(Value::is_null) {
+        if claims.0.get(name).is_none_or(Value::is_null) {
             return Err(ClaimFault::Missing(name.clone()).into());
         }
     }
@@ -273,24 +290,19 @@ fn check_claims(signed: &Signed<'_>, audience: &str, now_ms: i64) -> Result<Iden
         (None, TokenType::Lenient) => claims.identifier("azp")?.unwrap_or_default(),
         (client_id, _) => required(client_id, "client_id")?,
     };
-    let token_id = claims.identifier("jti")?;
-    if config.token_type == TokenType::Strict {
-        required(token_id, "jti")?;
-    }
-    let issued_at = required(dates.iat, "iat")?;
     Ok(Identity {
-        issuer: signed.issuer.name.clone(),
+        issuer: issuer.name.clone(),
         subject: subject.to_owned(),
         client_id: client_id.to_owned(),
         scopes: claims.scopes()?,
         roles: claims.list("roles")?,
         acr: claims.identifier("acr")?.map(str::to_owned),
         auth_time: claims.date("auth_time")?,
-        issued_at,
+        issued_at: dates.iat.unwrap_or_default(),
         expires_at: dates.exp,
-        token_id: token_id.map(str::to_owned),
+        token_id: claims.identifier("jti")?.map(str::to_owned),
         session_id: claims.identifier("sid")?.map(str::to_owned),
         credential: Credential::Bearer,
-        authorization_details: map.get("authorization_details").cloned(),
+        authorization_details: claims.0.get("authorization_details").cloned(),
     })
 }

@@ -7,6 +7,7 @@ use http::HeaderValue;
 use http::header::WWW_AUTHENTICATE;
 use policies::facts::Credential;
 
+use super::bearer::Proved;
 use super::config::Requirement;
 use super::dpop;
 use super::token::Algorithm;
@@ -24,6 +25,15 @@ pub enum Scheme {
 impl From<Credential> for Scheme {
     fn from(credential: Credential) -> Self {
         if credential == Credential::Dpop { Self::Dpop } else { Self::Bearer }
+    }
+}
+
+impl From<Proved> for Scheme {
+    fn from(proved: Proved) -> Self {
+        match proved {
+            Proved::Certificate(_) => Self::Bearer,
+            Proved::Key(_) => Self::Dpop,
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //! | [`token`] | strict reading of JWTs, pure |
 //! | [`keys`] | issuers' keys, fetched ahead of need |
 //! | [`bearer`] | everything that is checked on an access token |
+//! | [`introspection`] | opaque tokens, about which their issuer is asked |
 //! | [`remembered`] | tokens verified before |
 //! | [`revocation`] | what was revoked, asked on every request |
 //! | [`opened`] | the end of what opened a response that stays open |
@@ -24,6 +25,7 @@ pub mod challenge;
 pub mod config;
 pub mod credentials;
 pub mod dpop;
+pub mod introspection;
 pub mod keys;
 pub mod opened;
 pub mod remembered;
@@ -34,6 +36,7 @@ pub mod token;
 pub mod upstream_identity;
 
 mod pace;
+mod private_key_jwt;
 #[cfg(test)]
 mod tests;
 
@@ -59,6 +62,7 @@ use self::bearer::{Expected, Proved, RETRY_AFTER_S, TokenFault};
 use self::challenge::Scheme;
 use self::credentials::{CredentialFault, Presented, presented};
 use self::dpop::{Nonces, ProofFault};
+use self::introspection::Introspector;
 use self::keys::IssuerKeys;
 use self::pace::Pace;
 use self::remembered::{Remembered, Remembrance};
@@ -100,6 +104,8 @@ pub enum Authentication {
 pub enum Recognised {
     /// A token that was verified before.
     Token(Arc<Remembrance>),
+    /// An opaque token of which its issuer spoke well a moment ago.
+    Opaque(Arc<Identity>),
     /// A session held in the process.
     Session(Arc<Identity>),
 }
@@ -109,7 +115,7 @@ impl Recognised {
     pub fn identity(&self) -> &Arc<Identity> {
         match self {
             Self::Token(entry) => entry.identity(),
-            Self::Session(identity) => identity,
+            Self::Opaque(identity) | Self::Session(identity) => identity,
         }
     }
 }
@@ -140,6 +146,7 @@ pub(crate) struct App {
     config: ApplicationIdentity,
     origin: Origin,
     issuers: Vec<Arc<IssuerKeys>>,
+    introspectors: Vec<Arc<Introspector>>,
     login: Option<Arc<LoginClient>>,
     nonces: Option<Nonces>,
 }
@@ -148,6 +155,7 @@ pub(crate) struct App {
 pub struct IdentityStage {
     apps: Vec<Option<App>>,
     issuers: Vec<Arc<IssuerKeys>>,
+    introspectors: Vec<Arc<Introspector>>,
     remembered: Remembered,
     revocations: Arc<Revocations>,
     hot: Arc<dyn HotStore>,
@@ -169,15 +177,18 @@ impl IdentityStage {
             .iter()
             .map(|i| Arc::new(IssuerKeys::new(i.clone(), logs_in(i), setup.outbound.clone())))
             .collect();
+        let introspectors: Vec<Arc<Introspector>> =
+            issuers.iter().filter_map(|i| Introspector::new(i, &setup.outbound).map(Arc::new)).collect();
         let apps = setup
             .apps
             .into_iter()
-            .map(|(name, config)| Some(App::new(name, config?, &issuers, &setup.outbound)))
+            .map(|(name, config)| Some(App::new(name, config?, &issuers, &introspectors, &setup.outbound)))
             .collect();
         let bounds = setup.bounds;
         Self {
             apps,
             issuers,
+            introspectors,
             remembered: Remembered::new(bounds.remembered_tokens),
             revocations: Arc::new(Revocations::new(setup.records, bounds.revocations)),
             hot: Arc::clone(&setup.hot),
@@ -225,6 +236,7 @@ impl IdentityStage {
 
     async fn sweep(&self, now_ms: i64) {
         self.remembered.sweep(now_ms);
+        self.introspectors.iter().for_each(|i| i.sweep(now_ms));
         self.sessions.sweep(now_ms);
         self.mint.sweep(now_ms);
         if let Err(error) = self.revocations.sweep(now_ms).await {
@@ -237,6 +249,9 @@ impl IdentityStage {
     pub fn recognise(&self, app: usize, parts: &Parts, peer: &Peer, now_ms: i64) -> Option<Recognised> {
         let app_config = self.apps.get(app)?.as_ref()?;
         match presented(parts).ok()? {
+            Presented::Bearer(token) if app_config.introspects(token) => self
+                .recognise_opaque(app_config, token, Proved::Certificate(peer.client_cert_sha256), now_ms)
+                .map(Recognised::Opaque),
             Presented::Bearer(token) => self
                 .remembered
                 .find(app, token, Proved::Certificate(peer.client_cert_sha256), &self.revocations, now_ms)
@@ -357,7 +372,8 @@ impl IdentityStage {
         now_ms: i64,
     ) -> Result<Arc<Identity>, Refusal> {
         let proof = config.prove(token, parts, now_ms)?;
-        let identity = self.token(app, config, token, Proved::Key(proof.thumbprint), now_ms).await?;
+        let proved = Proved::Key(proof.thumbprint);
+        let identity = self.token(app, config, token, proved, now_ms).await?;
         let seen = self.hot.insert(Space::Replay, &proof.replay_key, &[], now_ms, proof.expires_ms).await;
         match seen {
             Ok(true) => Ok(identity),
@@ -374,7 +390,7 @@ impl IdentityStage {
         app.nonces.as_ref()?.current(now_ms)
     }
 
-    /// An access token whose sender proved `proved`: remembered, or else verified.
+    /// An access token whose sender proved `proved`: remembered, or else verified; or asked about.
     async fn token(
         &self,
         app: usize,
@@ -383,13 +399,13 @@ impl IdentityStage {
         proved: Proved,
         now_ms: i64,
     ) -> Result<Arc<Identity>, Refusal> {
+        if config.introspects(token) {
+            return self.introspect(config, token, proved, now_ms).await;
+        }
         if let Some(entry) = self.remembered.find(app, token, proved, &self.revocations, now_ms) {
             return Ok(Arc::clone(entry.identity()));
         }
-        let scheme = match proved {
-            Proved::Certificate(_) => Scheme::Bearer,
-            Proved::Key(_) => Scheme::Dpop,
-        };
+        let scheme = Scheme::from(proved);
         let expected = Expected { issuers: &config.issuers, audience: &config.config.audience, proved };
         let verified = bearer::verify(token, expected, now_ms).await;
         let verified = verified.map_err(|fault| token_refused(scheme, fault))?;
@@ -498,9 +514,11 @@ impl App {
         name: Name,
         config: ApplicationIdentity,
         issuers: &[Arc<IssuerKeys>],
+        introspectors: &[Arc<Introspector>],
         outbound: &Outbound,
     ) -> Self {
         let find = |wanted: &str| issuers.iter().find(|i| i.config.issuer == wanted).cloned();
+        let asked = |wanted: &str| introspectors.iter().find(|i| &**i.issuer() == wanted).cloned();
         let login = config.session.clone().and_then(|session| {
             let issuer = find(&session.issuer)?;
             Some(Arc::new(LoginClient::new(session, issuer, &config.external_url, outbound.clone())))
@@ -509,6 +527,7 @@ impl App {
             name,
             origin: Origin::of(&config.external_url),
             issuers: config.issuers.iter().filter_map(|i| find(i)).collect(),
+            introspectors: config.issuers.iter().filter_map(|i| asked(i)).collect(),
             login,
             nonces: config.proof_nonce.then(Nonces::default),
             config,

@@ -9,8 +9,8 @@ use super::super::session::LocalPath;
 use super::super::signing::SigningKey;
 use super::super::token::Algorithm;
 use super::{
-    ApplicationIdentity, IssuerConfig, RawApplicationIdentity, RawIssuer, RawSession, RawTokenType,
-    SessionConfig, TokenType, Wrong,
+    ApplicationIdentity, IntrospectionConfig, IssuerConfig, RawApplicationIdentity, RawIntrospection,
+    RawIssuer, RawSession, RawTokenType, SessionConfig, TokenType, Wrong,
 };
 
 /// Longest token ever read, bytes (no honest access token comes near it).
@@ -46,13 +46,48 @@ impl Faults {
         }
         words.to_vec()
     }
+
+    fn endpoint(&mut self, field: &str, text: Option<&str>) -> Option<Url> {
+        endpoint(text?).map_err(|problem| self.add(field, problem, ENDPOINT_HINT)).ok()
+    }
+
+    fn algorithms(&mut self, names: &[String]) -> Vec<Algorithm> {
+        let mut algorithms = Vec::new();
+        for name in names {
+            match Algorithm::from_name(name) {
+                Some(algorithm) if algorithms.contains(&algorithm) => {}
+                Some(algorithm) => algorithms.push(algorithm),
+                None => self.add("algorithms", format!("{name:?} is not accepted"), ALGORITHM_HINT),
+            }
+        }
+        if names.is_empty() {
+            self.add("algorithms", "is empty", ALGORITHM_HINT);
+        }
+        algorithms
+    }
+
+    /// The gateway as a client of an issuer: its id and its key.
+    fn client(&mut self, section: &str, id: &str, file: &Path) -> Option<Arc<SigningKey>> {
+        if id.is_empty() {
+            let field = format!("{section}.client_id");
+            self.add(&field, "is empty", "the gateway's client id at the issuer");
+        }
+        match SigningKey::from_file(file) {
+            Ok(key) => Some(Arc::new(key)),
+            Err(problem) => {
+                let field = format!("{section}.client_key_file");
+                self.add(&field, problem.to_string(), "a private P-256 key: PKCS#8 PEM or a JWK");
+                None
+            }
+        }
+    }
 }
 
-/// Checks one `[[issuers]]` section.
+/// Checks one `[[issuers]]` section; key files are relative to `folder`.
 ///
 /// # Errors
 /// Everything that is wrong, not only the first.
-pub fn issuer(raw: RawIssuer) -> Result<IssuerConfig, Vec<Wrong>> {
+pub fn issuer(raw: RawIssuer, folder: &Path) -> Result<IssuerConfig, Vec<Wrong>> {
     let mut faults = Faults::default();
     let plain_http = match endpoint(&raw.issuer) {
         Ok(url) => {
@@ -66,28 +101,14 @@ pub fn issuer(raw: RawIssuer) -> Result<IssuerConfig, Vec<Wrong>> {
             false
         }
     };
-    let jwks_uri = raw.jwks_uri.as_deref().and_then(|text| match endpoint(text) {
-        Ok(url) => Some(url),
-        Err(problem) => {
-            faults.add("jwks_uri", problem, ENDPOINT_HINT);
-            None
-        }
-    });
-    let mut algorithms = Vec::new();
-    for name in &raw.algorithms {
-        match Algorithm::from_name(name) {
-            Some(algorithm) if algorithms.contains(&algorithm) => {}
-            Some(algorithm) => algorithms.push(algorithm),
-            None => faults.add("algorithms", format!("{name:?} is not accepted"), ALGORITHM_HINT),
-        }
-    }
-    if raw.algorithms.is_empty() {
-        faults.add("algorithms", "is empty", ALGORITHM_HINT);
-    }
+    let jwks_uri = faults.endpoint("jwks_uri", raw.jwks_uri.as_deref());
+    let algorithms = faults.algorithms(&raw.algorithms);
     let refresh = faults.range("jwks_refresh_s", raw.jwks_refresh_s, 300, [10, 86_400]);
     let stale = faults.range("jwks_stale_max_s", raw.jwks_stale_max_s, 86_400, [refresh, 604_800]);
+    let introspection = raw.introspection.and_then(|section| introspection(&section, folder, &mut faults));
     let config = IssuerConfig {
         jwks_uri,
+        introspection,
         algorithms,
         token_type: match raw.token_type {
             RawTokenType::AtJwt => TokenType::Strict,
@@ -107,6 +128,27 @@ pub fn issuer(raw: RawIssuer) -> Result<IssuerConfig, Vec<Wrong>> {
         issuer: raw.issuer,
     };
     if faults.0.is_empty() { Ok(config) } else { Err(faults.0) }
+}
+
+fn introspection(raw: &RawIntrospection, folder: &Path, faults: &mut Faults) -> Option<IntrospectionConfig> {
+    let client_key = faults.client("introspection", &raw.client_id, &folder.join(&raw.client_key_file));
+    let mut range = |name, value, default, allowed| {
+        faults.range(&format!("introspection.{name}"), value, default, allowed)
+    };
+    let cache_s = range("cache_s", raw.cache_s, 30, [1, 300]);
+    let entries_max = range("entries_max", raw.entries_max, 20_000, [100, 1_000_000]);
+    let calls_per_s = range("calls_per_s", raw.calls_per_s, 200, [1, 10_000]);
+    let parallel_max = range("parallel_max", raw.parallel_max, 16, [1, 256]);
+    Some(IntrospectionConfig {
+        endpoint: faults.endpoint("introspection.endpoint", raw.endpoint.as_deref()),
+        client_id: raw.client_id.clone(),
+        client_key: client_key?,
+        audience_required: raw.audience_required.unwrap_or(true),
+        cache_s: cache_s.into(),
+        entries_max: entries_max as usize,
+        calls_per_s,
+        parallel_max: parallel_max as usize,
+    })
 }
 
 const ENDPOINT_HINT: &str = "https://, or http:// with a loopback address such as http://127.0.0.1:7002";
@@ -189,14 +231,7 @@ fn external(url: &Url) -> Result<(), String> {
 }
 
 fn session(raw: &RawSession, issuer: String, folder: &Path, faults: &mut Faults) -> Option<SessionConfig> {
-    let key = match SigningKey::from_file(&folder.join(&raw.client_key_file)) {
-        Ok(key) => Some(key),
-        Err(problem) => {
-            let hint = "a private P-256 key: PKCS#8 PEM or a JWK";
-            faults.add("session.client_key_file", problem.to_string(), hint);
-            None
-        }
-    };
+    let key = faults.client("session", &raw.client_id, &folder.join(&raw.client_key_file));
     let mut scopes = faults.words("session.scopes", &raw.scopes);
     if !scopes.iter().any(|s| s == "openid") {
         scopes.insert(0, "openid".into());
@@ -207,13 +242,10 @@ fn session(raw: &RawSession, issuer: String, folder: &Path, faults: &mut Faults)
     if LocalPath::parse(&post_logout_path).is_none() {
         faults.add("session.post_logout_path", "is not a local path", "such as /goodbye");
     }
-    if raw.client_id.is_empty() {
-        faults.add("session.client_id", "is empty", "the gateway's client id at the issuer");
-    }
     Some(SessionConfig {
         issuer,
         client_id: raw.client_id.clone(),
-        client_key: Arc::new(key?),
+        client_key: key?,
         scopes,
         resource: raw.resource.clone(),
         step_up_acr_values: faults.words("session.step_up_acr_values", &raw.step_up_acr_values),

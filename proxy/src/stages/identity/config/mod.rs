@@ -13,7 +13,7 @@ use url::Url;
 
 use super::token::Algorithm;
 pub use check::{application, endpoint, issuer};
-pub use raw::{RawApplicationIdentity, RawDpop, RawIssuer, RawSession, RawTokenType};
+pub use raw::{RawApplicationIdentity, RawDpop, RawIntrospection, RawIssuer, RawSession, RawTokenType};
 
 /// Something wrong in a section.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +92,29 @@ pub struct IssuerConfig {
     pub token_bytes_max: usize,
     /// Whether plain HTTP is acceptable: true only where the issuer itself is on a loopback address.
     pub plain_http: bool,
+    /// How its opaque tokens are asked about; `None`: they are refused.
+    pub introspection: Option<IntrospectionConfig>,
+}
+
+/// How an issuer is asked about opaque tokens (RFC 7662).
+#[derive(Clone, Debug)]
+pub struct IntrospectionConfig {
+    /// Where; `None`: said by its discovery document.
+    pub endpoint: Option<Url>,
+    /// The gateway's client id there.
+    pub client_id: String,
+    /// The key of the gateway's `private_key_jwt`.
+    pub client_key: Arc<super::signing::SigningKey>,
+    /// Whether an answer must name the application's audience; otherwise only one that is given must.
+    pub audience_required: bool,
+    /// How long an answer is believed, seconds, 1..=300.
+    pub cache_s: i64,
+    /// Tokens remembered as active, and as many as refused.
+    pub entries_max: usize,
+    /// Calls for tokens never seen before that may begin within a second, and as many for known ones.
+    pub calls_per_s: u32,
+    /// Calls of either kind that may be under way at the same time.
+    pub parallel_max: usize,
 }
 
 /// What one application accepts and how it logs people in.

@@ -28,6 +28,30 @@ pub struct RawIssuer {
     pub required_claims: Vec<String>,
     /// Default and at most 16,384.
     pub token_bytes_max: Option<u32>,
+    /// Opaque tokens; left out: they are refused.
+    pub introspection: Option<RawIntrospection>,
+}
+
+/// An issuer's `introspection` section.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawIntrospection {
+    /// RFC 7662 endpoint; left out: read from the discovery document.
+    pub endpoint: Option<String>,
+    /// The gateway's client id.
+    pub client_id: String,
+    /// PEM (PKCS#8) or JWK file with a private P-256 key.
+    pub client_key_file: PathBuf,
+    /// Whether an answer must name the application in `aud`; default true.
+    pub audience_required: Option<bool>,
+    /// Default 30; 1 to 300.
+    pub cache_s: Option<u32>,
+    /// Default 20,000; 100 to 1,000,000.
+    pub entries_max: Option<u32>,
+    /// Default 200; 1 to 10,000.
+    pub calls_per_s: Option<u32>,
+    /// Default 16; 1 to 256.
+    pub parallel_max: Option<u32>,
 }
 
 /// See [`super::TokenType`].

@@ -45,6 +45,8 @@ pub struct Metadata {
     pub token_endpoint: Option<Url>,
     /// Where authorization requests are pushed.
     pub pushed_authorization_request_endpoint: Option<Url>,
+    /// Where opaque tokens are asked about (RFC 7662).
+    pub introspection_endpoint: Option<Url>,
     /// Where a browser logs out.
     pub end_session_endpoint: Option<Url>,
     /// Whether authorization responses always carry `iss`.
@@ -58,6 +60,7 @@ struct RawMetadata {
     authorization_endpoint: Option<String>,
     token_endpoint: Option<String>,
     pushed_authorization_request_endpoint: Option<String>,
+    introspection_endpoint: Option<String>,
     end_session_endpoint: Option<String>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
@@ -135,9 +138,10 @@ impl IssuerKeys {
     /// An issuer about which nothing is known yet. `logs_in`: some application logs people in there, so that its
     /// discovery document is needed even where `jwks_uri` is configured.
     pub fn new(config: IssuerConfig, logs_in: bool, outbound: Outbound) -> Self {
+        let introspects = config.introspection.as_ref().is_some_and(|i| i.endpoint.is_none());
         Self {
             name: config.issuer.as_str().into(),
-            discovers: logs_in || config.jwks_uri.is_none(),
+            discovers: logs_in || introspects || config.jwks_uri.is_none(),
             config,
             outbound,
             held: RwLock::default(),
@@ -338,6 +342,7 @@ impl IssuerKeys {
             authorization_endpoint: optional(raw.authorization_endpoint)?,
             token_endpoint: optional(raw.token_endpoint)?,
             pushed_authorization_request_endpoint: optional(raw.pushed_authorization_request_endpoint)?,
+            introspection_endpoint: optional(raw.introspection_endpoint)?,
             end_session_endpoint: optional(raw.end_session_endpoint)?,
             sends_iss: raw.authorization_response_iss_parameter_supported,
         })

@@ -18,17 +18,14 @@ use oauth2::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use url::Url;
 
 use super::super::config::SessionConfig;
 use super::super::keys::{IssuerKeys, KeyUnavailable, Metadata};
+use super::super::private_key_jwt::client_assertion;
 use super::secret::Secret;
 use crate::outbound::{Outbound, OutboundError};
 
-/// A client assertion lives this long, seconds.
-const ASSERTION_S: i64 = 60;
-const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// Longest token that is kept from a token response, bytes.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
@@ -212,17 +209,10 @@ impl LoginClient {
             .set_auth_type(AuthType::RequestBody))
     }
 
-    /// `aud` is the issuer, not the endpoint: an assertion for a list of audiences could be replayed by one of them.
     fn assertion(&self, now_ms: i64) -> Result<[(&'static str, String); 2], ClientFault> {
-        let now_s = now_ms.div_euclid(1000);
-        let no_randomness = || ClientFault::Unavailable("no randomness for a client assertion".into());
-        let jti = Secret::random().ok_or_else(no_randomness)?;
-        let claims = json!({
-            "iss": self.config.client_id, "sub": self.config.client_id, "aud": self.issuer.config.issuer,
-            "jti": jti.expose(), "iat": now_s, "exp": now_s.saturating_add(ASSERTION_S),
-        });
-        let assertion = self.config.client_key.sign("JWT", &claims).ok_or_else(no_randomness)?;
-        Ok([("client_assertion_type", ASSERTION_TYPE.to_owned()), ("client_assertion", assertion)])
+        let config = &self.config;
+        client_assertion(&config.client_key, &config.client_id, &self.issuer.config.issuer, now_ms)
+            .ok_or_else(|| ClientFault::Unavailable("no randomness for a client assertion".into()))
     }
 }
 

@@ -131,7 +131,7 @@ fn token(house: &House, case: &Case) -> String {
 }
 
 /// "-" becomes null; "@+5" a date; "{iss}" the issuer.
-fn filled(value: Value, issuer: &str) -> Value {
+pub(super) fn filled(value: Value, issuer: &str) -> Value {
     match value {
         Value::String(text) if text == "-" => Value::Null,
         Value::String(text) if text.starts_with('@') => {

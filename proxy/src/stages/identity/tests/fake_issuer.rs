@@ -49,10 +49,15 @@ pub struct FakeIssuer {
     pub published: Mutex<Vec<Value>>,
     pub jwks_mood: Mutex<Mood>,
     pub token_mood: Mutex<Mood>,
+    pub introspection_mood: Mutex<Mood>,
     pub jwks_fetches: AtomicUsize,
     pub token_calls: AtomicUsize,
     pub pushed: Mutex<Vec<HashMap<String, String>>>,
     pub forms: Mutex<Vec<HashMap<String, String>>>,
+    /// What was asked of the introspection endpoint.
+    pub introspected: Mutex<Vec<HashMap<String, String>>>,
+    /// What the introspection endpoint answers, by token; any other is not active.
+    pub opaque: Mutex<HashMap<String, Value>>,
     /// What the token endpoint answers.
     pub grants: Mutex<Vec<Value>>,
     pub offers_par: bool,
@@ -73,6 +78,9 @@ impl FakeIssuer {
             signers,
             jwks_mood: Mutex::new(Mood::Good),
             token_mood: Mutex::new(Mood::Good),
+            introspection_mood: Mutex::new(Mood::Good),
+            introspected: Mutex::default(),
+            opaque: Mutex::default(),
             jwks_fetches: AtomicUsize::new(0),
             token_calls: AtomicUsize::new(0),
             pushed: Mutex::default(),
@@ -85,6 +93,7 @@ impl FakeIssuer {
             .route("/jwks", get(jwks))
             .route("/par", post(par))
             .route("/token", post(token))
+            .route("/introspect", post(introspect))
             .with_state(Arc::clone(&issuer));
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         issuer
@@ -132,6 +141,11 @@ impl FakeIssuer {
         self.token_calls.load(Ordering::SeqCst)
     }
 
+    /// Calls of the introspection endpoint.
+    pub fn introspections(&self) -> usize {
+        self.introspected.lock().len()
+    }
+
     pub fn last_form(&self) -> HashMap<String, String> {
         self.forms.lock().last().cloned().unwrap()
     }
@@ -142,6 +156,7 @@ impl FakeIssuer {
             "issuer": url, "jwks_uri": format!("{url}/jwks"), "authorization_endpoint": format!("{url}/authorize"),
             "token_endpoint": format!("{url}/token"), "end_session_endpoint": format!("{url}/end"),
             "authorization_response_iss_parameter_supported": true,
+            "introspection_endpoint": format!("{url}/introspect"),
         });
         if self.offers_par {
             metadata["pushed_authorization_request_endpoint"] = json!(format!("{url}/par"));
@@ -237,6 +252,15 @@ async fn token(State(issuer): State<Arc<FakeIssuer>>, RawForm(form): RawForm) ->
             mood => in_mood(mood, &Value::Null).await,
         },
     }
+}
+
+async fn introspect(State(issuer): State<Arc<FakeIssuer>>, RawForm(form): RawForm) -> Response {
+    let form = read(&form);
+    let inactive = json!({ "active": false });
+    let said = form.get("token").and_then(|token| issuer.opaque.lock().get(token).cloned());
+    issuer.introspected.lock().push(form);
+    let mood = issuer.introspection_mood.lock().clone();
+    in_mood(mood, &said.unwrap_or(inactive)).await
 }
 
 fn read(form: &[u8]) -> HashMap<String, String> {

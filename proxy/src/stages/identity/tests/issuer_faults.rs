@@ -155,9 +155,12 @@ async fn tokens_are_bounded_in_length() {
 async fn a_discovery_document_for_another_issuer_is_refused() {
     let house = House::unprimed(FakeIssuer::start().await).await;
     let folder = tempfile::tempdir().unwrap();
-    let foreign = issuer(raw_issuer(json!({
-        "issuer": format!("{}/", house.issuer.url), "algorithms": ALGORITHMS,
-    })))
+    let foreign = issuer(
+        raw_issuer(json!({
+            "issuer": format!("{}/", house.issuer.url), "algorithms": ALGORITHMS,
+        })),
+        folder.path(),
+    )
     .unwrap();
     let keys = Arc::new(IssuerKeys::new(foreign, false, Outbound::new(OutboundBounds::default()).unwrap()));
     keys.refresh(NOW_MS).await;

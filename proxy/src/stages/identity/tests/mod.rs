@@ -6,6 +6,7 @@ mod dpop;
 mod fake_issuer;
 mod issuer_faults;
 mod login;
+mod opaque;
 mod revoking;
 mod upstream;
 
@@ -57,11 +58,16 @@ impl House {
     async fn with_stores(fake: Arc<FakeIssuer>, hot: Arc<MemoryHot>, records: Arc<MemoryRecords>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("client.jwk"), CLIENT_JWK).unwrap();
-        let strict = issuer(raw_issuer(json!({ "issuer": fake.url, "algorithms": ALGORITHMS }))).unwrap();
-        let lenient = issuer(raw_issuer(json!({
-            "issuer": format!("{}/lenient", fake.url), "jwks_uri": format!("{}/jwks", fake.url),
-            "algorithms": ALGORITHMS, "token_type": "lenient", "required_claims": ["tenant"],
-        })))
+        let strict =
+            issuer(raw_issuer(json!({ "issuer": fake.url, "algorithms": ALGORITHMS })), folder.path())
+                .unwrap();
+        let lenient = issuer(
+            raw_issuer(json!({
+                "issuer": format!("{}/lenient", fake.url), "jwks_uri": format!("{}/jwks", fake.url),
+                "algorithms": ALGORITHMS, "token_type": "lenient", "required_claims": ["tenant"],
+            })),
+            folder.path(),
+        )
         .unwrap();
         let issuers = vec![strict, lenient];
         let app = |value: Value| -> ApplicationIdentity {

@@ -160,7 +160,7 @@ async fn logout_tokens_that_are_none_log_nobody_out() {
 }
 
 /// Runs on from a moment of the tests' calendar.
-struct From(i64, std::time::Instant);
+pub(super) struct From(pub i64, pub std::time::Instant);
 
 impl Clock for From {
     fn now_ms(&self) -> i64 {
