@@ -42,6 +42,12 @@ fn a_person_logs_in_and_out() {
 
 #[test]
 #[ignore = "needs npm ci in tests/peers/oidc-provider"]
+fn a_step_up_asks_the_person_again() {
+    run(people::log_in_again_to_step_up());
+}
+
+#[test]
+#[ignore = "needs npm ci in tests/peers/oidc-provider"]
 fn fifty_requests_with_an_expired_token_cost_one_refresh() {
     run(people::refresh_once());
 }

@@ -73,6 +73,28 @@ pub async fn log_in_and_out() {
     assert!(again.url.path().starts_with("/interaction/"), "asked to log in, not let in: {}", again.url);
 }
 
+pub async fn log_in_again_to_step_up() {
+    let world = World::start(300, &[3_600]).await;
+    let mut ada = world.person();
+    log_in(&mut ada, "ada").await;
+    let mut before = world.person();
+    before.take_cookies(&ada);
+
+    let asked = ada.visit("/.gatehouse/step-up?return_to=/accounts").await.unwrap();
+    assert!(asked.url.path().starts_with("/interaction/"), "asked again, not let through: {}", asked.url);
+    let page = ada.submit(&asked, "", &[("login", "ada"), ("password", "any")]).await.unwrap();
+    assert_eq!(
+        (page.status(), page.url.path(), page.answer.text.as_str()),
+        (StatusCode::OK, "/accounts", "ada")
+    );
+    let answer = asked_at_once(&world, &before, 1).await.remove(0);
+    assert_eq!(
+        answer.status,
+        StatusCode::UNAUTHORIZED,
+        "the cookie from before is worth nothing: {answer:?}"
+    );
+}
+
 pub async fn refresh_once() {
     let world = World::start(300, &[SHORT_S, SHORT_S, 3_600]).await;
     let mut ada = world.person();
