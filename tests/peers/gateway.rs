@@ -38,10 +38,9 @@ hosts = ["@GATEWAY@"]
 external_url = "http://@GATEWAY@"
 [applications.upstream]
 peers = ["@UPSTREAM@"]
-# One customer's burst waits for one refresh while it holds permits; fairness under pressure is tested elsewhere.
 [applications.capacity]
 controller = "static"
-limit = 256.0
+limit = @LIMIT@.0
 [applications.identity]
 issuers = ["@ISSUER@"]
 audience = "@SITE@"
@@ -81,6 +80,12 @@ pub struct World {
 impl World {
     /// Starts both; the gateway fetches keys anew after `jwks_refresh_s`. See [`Provider::start`] for `lifetimes_s`.
     pub async fn start(jwks_refresh_s: u32, lifetimes_s: &[u32]) -> Self {
+        // So much that one customer's fifty requests at once do not press it.
+        Self::with_capacity(256, jwks_refresh_s, lifetimes_s).await
+    }
+
+    /// The same, with an application that bears `limit` requests at once.
+    pub async fn with_capacity(limit: u32, jwks_refresh_s: u32, lifetimes_s: &[u32]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let url = Url::parse(&format!("http://{free}/")).unwrap();
@@ -93,6 +98,7 @@ impl World {
             .replace("@ISSUER@", provider.iss())
             .replace("@REFRESH@", &jwks_refresh_s.to_string())
             .replace("@UPSTREAM@", &upstream().await)
+            .replace("@LIMIT@", &limit.to_string())
             .replace("@SITE@", SITE)
             .replace("@SCOPE@", SCOPE)
             .replace("@CLIENT@", GATEWAY);

@@ -60,6 +60,12 @@ fn a_log_out_at_the_provider_ends_the_session_at_once() {
 
 #[test]
 #[ignore = "needs npm ci in tests/peers/oidc-provider"]
+fn a_provider_that_hangs_takes_no_capacity_from_others() {
+    run(people::leave_capacity_to_others_while_they_wait());
+}
+
+#[test]
+#[ignore = "needs npm ci in tests/peers/oidc-provider"]
 fn a_session_outlasts_a_provider_that_is_away_but_not_its_no() {
     run(people::stay_while_the_provider_is_away());
 }

@@ -132,6 +132,26 @@ pub async fn stay_while_the_provider_is_away() {
     assert_eq!(counted.of("not granted refresh_token"), 1, "{counted:?}");
 }
 
+pub async fn leave_capacity_to_others_while_they_wait() {
+    let world = World::with_capacity(4, 300, &[SHORT_S, 3_600]).await;
+    let (mut ada, mut grace) = (world.person(), world.person());
+    log_in(&mut ada, "ada").await;
+    log_in(&mut grace, "grace").await;
+    tokio::time::sleep(Duration::from_secs(SHORT_S.into())).await;
+    world.provider.hang();
+    // Four requests are all that the application bears, were they to hold it while they wait.
+    let of_ada = asked_at_once(&world, &ada, 4);
+    let of_grace = async {
+        for _ in 0..40 {
+            all_read(&asked_at_once(&world, &grace, 1).await, "grace");
+        }
+        world.provider.go_on();
+    };
+    let (of_ada, ()) = tokio::join!(of_ada, of_grace);
+    all_read(&of_ada, "ada");
+    assert_eq!(world.provider.counted().await.of("granted refresh_token"), 1);
+}
+
 pub async fn are_logged_out_by_the_provider() {
     let world = World::start(300, &[3_600]).await;
     let (mut ada, mut grace) = (world.person(), world.person());

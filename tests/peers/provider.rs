@@ -97,6 +97,16 @@ impl Provider {
         self.process.end();
     }
 
+    /// Makes it answer nobody until [`Self::go_on`], though it takes connections.
+    pub fn hang(&self) {
+        self.process.tell("-STOP");
+    }
+
+    /// Makes it answer again, whoever waits first.
+    pub fn go_on(&self) {
+        self.process.tell("-CONT");
+    }
+
     /// Puts one with other keys in its place; the first signs. It remembers nobody's log-in, and no grant.
     pub fn restart(&mut self, keys: &[&Value]) {
         self.end();
@@ -148,6 +158,11 @@ impl Process {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
         let ready: Value = serde_json::from_str(&said).expect("the provider ended: is `npm ci` done?");
         (Self { child, _stdin: stdin }, Url::parse(ready["issuer"].as_str().unwrap()).unwrap())
+    }
+
+    fn tell(&self, signal: &str) {
+        let told = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status().unwrap();
+        assert!(told.success());
     }
 
     fn end(&mut self) {
