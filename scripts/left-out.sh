@@ -3,13 +3,18 @@
 set -eu
 cd "$(dirname "$0")/.."
 packages="chromium chromium-driver"
-install="apt-get update && apt-get install -y --no-install-recommends $packages"
+browser="apt-get update && apt-get install -y --no-install-recommends $packages"
+# With Node 20 or later.
+provider="(cd tests/peers/oidc-provider && npm ci)"
 
 if [ "${1:-}" = install ]; then
-    if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then
-        exit 0
+    if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then
+        sh -c "$browser" >&2
     fi
-    sh -c "$install" >&2
+    peer=tests/peers/oidc-provider
+    if [ ! "$peer/node_modules/.package-lock.json" -nt "$peer/package-lock.json" ]; then
+        sh -c "$provider" >&2
+    fi
     exit
 fi
 found="$(grep -rnE '#\[ignore = "needs ' --include='*.rs' . --exclude-dir=target |
@@ -19,5 +24,5 @@ if [ -z "$found" ]; then
 else
     echo "left out, because they need something from outside (make left-out runs them):"
     echo "$found"
-    echo "one line installs what they need: $install"
+    echo "one line installs what they need, given Node 20 or later: $browser && $provider"
 fi

@@ -155,6 +155,11 @@ impl Person {
         own.map(|((_, name), value)| (name.as_str(), value.as_str())).collect()
     }
 
+    /// Puts the cookies of somebody's browser into this one, as malware that read them would.
+    pub fn take_cookies(&mut self, victim: &Self) {
+        self.cookies.clone_from(&victim.cookies);
+    }
+
     async fn open(&mut self, url: Url) -> anyhow::Result<Page> {
         let answer = self.send(self.client.get(url.clone()), &url, "none").await?;
         self.follow(url, answer).await

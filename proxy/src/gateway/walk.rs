@@ -57,14 +57,15 @@ impl Gateway {
             ));
         };
 
+        let head: &Parts = session.req_header();
+        let identity = &self.core.identity;
+        let known = identity.recognise(app, head, &peer, journey.at_ms);
+        let known = identity.refreshed(known, app, &route.requirement, head, &peer, journey.at_ms).await;
         // The class is known before the permit: only what was verified before makes a better one.
-        let known = self.core.identity.recognise(app, session.req_header(), &peer, journey.at_ms);
         journey.class = class(route, known.is_some());
         self.permit(app, known.as_ref().map(Recognised::identity), journey).await.at(Stage::Admission)?;
         clock.passed(0);
 
-        let head: &Parts = session.req_header();
-        let identity = &self.core.identity;
         let authentication =
             identity.identify_recognised(known, app, &route.requirement, head, &peer, journey.at_ms).await;
         if let Authentication::Known(identity) = authentication.at(Stage::Identity)? {

@@ -108,6 +108,8 @@ pub enum Recognised {
     Opaque(Arc<Identity>),
     /// A session held in the process.
     Session(Arc<Identity>),
+    /// One whose tokens expired: it holds once its issuer has been asked, see [`IdentityStage::refreshed`].
+    Due(Arc<Identity>),
 }
 
 impl Recognised {
@@ -115,7 +117,7 @@ impl Recognised {
     pub fn identity(&self) -> &Arc<Identity> {
         match self {
             Self::Token(entry) => entry.identity(),
-            Self::Opaque(identity) | Self::Session(identity) => identity,
+            Self::Opaque(identity) | Self::Session(identity) | Self::Due(identity) => identity,
         }
     }
 }
@@ -259,6 +261,9 @@ impl IdentityStage {
             Presented::Session(value) => {
                 let key = session_key(&app_config.name, value)?;
                 match self.sessions.cached(&key, &self.revocations, now_ms) {
+                    Cached::Due(session) if session.refresh_due(now_ms) => {
+                        Some(Recognised::Due(Arc::clone(session.identity())))
+                    }
                     Cached::Ready(session) | Cached::Due(session) => {
                         Some(Recognised::Session(Arc::clone(session.identity())))
                     }
@@ -268,6 +273,27 @@ impl IdentityStage {
             // Without its proof a bound token is anybody's, and a proof is not checked twice.
             Presented::Dpop(_) | Presented::Nothing => None,
         }
+    }
+
+    /// Waits for the issuer where a recognised session needs it, before the request takes capacity: a slow issuer must
+    /// not hold what the application could serve others with. What the issuer said, [`Self::identify`] answers.
+    pub async fn refreshed(
+        &self,
+        recognised: Option<Recognised>,
+        app: usize,
+        requirement: &Requirement,
+        parts: &Parts,
+        peer: &Peer,
+        now_ms: i64,
+    ) -> Option<Recognised> {
+        let due = matches!(recognised, Some(Recognised::Due(_))) && requirement.access != Access::Public;
+        let Some(config) = self.apps.get(app).and_then(Option::as_ref).filter(|_| due) else {
+            return recognised;
+        };
+        if let (Ok(Presented::Session(value)), Some(client)) = (presented(parts), &config.login) {
+            let _told_by_identify = self.find_session(config, client, value, now_ms).await;
+        }
+        self.recognise(app, parts, peer, now_ms)
     }
 
     /// Who a request is from, and whether that satisfies the route.
