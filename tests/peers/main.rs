@@ -1,13 +1,14 @@
 //! The gateway's identity before a provider that nobody here wrote: npm's `oidc-provider`, which is certified by the
 //! OpenID Foundation, in `tests/peers/oidc-provider/` with a configuration of ours.
 //!
-//! Every test has a provider, a gateway and an upstream of its own. The provider offers DPoP, introspection and a resource
+//! Every test has a provider, a gateway and an upstream of its own. The provider offers introspection and a resource
 //! with opaque tokens ([`provider::OPAQUE`]) as well.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod gateway;
 mod people;
+mod possession;
 mod programs;
 mod provider;
 
@@ -74,6 +75,12 @@ fn a_session_outlasts_a_provider_that_is_away_but_not_its_no() {
 #[ignore = "needs npm ci in tests/peers/oidc-provider"]
 fn an_access_token_is_for_its_resource_and_scope() {
     run(programs::bring_their_own_tokens());
+}
+
+#[test]
+#[ignore = "needs npm ci in tests/peers/oidc-provider"]
+fn a_bound_token_needs_a_fresh_proof() {
+    run(possession::is_proved_once());
 }
 
 #[test]

@@ -127,11 +127,25 @@ impl Provider {
 
     /// An access token of the program's own (RFC 6749 4.4) for a resource.
     pub async fn token(&self, resource: &str, scope: &str) -> String {
+        self.grant(resource, scope, None).await
+    }
+
+    /// The same, bound to the key of a DPoP proof (RFC 9449 5).
+    pub async fn bound_token(&self, resource: &str, scope: &str, proof: &str) -> String {
+        self.grant(resource, scope, Some(proof)).await
+    }
+
+    async fn grant(&self, resource: &str, scope: &str, proof: Option<&str>) -> String {
         let form = [("grant_type", "client_credentials"), ("resource", resource), ("scope", scope)];
         let url = self.issuer.join("/token").unwrap();
-        let request = client(None).unwrap().post(url).basic_auth(PROGRAM, Some(PROGRAM_SECRET)).form(&form);
+        let mut request =
+            client(None).unwrap().post(url).basic_auth(PROGRAM, Some(PROGRAM_SECRET)).form(&form);
+        if let Some(proof) = proof {
+            request = request.header("dpop", proof);
+        }
         let granted: Value = request.send().await.unwrap().json().await.unwrap();
-        granted["access_token"].as_str().unwrap_or_else(|| panic!("{granted}")).to_owned()
+        assert_eq!(granted["token_type"], if proof.is_some() { "DPoP" } else { "Bearer" }, "{granted}");
+        granted["access_token"].as_str().unwrap().to_owned()
     }
 }
 
