@@ -38,20 +38,7 @@ impl Browser {
     /// Either is missing or does not start.
     pub async fn open(width: u32, height: u32) -> anyhow::Result<Self> {
         let profile = tempfile::tempdir()?;
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("chromedriver cannot be started: install chromium and chromium-driver")?;
-        let port = match port_of(&mut driver) {
-            Ok(port) => port,
-            Err(error) => {
-                let _ = driver.kill();
-                return Err(error);
-            }
-        };
+        let (driver, port) = driver()?;
         let base = Url::parse(&format!("http://127.0.0.1:{port}/"))?;
         let client = Client::builder().no_proxy().build()?;
         let mut browser = Self { driver, client, session: base.join("session/")?, _profile: profile };
@@ -244,6 +231,32 @@ impl Browser {
         write!(stream, "DELETE {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         // chromedriver answers when the browser has ended, and keeps the connection.
         stream.read(&mut [0; 1024]).map(|_| ())
+    }
+}
+
+/// chromedriver takes a port that is free for IPv4, and ends if somebody has the same one for IPv6; then another may do.
+fn driver() -> anyhow::Result<(Child, u16)> {
+    const TRIES: usize = 5;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("chromedriver cannot be started: install chromium and chromium-driver")?;
+        match port_of(&mut driver) {
+            Ok(port) => return Ok((driver, port)),
+            Err(error) => {
+                let _ = driver.kill();
+                let _ = driver.wait();
+                if tries == TRIES {
+                    return Err(error);
+                }
+            }
+        }
     }
 }
 
