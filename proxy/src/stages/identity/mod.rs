@@ -1,4 +1,4 @@
-//! Who is asking: a bearer token or a browser session becomes a verified [`Identity`], or the request is refused.
+//! Who is asking: an access token or a browser session becomes a verified [`Identity`], or the request is refused.
 //!
 //! There are three results and no fourth: an identity, no credential, a refusal. A refused credential never falls through
 //! to another way of authenticating.
@@ -9,7 +9,9 @@
 //! | [`credentials`] | which credential a request presents |
 //! | [`token`] | strict reading of JWTs, pure |
 //! | [`keys`] | issuers' keys, fetched ahead of need |
-//! | [`bearer`] | everything that is checked on an access token |
+//! | `access` | access tokens as requests bring them, with and without a proof |
+//! | [`bearer`] | everything that is checked on a token that is a JWT |
+//! | [`dpop`] | proofs of possession, pure |
 //! | [`introspection`] | opaque tokens, about which their issuer is asked |
 //! | [`remembered`] | tokens verified before |
 //! | [`revocation`] | what was revoked, asked on every request |
@@ -19,6 +21,7 @@
 //!
 //! Nothing here knows Pingora, reads a clock, or decides what an identified caller may do beyond a route's requirement.
 
+mod access;
 pub mod bearer;
 pub mod bounded;
 pub mod challenge;
@@ -48,7 +51,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, header};
 use policies::facts::Identity;
-use policies::ports::{Clock, HotStore, RecordStore, Space, StoreError};
+use policies::ports::{Clock, HotStore, RecordStore, StoreError};
 use policies::{Name, Outcome};
 
 pub use config::{Access, ApplicationIdentity, Bounds, IssuerConfig, Requirement};
@@ -58,10 +61,10 @@ pub use remembered::MemoryStatus;
 pub use revocation::{Revocation, Revocations, Target};
 pub use upstream_identity::{GatewayKeys, Vouched};
 
-use self::bearer::{Expected, Proved, RETRY_AFTER_S, TokenFault};
+use self::bearer::Proved;
 use self::challenge::Scheme;
 use self::credentials::{CredentialFault, Presented, presented};
-use self::dpop::{Nonces, ProofFault};
+use self::dpop::Nonces;
 use self::introspection::Introspector;
 use self::keys::IssuerKeys;
 use self::pace::Pace;
@@ -388,59 +391,6 @@ impl IdentityStage {
         }
     }
 
-    /// An access token and its proof (RFC 9449 7.1). The proof is remembered last: a stranger's fills no memory.
-    async fn bound_token(
-        &self,
-        app: usize,
-        config: &App,
-        token: &str,
-        parts: &Parts,
-        now_ms: i64,
-    ) -> Result<Arc<Identity>, Refusal> {
-        let proof = config.prove(token, parts, now_ms)?;
-        let proved = Proved::Key(proof.thumbprint);
-        let identity = self.token(app, config, token, proved, now_ms).await?;
-        let seen = self.hot.insert(Space::Replay, &proof.replay_key, &[], now_ms, proof.expires_ms).await;
-        match seen {
-            Ok(true) => Ok(identity),
-            Ok(false) => {
-                Err(challenge::refused(Scheme::Dpop, Reason::DpopReplayed, "the proof was seen before"))
-            }
-            Err(error) => Err(Refusal::new(Reason::StoreUnavailable, error.to_string()).retry_after(5)),
-        }
-    }
-
-    /// The nonce that a client's next proof should carry, where the application asks for one and the client makes proofs.
-    pub fn next_nonce(&self, app: usize, parts: &Parts, now_ms: i64) -> Option<HeaderValue> {
-        let app = self.apps.get(app)?.as_ref().filter(|_| parts.headers.contains_key(dpop::PROOF))?;
-        app.nonces.as_ref()?.current(now_ms)
-    }
-
-    /// An access token whose sender proved `proved`: remembered, or else verified; or asked about.
-    async fn token(
-        &self,
-        app: usize,
-        config: &App,
-        token: &str,
-        proved: Proved,
-        now_ms: i64,
-    ) -> Result<Arc<Identity>, Refusal> {
-        if config.introspects(token) {
-            return self.introspect(config, token, proved, now_ms).await;
-        }
-        if let Some(entry) = self.remembered.find(app, token, proved, &self.revocations, now_ms) {
-            return Ok(Arc::clone(entry.identity()));
-        }
-        let scheme = Scheme::from(proved);
-        let expected = Expected { issuers: &config.issuers, audience: &config.config.audience, proved };
-        let verified = bearer::verify(token, expected, now_ms).await;
-        let verified = verified.map_err(|fault| token_refused(scheme, fault))?;
-        if self.revocations.is_revoked(&verified.identity) {
-            return Err(challenge::refused(scheme, Reason::TokenRevoked, "revoked by jti, sid or subject"));
-        }
-        Ok(self.remembered.keep(app, token, verified))
-    }
-
     /// For a person's browser: the redirect to a log-in or a step-up that would satisfy what refused the request.
     /// `step_up_return` is where to go on after a step-up, where the request itself cannot be repeated.
     pub fn login_redirect(
@@ -559,32 +509,6 @@ impl App {
             config,
         }
     }
-
-    /// The proof that stands beside `token`.
-    fn prove(&self, token: &str, parts: &Parts, now_ms: i64) -> Result<dpop::Proof, Refusal> {
-        let refused = |fault: ProofFault| {
-            let reason = match fault {
-                ProofFault::Invalid(_) => Reason::DpopProof,
-                ProofFault::Nonce => Reason::DpopNonce,
-            };
-            let refusal = challenge::refused(Scheme::Dpop, reason, fault.to_string());
-            match self.nonces.as_ref().and_then(|nonces| nonces.current(now_ms)) {
-                Some(nonce) => refusal.with_header(dpop::NONCE, nonce),
-                None => refusal,
-            }
-        };
-        let target = dpop::Target::of(&self.config.external_url, parts.uri.path());
-        let target = target.ok_or_else(|| Refusal::new(Reason::Internal, "no address for proofs"))?;
-        let expected = dpop::Expected {
-            method: parts.method.as_str(),
-            target: &target,
-            token,
-            nonces: self.nonces.as_ref(),
-            age_max_ms: self.config.proof_age_ms,
-            now_ms,
-        };
-        dpop::presented(parts).and_then(|proof| dpop::prove(proof, &expected)).map_err(refused)
-    }
 }
 
 /// What a request's credential came to.
@@ -619,12 +543,4 @@ fn credential_refused(fault: CredentialFault) -> Refusal {
         CredentialFault::Malformed(_) => Reason::TokenMalformed,
     };
     challenge::refused(Scheme::Bearer, reason, fault.to_string())
-}
-
-fn token_refused(scheme: Scheme, fault: TokenFault) -> Refusal {
-    let refusal = challenge::refused(scheme, fault.reason, fault.inside);
-    match fault.reason {
-        Reason::IssuerUnavailable => refusal.retry_after(RETRY_AFTER_S),
-        _ => refusal,
-    }
 }

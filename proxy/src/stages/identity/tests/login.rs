@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use policies::ports::Space;
+
 use super::browser::{Answer, Browser, location};
 use super::fake_issuer::Mood;
 use super::*;

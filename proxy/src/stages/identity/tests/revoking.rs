@@ -1,6 +1,6 @@
 //! Revocation, by the bank and by the issuer.
 
-use policies::ports::RecordStore;
+use policies::ports::{RecordStore, Space};
 
 use super::browser::Browser;
 use super::*;
