@@ -5,7 +5,7 @@ PREPARED = tools="$$(scripts/prerequisites.sh)" && PATH="$${tools:+$$tools:}$$PA
 
 # Builds all of it (the first time takes a while) and serves the demo until Ctrl-C. ARGS="--traffic attack" plays traffic.
 demo:
-	@$(PREPARED) && cargo run --release --quiet --package proxy --bin gatehouse -- demo $(ARGS)
+	@$(PREPARED) && cargo build --release --package proxy --bin gatehouse && cargo run --release --quiet --package proxy --bin gatehouse -- demo $(ARGS)
 
 # Every test that needs nothing from outside; says what it left out and how to have that too.
 test:
