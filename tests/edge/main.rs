@@ -10,6 +10,7 @@ mod corpus;
 mod gateway;
 mod http2;
 mod linking;
+mod possession;
 mod tunnels;
 mod upstream;
 
@@ -71,6 +72,11 @@ fn a_capacity_table_that_does_not_fit_is_refused_by_name() {
 #[test]
 fn a_token_granted_for_one_payment_makes_that_payment_once() {
     runtime().block_on(linking::one_payment_once());
+}
+
+#[test]
+fn a_bound_token_needs_a_proof_with_a_current_nonce() {
+    runtime().block_on(possession::carries_a_current_nonce());
 }
 
 #[test]

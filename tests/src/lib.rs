@@ -2,6 +2,7 @@
 
 pub mod aggregator;
 pub mod demo;
+pub mod holder;
 pub mod issuer;
 pub mod person;
 pub mod program;

@@ -7,20 +7,20 @@ use sha2::{Digest as _, Sha256};
 use super::*;
 
 /// A client whose key is one of the fake issuer's others.
-struct Client<'a> {
-    house: &'a House,
-    signer: &'static str,
+pub(super) struct Client<'a> {
+    pub issuer: &'a FakeIssuer,
+    pub signer: &'static str,
 }
 
 impl Client<'_> {
     fn public(&self) -> Value {
-        let mut jwk = self.house.issuer.jwk(self.signer);
+        let mut jwk = self.issuer.jwk(self.signer);
         jwk.as_object_mut().unwrap().retain(|name, _| !matches!(name.as_str(), "kid" | "use" | "alg"));
         jwk
     }
 
     /// RFC 7638, by hand.
-    fn thumbprint(&self) -> String {
+    pub fn thumbprint(&self) -> String {
         let jwk = self.public();
         let names: &[&str] = match jwk["kty"].as_str().unwrap() {
             "EC" => &["crv", "kty", "x", "y"],
@@ -40,21 +40,21 @@ impl Client<'_> {
     }
 
     /// A token bound to the key.
-    fn token(&self, changes: Value) -> String {
+    fn token(&self, house: &House, changes: Value) -> String {
         let mut claims = json!({ "cnf": { "jkt": self.thumbprint() } });
         merge(&mut claims, changes);
-        self.house.token(claims)
+        house.token(claims)
     }
 
     /// A proof for `GET /accounts` with some header members and claims changed.
-    fn proof(&self, token: &str, header: Value, claims: Value) -> String {
+    pub fn proof(&self, token: &str, header: Value, claims: Value) -> String {
         let mut members = json!({ "typ": "dpop+jwt", "alg": self.algorithm(), "jwk": self.public() });
         merge(&mut members, header);
         let mut payload = json!({
             "jti": "p1", "htm": "GET", "htu": "https://bank.example/accounts", "iat": NOW_S, "ath": hash(token),
         });
         merge(&mut payload, claims);
-        self.house.issuer.sign(self.signer, &members, &payload)
+        self.issuer.sign(self.signer, &members, &payload)
     }
 }
 
@@ -62,7 +62,7 @@ fn hash(text: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(text))
 }
 
-fn asked(token: &str, proof: &str) -> Parts {
+pub(super) fn asked(token: &str, proof: &str) -> Parts {
     request("GET", "/accounts?page=2", &[("authorization", &format!("DPoP {token}")), ("dpop", proof)])
 }
 
@@ -78,8 +78,8 @@ async fn answer(house: &House, app: usize, parts: &Parts, now_ms: i64) -> Result
 async fn a_bound_token_and_its_proof_are_accepted_once_whatever_the_key() {
     for signer in ["es-other", "rs", "ed"] {
         let house = House::new().await;
-        let client = Client { house: &house, signer };
-        let token = client.token(json!({}));
+        let client = Client { issuer: &house.issuer, signer };
+        let token = client.token(&house, json!({}));
         let parts = asked(&token, &client.proof(&token, json!({}), json!({})));
         let identity = answer(&house, 0, &parts, NOW_MS).await.unwrap();
         assert_eq!(identity.credential, policies::facts::Credential::Dpop, "{signer}");
@@ -101,9 +101,9 @@ async fn a_bound_token_and_its_proof_are_accepted_once_whatever_the_key() {
 #[tokio::test]
 async fn proofs_that_prove_nothing_are_refused() {
     let house = House::new().await;
-    let client = Client { house: &house, signer: "es-other" };
-    let other = Client { house: &house, signer: "es" };
-    let token = client.token(json!({}));
+    let client = Client { issuer: &house.issuer, signer: "es-other" };
+    let other = Client { issuer: &house.issuer, signer: "es" };
+    let token = client.token(&house, json!({}));
     let private = json!({ "jwk": { "kty": "EC", "crv": "P-256", "x": client.public()["x"], "y": client.public()["y"], "d": "AA" } });
     let secret = json!({ "alg": "HS256", "jwk": { "kty": "oct", "k": "c2VjcmV0" } });
     let mut cases: Vec<(&str, String)> = Vec::new();
@@ -194,9 +194,9 @@ async fn proofs_that_prove_nothing_are_refused() {
 #[tokio::test]
 async fn a_token_is_worth_nothing_without_the_key_it_is_bound_to() {
     let house = House::new().await;
-    let owner = Client { house: &house, signer: "es-other" };
-    let thief = Client { house: &house, signer: "ed" };
-    let token = owner.token(json!({}));
+    let owner = Client { issuer: &house.issuer, signer: "es-other" };
+    let thief = Client { issuer: &house.issuer, signer: "ed" };
+    let token = owner.token(&house, json!({}));
     let unbound = house.token(json!({}));
     let odd = house.token(json!({ "cnf": { "jkt": owner.thumbprint(), "x5t#S256": hash("certificate") } }));
     let certificate = house.token(json!({ "cnf": { "x5t#S256": hash("certificate") } }));
@@ -239,8 +239,8 @@ async fn a_token_is_worth_nothing_without_the_key_it_is_bound_to() {
 #[tokio::test]
 async fn where_a_nonce_is_asked_for_a_proof_carries_a_current_one() {
     let house = House::new().await;
-    let client = Client { house: &house, signer: "es-other" };
-    let token = client.token(json!({}));
+    let client = Client { issuer: &house.issuer, signer: "es-other" };
+    let token = client.token(&house, json!({}));
     let with = |nonce: Value, jti: &str| {
         asked(&token, &client.proof(&token, json!({}), json!({ "nonce": nonce, "jti": jti })))
     };

@@ -9,6 +9,7 @@ use policies::facts::Credential;
 use serde::Deserialize;
 
 use super::attacks::filled;
+use super::dpop::{Client, asked};
 use super::fake_issuer::Mood;
 use super::*;
 
@@ -230,6 +231,28 @@ async fn an_active_token_becomes_an_identity() {
     let strong = Requirement { acr_values: vec!["strong".into()], ..Requirement::default() };
     let refused = house.stage.identify(0, &strong, &bearer("good"), &PEER, NOW_MS).await.err().unwrap();
     assert_eq!(refused.reason, Reason::StepUpNeeded);
+}
+
+#[tokio::test]
+async fn an_opaque_token_bound_to_a_key_needs_its_proof() {
+    let house = Opaque::new(json!({})).await;
+    let [owner, thief] = ["es-other", "ed"].map(|signer| Client { issuer: &house.issuer, signer });
+    let bound = json!({ "token_type": "DPoP", "cnf": { "jkt": owner.thumbprint() } });
+    house.give("bound", bound);
+    house.give("loose", json!({}));
+    let ask = async |client: &Client<'_>, token: &str, jti: &str| {
+        let parts = asked(token, &client.proof(token, json!({}), json!({ "jti": jti })));
+        known(house.stage.identify(0, &Requirement::default(), &parts, &PEER, NOW_MS).await)
+    };
+    for round in ["never seen", "held"] {
+        assert_eq!(ask(&thief, "bound", "a").await.err(), Some(Reason::TokenBinding), "{round}");
+        assert_eq!(house.ask("bound", NOW_MS).await.err(), Some(Reason::TokenBinding), "{round}");
+        assert_eq!(ask(&owner, "loose", "b").await.err(), Some(Reason::TokenBinding), "{round}");
+        let identity = ask(&owner, "bound", round).await.unwrap();
+        assert_eq!(identity.credential, Credential::Dpop, "{round}");
+        assert_eq!(ask(&owner, "bound", round).await.err(), Some(Reason::DpopReplayed), "{round}");
+    }
+    assert_eq!(house.calls(), 2, "one for each token");
 }
 
 #[tokio::test]
