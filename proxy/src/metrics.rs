@@ -55,8 +55,8 @@ pub struct Metrics {
     pub upstream_healthy: IntGaugeVec,
     /// Open client connections.
     pub connections: IntGauge,
-    /// Connections refused before they were read.
-    pub connections_refused: IntCounter,
+    /// Connections that carried no HTTP, by cause.
+    pub connections_refused: IntCounterVec,
     /// What the HTTP/2 layer ended by itself, by scope and error code.
     pub http2_resets: IntCounterVec,
     /// Stages that panicked.
@@ -191,9 +191,11 @@ impl Metrics {
             )?,
             upstream_healthy: gauges(&r, "gatehouse_upstream_healthy", "Healthy peers", &["app"])?,
             connections: register(&r, IntGauge::new("gatehouse_connections", "Open client connections")?)?,
-            connections_refused: register(
+            connections_refused: counters(
                 &r,
-                IntCounter::new("gatehouse_connections_refused_total", "Connections refused")?,
+                "gatehouse_connections_refused_total",
+                "Connections that ended before HTTP: over a bound, too slow, without TLS or PROXY header",
+                &["cause"],
             )?,
             http2_resets: counters(
                 &r,

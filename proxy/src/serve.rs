@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures_util::future::join_all;
-use pingora::apps::{HttpServerApp, HttpServerOptions};
+use pingora::apps::HttpServerOptions;
 use pingora::listeners::ListenerConfig;
-use pingora::listeners::tls::TlsSettings;
 use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
@@ -25,7 +24,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, Listener};
-use crate::front::{Connections, Front, SOCKETS_MAX, Sockets};
+use crate::front::{self, Connections, Front, SOCKETS_MAX, Sockets, Transport, Trusts};
 use crate::gateway::{Core, Gateway, Unread};
 use crate::stages::admission::Ticker;
 use crate::{admin_ports, compose, habits, observe};
@@ -168,28 +167,43 @@ fn serve_clients(
         core.metrics.connections.clone(),
         core.metrics.connections_refused.clone(),
     );
+    let transports = transports(core, config)?;
     let mut accepting = Vec::new();
     // A process before this one may have had more sockets than there are groups now.
     for (table, runtime) in sockets.tables(listeners).into_iter().zip(runtimes.iter().cycle()) {
-        let mut service = client_service(core, config, Arc::clone(&connections));
-        for (listener, bound) in config.listeners.iter().zip(listeners) {
-            if table.lock().get(&bound.to_string()).is_some() {
-                add_listener(&mut service, listener, *bound)?;
+        for ((listener, bound), transport) in config.listeners.iter().zip(listeners).zip(&transports) {
+            if table.lock().get(&bound.to_string()).is_none() {
+                continue;
             }
+            let front = front(core, config, Arc::clone(transport), Arc::clone(&connections));
+            let mut service = Service::new("clients".to_owned(), front);
+            service.add_listener(endpoint(listener, *bound));
+            let (table, shutdown) = (Arc::clone(&table), shutdown.clone());
+            let serving = async move { service.start_service(Some(table), shutdown, 1).await };
+            accepting.push(runtime.get_handle().spawn(serving));
         }
-        let shutdown = shutdown.clone();
-        let serving = async move { service.start_service(Some(table), shutdown, 1).await };
-        accepting.push(runtime.get_handle().spawn(serving));
     }
     Ok(Clients { threads: runtimes, accepting, connections })
 }
 
-/// The Pingora service that clients talk to.
-fn client_service(
+/// What each listener speaks below HTTP, for all threads together.
+fn transports(core: &Arc<Core>, config: &Config) -> anyhow::Result<Vec<Arc<Transport>>> {
+    let trusting = Arc::clone(core);
+    let trusts: Trusts = Arc::new(move |address| trusting.live().config.trusted_peers.trusts(address));
+    let transport = |listener: &Listener| {
+        let tls = listener.tls.as_ref().map(front::server_config).transpose()?.map(Arc::new);
+        Ok(Arc::new(Transport::new(listener.proxy_protocol, tls, Arc::clone(&trusts))))
+    };
+    config.listeners.iter().map(transport).collect()
+}
+
+/// The proxy that clients of one listener talk to.
+fn front(
     core: &Arc<Core>,
     config: &Config,
+    transport: Arc<Transport>,
     connections: Arc<Connections>,
-) -> Service<Front<HttpProxy<Gateway>>> {
+) -> Front<HttpProxy<Gateway>> {
     let conf = Arc::new(ServerConf {
         threads: config.server.threads,
         work_stealing: false,
@@ -205,55 +219,18 @@ fn client_service(
     options.h2_idle_timeout = Some(IDLE_MAX);
     proxy.server_options = Some(options);
     let unread = Arc::new(Unread::new(Arc::clone(core)));
-    let front = Front::new(proxy, unread, connections, config.limits.header_timeout);
-    Service::new("clients".to_owned(), front)
+    Front::new(proxy, transport, unread, connections, config.limits.header_timeout)
 }
 
 /// A TLS record and its overhead (RFC 8446 5.2).
 const TLS_READ_BYTES: usize = 17 * 1024;
 
-fn add_listener<P: HttpServerApp + Send + Sync + 'static>(
-    service: &mut Service<Front<P>>,
-    listener: &Listener,
-    bound: SocketAddr,
-) -> anyhow::Result<()> {
-    let address = bound.to_string();
-    let endpoint = ListenerConfig::tcp(address.as_str());
+/// To Pingora every listener is plain: what comes before HTTP has the bounds of [`Front`].
+fn endpoint(listener: &Listener, bound: SocketAddr) -> ListenerConfig {
     // Pingora keeps 64 KiB for each connection, so that TLS reads several records at once. One record's worth is enough, and
     // what reads HTTP/1 has a buffer of its own.
-    let (endpoint, read) = match &listener.tls {
-        None => (endpoint, 0),
-        Some(tls) => {
-            let (certificate, key) = (tls.certificate.to_string_lossy(), tls.key.to_string_lossy());
-            check_tls(&tls.certificate, &tls.key)?;
-            let mut settings = TlsSettings::intermediate(&certificate, &key)
-                .map_err(|e| anyhow::anyhow!("TLS of {address}: {e}"))?;
-            settings.enable_h2();
-            (endpoint.tls(settings), TLS_READ_BYTES)
-        }
-    };
-    service.add_listener(endpoint.l4_buffer(L4BufferSettings { read: Some(read), write: None }));
-    Ok(())
-}
-
-/// Pingora panics on a certificate it cannot read; this says what is wrong instead.
-///
-/// # Errors
-/// What is wrong with the certificate or its key.
-pub fn check_tls(certificate: &std::path::Path, key: &std::path::Path) -> anyhow::Result<()> {
-    use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect)
-        .map_err(|e| anyhow::anyhow!("certificate {}: {e}", certificate.display()))?;
-    anyhow::ensure!(!chain.is_empty(), "certificate {}: holds no PEM certificate", certificate.display());
-    let private =
-        PrivateKeyDer::from_pem_file(key).map_err(|e| anyhow::anyhow!("key {}: {e}", key.display()))?;
-    rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, private)
-        .map(|_| ())
-        .map_err(|e| anyhow::anyhow!("certificate {} with key {}: {e}", certificate.display(), key.display()))
+    let read = if listener.tls.is_some() { TLS_READ_BYTES } else { 0 };
+    ListenerConfig::tcp(bound.to_string()).l4_buffer(L4BufferSettings { read: Some(read), write: None })
 }
 
 /// Serves a router until the process ends.

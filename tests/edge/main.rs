@@ -11,6 +11,7 @@ mod gateway;
 mod http2;
 mod linking;
 mod possession;
+mod terminators;
 mod tunnels;
 mod upstream;
 
@@ -77,6 +78,21 @@ fn a_token_granted_for_one_payment_makes_that_payment_once() {
 #[test]
 fn a_bound_token_needs_a_proof_with_a_current_nonce() {
     runtime().block_on(possession::carries_a_current_nonce());
+}
+
+#[test]
+fn only_trusted_peers_speak_for_others() {
+    runtime().block_on(terminators::say_who_the_client_is());
+}
+
+#[test]
+fn connections_are_counted_for_clients_and_not_for_balancers() {
+    runtime().block_on(terminators::count_for_their_clients());
+}
+
+#[test]
+fn a_token_bound_to_a_certificate_needs_it() {
+    runtime().block_on(terminators::show_certificates());
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Bytes on a socket: what no HTTP client would send.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 use url::Url;
 
 /// How long the other side may stay silent before the exchange counts as over.
@@ -32,6 +33,16 @@ impl Exchange {
     }
 }
 
+/// A connection from another address of this machine.
+///
+/// # Errors
+/// It cannot be made.
+pub async fn connect_from(from: IpAddr, to: SocketAddr) -> anyhow::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(from, 0))?;
+    Ok(socket.connect(to).await?)
+}
+
 /// Sends `bytes` to `to` and reads until the other side closes or falls silent.
 ///
 /// # Errors
@@ -39,7 +50,14 @@ impl Exchange {
 pub async fn exchange(to: &Url, bytes: &[u8]) -> anyhow::Result<Exchange> {
     let host = to.host_str().context("an address without a host")?;
     let port = to.port_or_known_default().context("an address without a port")?;
-    let mut stream = TcpStream::connect((host, port)).await?;
+    over(TcpStream::connect((host, port)).await?, bytes).await
+}
+
+/// The same over a connection that is there.
+///
+/// # Errors
+/// The connection broke before everything was sent.
+pub async fn over(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> anyhow::Result<Exchange> {
     stream.write_all(bytes).await?;
     let mut read = Vec::new();
     let mut closed = false;

@@ -5,15 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use h2::client::SendRequest;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::{TcpSocket, TcpStream};
+use sha2::{Digest, Sha256};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::program::Answer;
+use crate::raw;
 
 /// A certificate for loopback addresses, in files as the gateway reads them.
 pub struct Certificate {
@@ -30,12 +35,30 @@ impl Certificate {
     /// # Errors
     /// It cannot be made or written.
     pub fn make(folder: &Path) -> anyhow::Result<Self> {
+        Self::named(folder, "tls")
+    }
+
+    /// Makes one in files of this name in `folder`.
+    ///
+    /// # Errors
+    /// It cannot be made or written.
+    pub fn named(folder: &Path, name: &str) -> anyhow::Result<Self> {
         let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
         let made = rcgen::generate_simple_self_signed(names)?;
-        let (chain, key) = (folder.join("tls.pem"), folder.join("tls.key"));
+        let (chain, key) = (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")));
         std::fs::write(&chain, made.cert.pem())?;
         std::fs::write(&key, made.key_pair.serialize_pem())?;
         Ok(Self { chain, key, der: made.cert.der().clone() })
+    }
+
+    /// The certificate, DER.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// `x5t#S256` (RFC 8705 3.1).
+    pub fn thumbprint(&self) -> String {
+        URL_SAFE_NO_PAD.encode(Sha256::digest(&self.der))
     }
 
     /// A listener's table in the gateway's configuration.
@@ -51,18 +74,32 @@ impl Certificate {
     /// # Errors
     /// No connection, another certificate, or another protocol.
     pub async fn connect(&self, to: SocketAddr, protocol: &[u8]) -> anyhow::Result<TlsStream<TcpStream>> {
-        self.over(TcpStream::connect(to).await?, protocol).await
+        self.over(TcpStream::connect(to).await?, protocol, None).await
     }
 
-    /// TLS over a connection that is there.
-    async fn over(&self, stream: TcpStream, protocol: &[u8]) -> anyhow::Result<TlsStream<TcpStream>> {
+    /// TLS over a connection that is there, of somebody who holds the certificate `of` and shows it when asked.
+    ///
+    /// # Errors
+    /// As [`Certificate::connect`].
+    pub async fn over(
+        &self,
+        stream: TcpStream,
+        protocol: &[u8],
+        of: Option<&Self>,
+    ) -> anyhow::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone())?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let mut config = match of {
+            None => config.with_no_client_auth(),
+            Some(client) => {
+                let key = PrivateKeyDer::from_pem_file(&client.key)?;
+                config.with_client_auth_cert(vec![client.der.clone()], key)?
+            }
+        };
         config.alpn_protocols = vec![protocol.to_vec()];
         stream.set_nodelay(true)?;
         let name = ServerName::from(stream.peer_addr()?.ip());
@@ -97,9 +134,15 @@ impl Http2 {
         certificate: &Certificate,
         to: SocketAddr,
     ) -> anyhow::Result<Self> {
-        let socket = TcpSocket::new_v4()?;
-        socket.bind(SocketAddr::new(from, 0))?;
-        let stream = certificate.over(socket.connect(to).await?, b"h2").await?;
+        let stream = certificate.over(raw::connect_from(from, to).await?, b"h2", None).await?;
+        Self::over(stream).await
+    }
+
+    /// Over a connection that is there.
+    ///
+    /// # Errors
+    /// The other end does not speak HTTP/2.
+    pub async fn over(stream: TlsStream<TcpStream>) -> anyhow::Result<Self> {
         let (requests, connection) = h2::client::handshake(stream).await?;
         // It ends with the last clone.
         tokio::spawn(connection);

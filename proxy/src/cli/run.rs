@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::clock::SystemClock;
 use crate::compose::{self, compose};
 use crate::config::Config;
-use crate::front::Sockets;
+use crate::front::{self, Sockets};
 use crate::serve::{self, Serving};
 
 /// Beyond its grace, what the process before may take to write everything down and end.
@@ -127,7 +127,7 @@ pub fn check(file: &Path) -> anyhow::Result<()> {
         compose::capacity_table(capacity)?;
     }
     for tls in config.listeners.iter().filter_map(|l| l.tls.as_ref()) {
-        serve::check_tls(&tls.certificate, &tls.key)?;
+        front::server_config(tls)?;
     }
     if let Some(backfill) = &config.backfill {
         std::fs::metadata(backfill).with_context(|| format!("backfill {}", backfill.display()))?;

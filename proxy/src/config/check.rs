@@ -1,5 +1,6 @@
 //! From the raw file to checked types: parse, don't validate. Every problem is collected, not only the first.
 
+mod listener;
 mod route;
 
 use std::num::NonZeroU32;
@@ -10,7 +11,7 @@ use learner::capacity::{CapacityConfig, Class, Rails};
 
 use super::location::{At, Problem};
 use super::routes::RouteTable;
-use super::{Admin, Application, Config, Limits, Listener, Models, Route, Server, Tls, Upstream, raw};
+use super::{Admin, Application, Config, Limits, Models, Route, Server, Upstream, raw};
 use crate::stages::identity::config::RawIssuer;
 use crate::stages::identity::{self, Access, Requirement};
 use crate::stages::limits::Rate;
@@ -60,6 +61,10 @@ pub fn config(file: raw::File, document: toml::Table, folder: &Path) -> Result<C
     bounds(&file, &root, &mut found);
     files(&file, folder, &root, &mut found);
 
+    listener::asked_for(&file.listeners, file.trusted_peers.is_some(), &root.key("listeners"), &mut found);
+    let trusted_peers =
+        file.trusted_peers.map(|raw| listener::peers(raw, &root.key("trusted_peers"), &mut found));
+
     let issuers = issuers(file.issuers, folder, &root, &mut found);
     let applications = applications(file.applications, &root, folder, &issuers, &mut found);
     let address = rate(Some(file.limits.address), &root.key("limits").key("address"), &mut found);
@@ -81,7 +86,8 @@ pub fn config(file: raw::File, document: toml::Table, folder: &Path) -> Result<C
             utc_offset_hours: file.server.utc_offset_hours,
         },
         backfill: file.server.backfill.map(path),
-        listeners: file.listeners.into_iter().map(|l| listener(l, folder)).collect(),
+        listeners: file.listeners.into_iter().map(|raw| listener::listener(raw, folder)).collect(),
+        trusted_peers: trusted_peers.unwrap_or_default(),
         admin: file.admin.map(|a| Admin {
             address: a.address,
             issuer: a.issuer,
@@ -205,6 +211,8 @@ fn files(file: &raw::File, folder: &Path, root: &At, found: &mut Found) {
         let tls = root.key("listeners").index(index).key("tls");
         named.push((tls.key("certificate"), listener.tls.as_ref().map(|t| &t.certificate)));
         named.push((tls.key("key"), listener.tls.as_ref().map(|t| &t.key)));
+        let authorities = listener.tls.as_ref().and_then(|t| t.client_authorities.as_ref());
+        named.push((tls.key("client_authorities"), authorities));
     }
     for (at, path) in named {
         let Some(path) = path.map(|p| folder.join(p)) else { continue };
@@ -216,11 +224,6 @@ fn files(file: &raw::File, folder: &Path, root: &At, found: &mut Found) {
             );
         }
     }
-}
-
-fn listener(raw: raw::Listener, folder: &Path) -> Listener {
-    let tls = raw.tls.map(|t| Tls { certificate: folder.join(t.certificate), key: folder.join(t.key) });
-    Listener { address: raw.address, tls }
 }
 
 fn limits(raw: &raw::Limits, address: Rate) -> Limits {

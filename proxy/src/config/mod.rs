@@ -16,10 +16,12 @@ use std::time::Duration;
 
 use learner::capacity::{CapacityConfig, Class};
 use policies::Name;
+use serde::Deserialize;
 
 pub use location::{At, Problem, Problems};
 pub use routes::{RouteTable, Routed};
 
+use crate::stages::forwarded::TrustedPeers;
 use crate::stages::identity::{ApplicationIdentity, IssuerConfig, Requirement};
 use crate::stages::limits::Rate;
 use crate::stages::normalize::HeadLimits;
@@ -32,6 +34,8 @@ pub struct Config {
     pub server: Server,
     /// Where clients connect.
     pub listeners: Vec<Listener>,
+    /// What may stand before it.
+    pub trusted_peers: TrustedPeers,
     /// The admin API and console.
     pub admin: Option<Admin>,
     /// Where scrapers connect.
@@ -70,6 +74,8 @@ pub struct Server {
 pub struct Listener {
     /// Address to bind.
     pub address: SocketAddr,
+    /// Connections of trusted peers begin with a header of the PROXY protocol, version 2.
+    pub proxy_protocol: bool,
     /// Certificate and key; plain HTTP without.
     pub tls: Option<Tls>,
 }
@@ -81,6 +87,27 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// PEM private key.
     pub key: PathBuf,
+    /// Certificates of clients; they are not asked for without.
+    pub clients: Option<ClientCertificates>,
+}
+
+/// Which certificates clients may bring.
+#[derive(Clone, Debug)]
+pub struct ClientCertificates {
+    /// Whether a client without one may connect.
+    pub asked_for: AskedFor,
+    /// PEM certificates of those who issue them. Without, every certificate will do whose key the client holds.
+    pub authorities: Option<PathBuf>,
+}
+
+/// How clients are asked for a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AskedFor {
+    /// One may connect without.
+    Optional,
+    /// None may.
+    Required,
 }
 
 /// The admin listener.

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use learner::capacity::CapacityConfig;
 use serde::Deserialize;
 
+use super::AskedFor;
+use crate::stages::forwarded::{CertificateFormat, Forwarding};
 use crate::stages::identity::Access;
 use crate::stages::identity::config::{RawApplicationIdentity, RawIssuer};
 use crate::stages::transfer::{AmountUnit, BodyFormat};
@@ -16,6 +18,7 @@ pub struct File {
     #[serde(default)]
     pub server: Server,
     pub listeners: Vec<Listener>,
+    pub trusted_peers: Option<TrustedPeers>,
     pub admin: Option<Admin>,
     pub observe: Option<Observe>,
     #[serde(default)]
@@ -54,6 +57,8 @@ impl Default for Server {
 #[serde(deny_unknown_fields)]
 pub struct Listener {
     pub address: SocketAddr,
+    #[serde(default)]
+    pub proxy_protocol: bool,
     pub tls: Option<Tls>,
 }
 
@@ -62,6 +67,23 @@ pub struct Listener {
 pub struct Tls {
     pub certificate: PathBuf,
     pub key: PathBuf,
+    pub client_certificates: Option<AskedFor>,
+    pub client_authorities: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustedPeers {
+    pub addresses: Vec<String>,
+    pub forwarding: Option<Forwarding>,
+    pub client_certificate: Option<CertificateField>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateField {
+    pub field: String,
+    pub format: CertificateFormat,
 }
 
 #[derive(Debug, Deserialize)]

@@ -7,8 +7,9 @@ use toml::{Table, Value};
 use super::At;
 
 /// What a reload takes up, with all that is under it. Everything else is built once, when the process starts.
-const TAKEN_UP: [&str; 12] = [
+const TAKEN_UP: [&str; 13] = [
     "policy",
+    "trusted_peers",
     "models.fraud",
     "models.anomaly",
     "limits.body_timeout_ms",

@@ -1,8 +1,8 @@
 //! One connection: how many there may be, and how long a header may take.
 //!
 //! Pingora's own header deadline is per read, so a client that drips one byte a minute keeps its connection for ever.
-//! Here every HTTP/1 request and every HTTP/2 connection's first has one deadline for its whole header section, and every
-//! address a bound on connections.
+//! Here every HTTP/1 request and every HTTP/2 connection's first has one deadline for its whole header section, TLS and all
+//! that comes before it included, and every address a bound on connections.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,9 +16,10 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
-use prometheus::{IntCounter, IntGauge};
+use prometheus::{IntCounterVec, IntGauge};
 
 use super::Exchange;
+use super::transport::{Fault, Remote, Transport};
 use super::unreadable::{Unreadable, Watched};
 use crate::stages::limits::prefix;
 
@@ -30,12 +31,13 @@ pub struct Connections {
     max: u32,
     per_address_max: u32,
     gauge: IntGauge,
-    refused: IntCounter,
+    /// By cause.
+    refused: IntCounterVec,
 }
 
 impl Connections {
     /// At most `max` altogether and `per_address_max` from one address (IPv6: one /64).
-    pub fn new(max: u32, per_address_max: u32, gauge: IntGauge, refused: IntCounter) -> Arc<Self> {
+    pub fn new(max: u32, per_address_max: u32, gauge: IntGauge, refused: IntCounterVec) -> Arc<Self> {
         Arc::new(Self {
             open: AtomicU32::new(0),
             fresh: AtomicU32::new(0),
@@ -52,38 +54,29 @@ impl Connections {
         self.fresh.load(Ordering::Acquire)
     }
 
-    /// Waits for the first bytes of a connection, at most for `patience`; whether they came.
-    async fn arrive(&self, watched: &mut Watched, patience: Duration) -> bool {
-        let _fresh = Fresh::count(&self.fresh);
-        matches!(pingora::time::timeout(patience, watched.arrive()).await, Ok(Ok(())))
+    /// A connection that was just accepted.
+    fn accepted(&self) -> Fresh<'_> {
+        self.fresh.fetch_add(1, Ordering::AcqRel);
+        Fresh(&self.fresh)
     }
 
-    /// A place for one more connection from `address`, held until it is dropped.
-    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let key = prefix(address);
+    /// A place for one more connection, held until it is dropped.
+    fn enter(self: &Arc<Self>) -> Result<Place, Fault> {
         let open = self.open.fetch_add(1, Ordering::AcqRel);
-        let mut count = self.by_address.entry(key).or_insert(0);
-        *count = count.saturating_add(1);
-        let fits = open < self.max && *count <= self.per_address_max;
-        drop(count);
         self.gauge.inc();
-        let place = Place { connections: Arc::clone(self), key };
-        if !fits {
-            self.refused.inc();
-        }
-        fits.then_some(place)
+        let place = Place { connections: Arc::clone(self), key: None };
+        if open < self.max { Ok(place) } else { Err(Fault::Excess) }
+    }
+
+    /// Counts what became of a connection that carries no HTTP.
+    fn refuse(&self, fault: &Fault) {
+        tracing::debug!(%fault, "connection refused");
+        self.refused.with_label_values(&[fault.cause()]).inc();
     }
 }
 
 /// A connection of which nothing has been read yet.
 struct Fresh<'a>(&'a AtomicU32);
-
-impl<'a> Fresh<'a> {
-    fn count(of: &'a AtomicU32) -> Self {
-        of.fetch_add(1, Ordering::AcqRel);
-        Self(of)
-    }
-}
 
 impl Drop for Fresh<'_> {
     fn drop(&mut self) {
@@ -92,25 +85,57 @@ impl Drop for Fresh<'_> {
 }
 
 /// One open connection's place.
-struct Place {
+pub(super) struct Place {
     connections: Arc<Connections>,
-    key: u64,
+    /// Whose it is, where that counts.
+    key: Option<u64>,
+}
+
+impl Place {
+    /// Whether `address` may have one connection more, which is this one.
+    pub fn claim(&mut self, address: IpAddr) -> bool {
+        let key = prefix(address);
+        self.key = Some(key);
+        let mut count = self.connections.by_address.entry(key).or_insert(0);
+        *count = count.saturating_add(1);
+        *count <= self.connections.per_address_max
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.connections.open.fetch_sub(1, Ordering::AcqRel);
         self.connections.gauge.dec();
-        self.connections.by_address.remove_if_mut(&self.key, |_, count| {
+        let Some(key) = self.key else { return };
+        self.connections.by_address.remove_if_mut(&key, |_, count| {
             *count = count.saturating_sub(1);
             *count == 0
         });
     }
 }
 
+/// A connection that carries HTTP, of which nothing has been read yet.
+struct Arrival<'a> {
+    began: Instant,
+    fresh: Fresh<'a>,
+    remote: Remote,
+}
+
+impl Arrival<'_> {
+    /// Waits for the first bytes, which are read again by whoever reads next: Pingora drops a connection that it waits for
+    /// when the process is told to end, but one that was accepted is answered. What is left of `patience`, if they came.
+    async fn first_bytes(self, watched: &mut Watched, patience: Duration) -> Option<Duration> {
+        let left = patience.saturating_sub(self.began.elapsed());
+        let arrived = matches!(pingora::time::timeout(left, watched.arrive()).await, Ok(Ok(())));
+        drop(self.fresh);
+        arrived.then(|| patience.saturating_sub(self.began.elapsed()))
+    }
+}
+
 /// The proxy behind its connection-level protection.
 pub struct Front<P> {
     proxy: Arc<P>,
+    transport: Arc<Transport>,
     unreadable: Arc<dyn Unreadable>,
     connections: Arc<Connections>,
     header_timeout: Duration,
@@ -118,30 +143,35 @@ pub struct Front<P> {
 }
 
 impl<P> Front<P> {
-    /// Protects `proxy`; what cannot be read as a request is answered by `unreadable`.
+    /// Protects `proxy` on a listener that speaks `transport`; what cannot be read as a request is answered by
+    /// `unreadable`.
     pub fn new(
         proxy: P,
+        transport: Arc<Transport>,
         unreadable: Arc<dyn Unreadable>,
         connections: Arc<Connections>,
         header_timeout: Duration,
     ) -> Self {
         let proxy = Arc::new(proxy);
-        Self { proxy, unreadable, connections, header_timeout, keepalive: Duration::from_secs(60) }
+        let keepalive = Duration::from_secs(60);
+        Self { proxy, transport, unreadable, connections, header_timeout, keepalive }
     }
 }
 
 #[async_trait]
 impl<P: HttpServerApp + Send + Sync + 'static> ServerApp for Front<P> {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let address = stream
-            .get_socket_digest()
-            .and_then(|digest| digest.peer_addr().and_then(|a| a.as_inet()).map(|a| a.ip().to_canonical()))
-            .unwrap_or(IpAddr::from([0, 0, 0, 0]));
-        let _place = self.connections.enter(address)?;
+        let began = Instant::now();
+        let fresh = self.connections.accepted();
+        let mut place = self.connections.enter().inspect_err(|fault| self.connections.refuse(fault)).ok()?;
+        let opening = pingora::time::timeout(self.header_timeout, self.transport.open(stream, &mut place));
+        let opened = opening.await.unwrap_or(Err(Fault::Late));
+        let (stream, remote) = opened.inspect_err(|fault| self.connections.refuse(fault)).ok()?;
+        let arrival = Arrival { began, fresh, remote };
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            self.http2(stream, address, shutdown).await;
+            self.http2(stream, arrival, shutdown).await;
         } else {
-            self.http1(stream, address, shutdown).await;
+            self.http1(stream, arrival, shutdown).await;
         }
         None
     }
@@ -153,17 +183,12 @@ impl<P: HttpServerApp + Send + Sync + 'static> ServerApp for Front<P> {
 
 impl<P: HttpServerApp + Send + Sync + 'static> Front<P> {
     /// Serves requests on an HTTP/1 connection until it ends.
-    async fn http1(&self, stream: Stream, client: IpAddr, shutdown: &ShutdownWatch) {
-        let exchange = Exchange::default();
-        let mut watched = Watched::http1(stream, exchange.clone(), client, Arc::clone(&self.unreadable));
-        // Pingora drops a connection that it waits for when the process is told to end; one that was accepted is answered.
-        let began = Instant::now();
-        if !self.connections.arrive(&mut watched, self.header_timeout).await {
-            return;
-        }
+    async fn http1(&self, stream: Stream, arrival: Arrival<'_>, shutdown: &ShutdownWatch) {
+        let exchange = Exchange::of(arrival.remote);
+        let mut watched = Watched::http1(stream, exchange.clone(), Arc::clone(&self.unreadable));
+        let Some(mut within) = arrival.first_bytes(&mut watched, self.header_timeout).await else { return };
         let mut session = ServerSession::new_http1(Box::new(watched));
         session.set_keepalive((!*shutdown.borrow()).then_some(self.keepalive.as_secs()));
-        let mut within = self.header_timeout.saturating_sub(began.elapsed());
         loop {
             let request = exchange.serve(self.proxy.process_new_http(session, shutdown));
             let Some(reused) = self.with_deadline(request, &exchange, within).await else { return };
@@ -178,14 +203,10 @@ impl<P: HttpServerApp + Send + Sync + 'static> Front<P> {
     }
 
     /// Serves an HTTP/2 connection until it ends. Its first request has the deadline that each has on HTTP/1.
-    async fn http2(&self, stream: Stream, client: IpAddr, shutdown: &ShutdownWatch) {
-        let connection = Exchange::default();
-        let mut watched = Watched::http2(stream, client, Arc::clone(&self.unreadable));
-        let began = Instant::now();
-        if !self.connections.arrive(&mut watched, self.header_timeout).await {
-            return;
-        }
-        let within = self.header_timeout.saturating_sub(began.elapsed());
+    async fn http2(&self, stream: Stream, arrival: Arrival<'_>, shutdown: &ShutdownWatch) {
+        let connection = Exchange::of(arrival.remote);
+        let mut watched = Watched::http2(stream, arrival.remote, Arc::clone(&self.unreadable));
+        let Some(within) = arrival.first_bytes(&mut watched, self.header_timeout).await else { return };
         let tied = Arc::new(Tied { proxy: Arc::clone(&self.proxy), connection: connection.clone() });
         let served = ServerApp::process_new(&tied, Box::new(watched), shutdown);
         self.with_deadline(served, &connection, within).await;
@@ -225,7 +246,7 @@ impl<P: HttpServerApp + Send + Sync + 'static> HttpServerApp for Tied<P> {
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         self.connection.enter();
-        Exchange::default().serve(self.proxy.process_new_http(session, shutdown)).await
+        Exchange::of(self.connection.remote()).serve(self.proxy.process_new_http(session, shutdown)).await
     }
 
     fn h2_options(&self) -> Option<H2Options> {

@@ -9,6 +9,8 @@ use std::task::Poll;
 
 use parking_lot::Mutex;
 
+use super::Remote;
+
 tokio::task_local! {
     static EXCHANGE: Exchange;
 }
@@ -21,6 +23,7 @@ pub struct Exchange(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
+    remote: Remote,
     entered: AtomicBool,
     ending: Mutex<Option<Ending>>,
 }
@@ -29,6 +32,16 @@ impl Exchange {
     /// The exchange that this task serves; one of its own where there is no connection.
     pub fn current() -> Self {
         EXCHANGE.try_with(Self::clone).unwrap_or_default()
+    }
+
+    /// An exchange on a connection with `remote`.
+    pub(super) fn of(remote: Remote) -> Self {
+        Self(Arc::new(Shared { remote, ..Shared::default() }))
+    }
+
+    /// The other end of its connection.
+    pub fn remote(&self) -> Remote {
+        self.0.remote
     }
 
     /// The head has been read and is a request.

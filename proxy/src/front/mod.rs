@@ -3,11 +3,16 @@
 mod connection;
 mod exchange;
 mod http2;
+mod proxy_protocol;
 mod sockets;
+mod tls;
+mod transport;
 mod unreadable;
 
 pub use connection::{Connections, Front};
 pub use exchange::Exchange;
 pub use http2::Cut;
 pub use sockets::{SOCKETS_MAX, Sockets, SocketsError};
+pub use tls::server_config;
+pub use transport::{Remote, Transport, Trusts};
 pub use unreadable::Unreadable;

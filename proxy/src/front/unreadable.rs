@@ -4,7 +4,6 @@
 //! whatever is written before a request has entered is that refusal, and the gateway's takes its place on the wire.
 
 use std::io;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -20,22 +19,22 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Exchange;
 use super::http2::{Cut, Frames};
+use super::{Exchange, Remote};
 
 /// Refuses, with a record, what could not be read as a request.
 pub trait Unreadable: Send + Sync {
     /// The whole HTTP/1 response, after which the connection closes.
-    fn refuse(&self, client: IpAddr, over_tls: bool) -> Bytes;
+    fn refuse(&self, remote: Remote) -> Bytes;
 
     /// Takes note of what the HTTP/2 layer refused by itself.
-    fn refused(&self, client: IpAddr, cut: Cut);
+    fn refused(&self, remote: Remote, cut: Cut);
 }
 
 /// A client's connection.
 pub(super) struct Watched {
     inner: Stream,
-    client: IpAddr,
+    remote: Remote,
     unreadable: Arc<dyn Unreadable>,
     protocol: Protocol,
     /// The first bytes, until they are read.
@@ -62,10 +61,10 @@ impl std::fmt::Debug for Watched {
 
 impl Watched {
     /// An HTTP/1 connection, whose requests are those of `exchange`.
-    pub fn http1(inner: Stream, exchange: Exchange, client: IpAddr, unreadable: Arc<dyn Unreadable>) -> Self {
+    pub fn http1(inner: Stream, exchange: Exchange, unreadable: Arc<dyn Unreadable>) -> Self {
         Self {
             inner,
-            client,
+            remote: exchange.remote(),
             unreadable,
             protocol: Protocol::Http1 { exchange, refusal: None },
             early: Bytes::new(),
@@ -73,8 +72,8 @@ impl Watched {
     }
 
     /// An HTTP/2 connection, from its first byte.
-    pub fn http2(inner: Stream, client: IpAddr, unreadable: Arc<dyn Unreadable>) -> Self {
-        Self { inner, client, unreadable, protocol: Protocol::Http2(Frames::default()), early: Bytes::new() }
+    pub fn http2(inner: Stream, remote: Remote, unreadable: Arc<dyn Unreadable>) -> Self {
+        Self { inner, remote, unreadable, protocol: Protocol::Http2(Frames::default()), early: Bytes::new() }
     }
 
     /// Waits for the first bytes, which are read again by whoever reads next; or for the end.
@@ -94,13 +93,12 @@ impl Watched {
 
     /// Writes the refusal to its end, if what is written now is Pingora's.
     fn poll_refusal(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let Self { inner, client, unreadable, protocol, .. } = self;
+        let Self { inner, remote, unreadable, protocol, .. } = self;
         let Protocol::Http1 { exchange, refusal } = protocol else { return Poll::Ready(Ok(false)) };
         if exchange.has_entered() {
             return Poll::Ready(Ok(false));
         }
-        let over_tls = inner.get_ssl_digest().is_some();
-        let left = refusal.get_or_insert_with(|| unreadable.refuse(*client, over_tls));
+        let left = refusal.get_or_insert_with(|| unreadable.refuse(*remote));
         while !left.is_empty() {
             let written = ready!(Pin::new(&mut *inner).poll_write(context, left))?;
             if written == 0 {
@@ -113,9 +111,9 @@ impl Watched {
 
     /// Takes note of what has been written.
     fn written(&mut self, bytes: &[u8]) {
-        let Self { client, unreadable, protocol, .. } = self;
+        let Self { remote, unreadable, protocol, .. } = self;
         if let Protocol::Http2(frames) = protocol {
-            frames.pass(bytes, |cut| unreadable.refused(*client, cut));
+            frames.pass(bytes, |cut| unreadable.refused(*remote, cut));
         }
     }
 }

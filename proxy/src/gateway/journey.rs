@@ -1,6 +1,5 @@
 //! One request's way through the gateway, and the record that ends it whatever happens.
 
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -11,7 +10,7 @@ use policies::{Evidence, Facts, Name, Outcome, Verdict};
 
 use super::core::{Core, Live};
 use crate::config::Route;
-use crate::front::Exchange;
+use crate::front::{Exchange, Remote};
 use crate::refusal::{Reason, Refusal};
 use crate::stages::admission::Permit;
 use crate::stages::transfer::{Assessment, Authorisation, Claim, Repeat};
@@ -70,8 +69,8 @@ pub struct Journey {
     pub entered: Instant,
     /// The same on the wall clock, Unix milliseconds.
     pub at_ms: i64,
-    /// The client's address.
-    pub source: IpAddr,
+    /// The client: who connected, or for whom a trusted peer speaks.
+    pub client: Remote,
     /// Method.
     pub method: Name,
     /// Canonical path.
@@ -138,7 +137,7 @@ impl Journey {
             id: decision_id(at_ms),
             entered: Instant::now(),
             at_ms,
-            source: IpAddr::from([0, 0, 0, 0]),
+            client: exchange.remote(),
             method: core.names.none.clone(),
             path: core.names.none.clone(),
             place: None,
@@ -192,7 +191,7 @@ impl Journey {
             route,
             method: self.method.clone(),
             path: self.path.clone(),
-            source: self.source,
+            source: self.client.address,
             identity: self.identity.clone(),
             transfer: self.intent.clone(),
         }

@@ -58,7 +58,7 @@ impl Gateway {
     ) -> pingora::Result<()> {
         let (mut head, body) = response.into_parts();
         head.headers.insert(upstream::DECISION, decision(journey)?);
-        respond::security_headers(&mut head.headers, over_tls(session));
+        respond::security_headers(&mut head.headers, journey.client.tls);
         let header = ResponseHeader::from(head);
         journey.status = header.status.as_u16();
         // The client may ask again as soon as it reads this.
@@ -146,12 +146,7 @@ impl Gateway {
     }
 
     /// The request as the upstream gets it.
-    fn prepare(
-        &self,
-        session: &Session,
-        request: &mut RequestHeader,
-        journey: &mut Journey,
-    ) -> pingora::Result<()> {
+    fn prepare(&self, request: &mut RequestHeader, journey: &mut Journey) -> pingora::Result<()> {
         journey.sent = true;
         if let Some(permit) = journey.permit.as_mut() {
             permit.forwarded();
@@ -161,10 +156,10 @@ impl Gateway {
             (Some(app), Some(identity)) => Some(self.vouch(app, &identity, journey)?),
             _ => None,
         };
-        let client = upstream::Client { address: journey.source, tls: over_tls(session) };
         // Without Pingora's second map, which keeps how names were spelt: names have no case (RFC 9110 5.1).
         let mut head = http::request::Parts::from(std::mem::replace(request, nothing().into()));
-        upstream::prepare(&mut head.headers, client, &journey.id, vouched.as_deref())
+        let certificate = journey.live.config.trusted_peers.certificate.as_ref().map(|field| &field.name);
+        upstream::prepare(&mut head.headers, &journey.client, certificate, &journey.id, vouched.as_deref())
             .or_err(FIELD, "request")?;
         if journey.route().is_some_and(|r| r.score_only) {
             let would_be = journey.would_be.as_ref();
@@ -204,7 +199,7 @@ impl Gateway {
             .place
             .and_then(|(app, _)| self.core.identity.next_nonce(app, session.req_header(), journey.at_ms));
         head.headers.extend(nonce.map(|nonce| (dpop::NONCE, nonce)));
-        respond::security_headers(&mut head.headers, over_tls(session));
+        respond::security_headers(&mut head.headers, journey.client.tls);
         *response = head.into();
         Ok(())
     }
@@ -287,11 +282,11 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_request_filter(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         request: &mut RequestHeader,
         journey: &mut Journey,
     ) -> pingora::Result<()> {
-        let prepared = catch_unwind(AssertUnwindSafe(|| self.prepare(session, request, journey)));
+        let prepared = catch_unwind(AssertUnwindSafe(|| self.prepare(request, journey)));
         prepared.unwrap_or_else(|_| Err(self.defect(journey)))
     }
 
@@ -431,11 +426,6 @@ fn is_acceptance(status: u16) -> bool {
 /// as 406 or 412; a client can bring those about.
 fn is_refusal(status: u16) -> bool {
     matches!(status, 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 422 | 429)
-}
-
-/// Whether the client came over TLS to this process.
-fn over_tls(session: &Session) -> bool {
-    session.digest().is_some_and(|digest| digest.ssl_digest.is_some())
 }
 
 /// Reads what is left of a refused request's body, within bounds; beyond them the connection closes.

@@ -1,7 +1,6 @@
 //! Heads that Pingora could not read as a request: answered, counted and recorded like every other refusal. On HTTP/2 the
 //! answer is the layer's own.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -11,7 +10,7 @@ use pingora::protocols::http::date::get_cached_date;
 
 use super::core::Core;
 use super::journey::{Journey, Stage};
-use crate::front::{Cut, Exchange, Unreadable};
+use crate::front::{Cut, Exchange, Remote, Unreadable};
 use crate::refusal::{Reason, Refusal};
 use crate::stages::respond::{self, Answer};
 
@@ -28,18 +27,18 @@ impl Unread {
 }
 
 impl Unreadable for Unread {
-    fn refuse(&self, client: IpAddr, over_tls: bool) -> Bytes {
+    fn refuse(&self, remote: Remote) -> Bytes {
         let (mut journey, refusal) =
-            self.journey(client, Refusal::new(Reason::Malformed, "no HTTP/1 request head"));
+            self.journey(remote, Refusal::new(Reason::Malformed, "no HTTP/1 request head"));
         let answer = Answer::from(&refusal);
         journey.status = answer.status.as_u16();
         // A header field of ours always fits; should one not, the client at least learns the status.
-        let bytes = written(&answer, &journey.id, over_tls).unwrap_or_else(|_| bare(journey.status));
+        let bytes = written(&answer, &journey.id, remote.tls).unwrap_or_else(|_| bare(journey.status));
         journey.end();
         bytes
     }
 
-    fn refused(&self, client: IpAddr, cut: Cut) {
+    fn refused(&self, remote: Remote, cut: Cut) {
         self.core.metrics.http2_resets.with_label_values(&cut.labels()).inc();
         if !cut.is_unread() {
             return;
@@ -49,7 +48,7 @@ impl Unreadable for Unread {
         } else {
             Refusal::new(Reason::Malformed, "no HTTP/2 request")
         };
-        let (mut journey, _) = self.journey(client, refusal);
+        let (mut journey, _) = self.journey(remote, refusal);
         if cut == Cut::Request {
             journey.status = 400;
         }
@@ -59,10 +58,10 @@ impl Unreadable for Unread {
 
 impl Unread {
     /// A journey that `refusal` ends, or the address limit: noise counts against its address like any request.
-    fn journey(&self, client: IpAddr, refusal: Refusal) -> (Journey, Refusal) {
+    fn journey(&self, remote: Remote, refusal: Refusal) -> (Journey, Refusal) {
         let mut journey = Journey::begin(&self.core, Exchange::default());
-        journey.source = client;
-        let refusal = match self.core.addresses.take(client) {
+        journey.client = remote;
+        let refusal = match self.core.addresses.take(remote.address) {
             Ok(()) => refusal,
             Err(seconds) => Refusal::new(Reason::LimitAddress, "over its rate").retry_after(seconds),
         };

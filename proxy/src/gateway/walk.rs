@@ -33,15 +33,18 @@ impl Gateway {
     /// What to answer instead.
     pub(super) async fn walk(&self, session: &mut Session, journey: &mut Journey) -> Result<(), Stop> {
         let mut clock = StageClock::start(&self.core.metrics, &journey.id);
-        let peer = peer(session);
-        journey.source = peer.address;
-        journey.method = self.core.names.method(&session.req_header().method);
+        let live = Arc::clone(&journey.live);
+        let head: &Parts = session.req_header();
+        journey.method = self.core.names.method(&head.method);
+        let client = live.config.trusted_peers.client(journey.client, &head.headers);
+        journey.client = *client.as_ref().unwrap_or(&journey.client);
+        let peer = Peer { address: journey.client.address, client_cert_sha256: journey.client.certificate };
 
         // Address limits stand before everything that costs.
         self.core.addresses.take(peer.address).map_err(limited(Reason::LimitAddress)).at(Stage::Admission)?;
         clock.passed(0);
+        client.at(Stage::Normalize)?;
 
-        let live = Arc::clone(&journey.live);
         let canonical = canonical(session, &live.config.limits.head).at(Stage::Normalize)?;
         journey.path = canonical.path.as_str().into();
         let (app, own) = self.place(&live, &canonical, session.req_header(), journey).at(Stage::Normalize)?;
@@ -149,7 +152,7 @@ impl Gateway {
         };
         let key = match known {
             Some(identity) => pool.admission.fair_key((&*identity.issuer, &identity.subject)),
-            None => pool.admission.fair_key(prefix(journey.source)),
+            None => pool.admission.fair_key(prefix(journey.client.address)),
         };
         match pool.admission.admit(journey.class, key).await {
             Ok(permit) => {
@@ -510,16 +513,6 @@ fn class(route: &Route, known: bool) -> Class {
 fn canonical(session: &Session, limits: &normalize::HeadLimits) -> Result<normalize::Canonical, Refusal> {
     let raw = session.as_downstream().as_http1().map(|h1| h1.get_headers_raw_bytes());
     normalize::normalize(raw.as_deref(), session.req_header(), limits)
-}
-
-/// The other end of the client's connection.
-fn peer(session: &Session) -> Peer {
-    let address = session.client_addr().and_then(|a| a.as_inet()).map(|a| a.ip().to_canonical());
-    let certificate = session
-        .digest()
-        .and_then(|d| d.ssl_digest.as_ref())
-        .and_then(|tls| <[u8; 32]>::try_from(tls.cert_digest.as_slice()).ok());
-    Peer { address: address.unwrap_or(std::net::IpAddr::from([0, 0, 0, 0])), client_cert_sha256: certificate }
 }
 
 /// Measures the time between stages, in one request of sixteen: two threads that count into the same figures eight times a

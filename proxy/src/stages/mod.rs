@@ -1,6 +1,7 @@
 //! The request's journey, one file or folder a stage, in the order in which a request meets them.
 
 pub mod admission;
+pub mod forwarded;
 pub mod identity;
 pub mod inspection;
 pub mod limits;

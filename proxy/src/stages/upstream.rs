@@ -1,7 +1,5 @@
 //! What the upstream is told, and what of its answer the client is not.
 
-use std::net::IpAddr;
-
 use http::header::InvalidHeaderValue;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -10,28 +8,22 @@ use policies::{Evidence, Verdict};
 
 use super::identity::{SESSION_COOKIE, Vouched};
 use super::respond::is_gateway_header;
-
-/// The client's end of the connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Client {
-    /// Its address.
-    pub address: IpAddr,
-    /// Whether it came over TLS.
-    pub tls: bool,
-}
+use crate::front::Remote;
 
 /// Makes the header fields that the upstream gets: the client's copies of the gateway's are gone, its credentials stay
-/// behind, and who it is stands in `Gatehouse-*`.
+/// behind (`certificate` is the field for client certificates), and who it is stands in `Gatehouse-*`.
 ///
 /// # Errors
 /// A field that cannot be written.
 pub fn prepare(
     headers: &mut HeaderMap,
-    client: Client,
+    client: &Remote,
+    certificate: Option<&HeaderName>,
     decision: &str,
     vouched: Option<&Vouched>,
 ) -> Result<(), InvalidHeaderValue> {
-    let left_behind: Vec<HeaderName> = headers.keys().filter(|n| stays_behind(n)).cloned().collect();
+    let left_behind: Vec<HeaderName> =
+        headers.keys().filter(|n| stays_behind(n, certificate)).cloned().collect();
     for name in left_behind {
         headers.remove(&name);
     }
@@ -60,10 +52,15 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 
 /// Credentials, what only a proxy may say, and what would make some servers act on another address or method than the
 /// one that was judged.
-const LEFT_BEHIND: [&str; 13] = [
+const LEFT_BEHIND: [&str; 18] = [
     "authorization",
     "proxy-authorization",
     "dpop",
+    "client-cert",
+    "client-cert-chain",
+    "x-client-cert",
+    "x-ssl-client-cert",
+    "ssl-client-cert",
     "forwarded",
     "x-real-ip",
     "x-client-ip",
@@ -77,7 +74,7 @@ const LEFT_BEHIND: [&str; 13] = [
 ];
 
 /// Whether a header of the client's goes no further, in any spelling that some server folds onto it.
-fn stays_behind(name: &HeaderName) -> bool {
+fn stays_behind(name: &HeaderName, certificate: Option<&HeaderName>) -> bool {
     if is_gateway_header(name) {
         return true;
     }
@@ -85,7 +82,10 @@ fn stays_behind(name: &HeaderName) -> bool {
     let spelt =
         |wanted: &str| name.iter().zip(wanted.bytes()).all(|(&n, w)| n == w || (n == b'_' && w == b'-'));
     let begins = |wanted: &str| name.len() >= wanted.len() && spelt(wanted);
-    begins("x-forwarded") || LEFT_BEHIND.iter().any(|wanted| name.len() == wanted.len() && spelt(wanted))
+    let is = |wanted: &str| name.len() == wanted.len() && spelt(wanted);
+    begins("x-forwarded")
+        || LEFT_BEHIND.iter().any(|wanted| is(wanted))
+        || certificate.is_some_and(|wanted| is(wanted.as_str()))
 }
 
 /// Tells the upstream the scores of a route that only wants to know them.
@@ -181,8 +181,9 @@ mod tests {
 
     fn prepared(lines: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = fields(lines);
-        let client = Client { address: [192, 0, 2, 7].into(), tls: false };
-        prepare(&mut headers, client, "d1", None).unwrap();
+        let client = Remote { address: [192, 0, 2, 7].into(), ..Remote::default() };
+        let certificate = HeaderName::from_static("x-bank-cert");
+        prepare(&mut headers, &client, Some(&certificate), "d1", None).unwrap();
         headers
     }
 
@@ -201,6 +202,8 @@ mod tests {
             ("X-Original-URL", "forged"),
             ("X-HTTP-Method-Override", "forged"),
             ("Proxy", "forged"),
+            ("Client-Cert", "forged"),
+            ("X_Bank-Cert", "forged"),
         ]);
         assert!(headers.values().all(|v| v != "forged" && v != "Bearer secret"), "{headers:?}");
         assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
