@@ -90,16 +90,9 @@ pub fn parse_authorization(value: &[u8]) -> Result<Presented<'_>, CredentialFaul
 pub fn cookie<'a>(parts: &'a Parts, name: &str) -> Result<Option<&'a str>, CredentialFault> {
     let mut found = None;
     for field in parts.headers.get_all(COOKIE) {
-        // A value with bytes outside ASCII is another application's; the pairs beside it still count.
-        let text = match field.to_str() {
-            Ok(text) => text,
-            Err(_) => match ascii_part(field.as_bytes(), name) {
-                Some(text) => text,
-                None => continue,
-            },
-        };
-        for value in text.split(';').filter_map(|pair| parse_cookie(pair, name)) {
-            if found.replace(value).is_some() {
+        for value in field.as_bytes().split(|&b| b == b';').filter_map(|pair| parse_cookie(pair, name)) {
+            // What is no text is no value of ours, but it stands there.
+            if found.replace(std::str::from_utf8(value).unwrap_or_default()).is_some() {
                 return Err(CredentialFault::Ambiguous("the session cookie stands twice"));
             }
         }
@@ -107,17 +100,12 @@ pub fn cookie<'a>(parts: &'a Parts, name: &str) -> Result<Option<&'a str>, Crede
     Ok(found)
 }
 
-/// One `name=value` pair; `None` for other names.
-pub fn parse_cookie<'a>(pair: &'a str, name: &str) -> Option<&'a str> {
-    let (key, value) = pair.split_once('=')?;
-    (key.trim_matches([' ', '\t']) == name).then(|| value.trim_matches([' ', '\t']))
-}
-
-fn ascii_part<'a>(field: &'a [u8], name: &str) -> Option<&'a str> {
-    field
-        .split(|b| *b == b';')
-        .filter_map(|pair| std::str::from_utf8(pair).ok())
-        .find(|pair| parse_cookie(pair, name).is_some())
+/// The value in one `name=value` pair; `None` for other names.
+pub fn parse_cookie<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let bare = |bytes: &'a [u8]| bytes.trim_ascii();
+    let at = pair.iter().position(|&b| b == b'=')?;
+    let (key, value) = pair.split_at_checked(at)?;
+    (bare(key) == name.as_bytes()).then(|| bare(value.get(1..).unwrap_or_default()))
 }
 
 /// RFC 6750 2.3 and OAuth 2.1: `access_token` in the query leaks into logs, so it is refused rather than read.
@@ -187,6 +175,22 @@ mod tests {
     }
 
     #[test]
+    fn a_session_cookie_stands_once_whatever_stands_beside_it() {
+        let twice = Err(CredentialFault::Ambiguous("the session cookie stands twice"));
+        for (field, result) in [
+            (&b"a=\xe4; __Host-gatehouse=x"[..], Ok(Some("x"))),
+            (b"a=\xe4; __Host-gatehouse=x; __Host-gatehouse=y", twice),
+            (b"__Host-gatehouse=x; __Host-gatehouse=\xe4", twice),
+            (b"__Host-gatehouse=\xe4", Ok(Some(""))),
+            (b"__Host-gatehouse\xe4=x", Ok(None)),
+        ] {
+            let mut parts = request("/", &[]);
+            parts.headers.insert(COOKIE, http::HeaderValue::from_bytes(field).unwrap());
+            assert_eq!(cookie(&parts, SESSION_COOKIE), result, "{field:?}");
+        }
+    }
+
+    #[test]
     fn authorization_values_without_a_token_are_refused() {
         for value in [
             "",
@@ -215,7 +219,7 @@ mod tests {
         #[test]
         fn any_value_is_answered(bytes in proptest::collection::vec(any::<u8>(), 0..200), pair in "\\PC{0,80}") {
             let _ = parse_authorization(&bytes);
-            let _ = parse_cookie(&pair, SESSION_COOKIE);
+            let _ = parse_cookie(pair.as_bytes(), SESSION_COOKIE);
         }
     }
 }
