@@ -18,7 +18,7 @@ use crate::keys;
 use crate::metrics::Metrics;
 use crate::outbound::{self, Outbound};
 use crate::stages::admission::{Admission, steady_clock};
-use crate::stages::identity::{self, ApplicationIdentity, GatewayKeys, IdentityStage, Setup};
+use crate::stages::identity::{ApplicationIdentity, GatewayKeys, IdentityStage, Setup};
 use crate::stages::transfer::Customers;
 use crate::stores::{Bounds, Cases, SledHot, SledRecords, Spent};
 
@@ -123,7 +123,7 @@ fn identity_setup(
     Ok(Setup {
         issuers: config.issuers.clone(),
         apps,
-        bounds: identity::Bounds::default(),
+        bounds: config.identity,
         hot,
         records,
         outbound: Outbound::new(outbound::Bounds::default())?,

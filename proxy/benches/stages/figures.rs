@@ -38,8 +38,8 @@ impl<'a> Cost<'a> {
         Self { calls: FRESH_CALLS_A_ROUND, ..self }
     }
 
-    /// Measures `call` and prints a line.
-    pub fn print<T>(&self, mut call: impl FnMut() -> T) {
+    /// Measures `call`, prints a line, and gives the nanoseconds of a call.
+    pub fn print<T>(&self, mut call: impl FnMut() -> T) -> f64 {
         let mut round = || {
             let began = Instant::now();
             for _ in 0..self.calls {
@@ -54,5 +54,6 @@ impl<'a> Cost<'a> {
         let budget = self.budget_us.map_or_else(String::new, |us| format!("{:.0}", us * 1e3));
         let over = if self.budget_us.is_some_and(|us| ns > us * 1e3) { "  over" } else { "" };
         println!("{:<44}{ns:>12.0}{budget:>12}{over}", self.name);
+        ns
     }
 }

@@ -1,5 +1,7 @@
 //! What each stage of a request's journey costs, beside its budget: `cargo bench -p proxy --bench stages`.
 //!
+//! `… -- memory` fills the memory of verified tokens with a million, which takes some minutes.
+//!
 //! On one thread, with warm caches, the shipped models and the demo's policy. The stages are in the order in which a request
 //! meets them; what a whole request costs is for `tests/bench/run.sh` to say.
 
@@ -15,6 +17,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, ensure};
 use futures_util::FutureExt;
 use http::request::Parts;
+use indicatif::ProgressBar;
 use learner::anomaly::AnomalyScorer;
 use learner::capacity::fixed::Static;
 use learner::capacity::{CapacityConfig, Class, FairKey, PlaneConfig};
@@ -25,6 +28,7 @@ use learner::profiles::{ProfileLimits, Profiles};
 use policies::{DecisionRecord, Evidence, Policy, Pseudonymizer, document};
 use proxy::audit::Entry;
 use proxy::stages::admission::{Admission, steady_clock};
+use proxy::stages::identity::token::Algorithm;
 use proxy::stages::inspection::inspect;
 use proxy::stages::limits::{AddressLimit, Keyed, Rate, take_together};
 use proxy::stages::normalize::{HeadLimits, normalize};
@@ -39,6 +43,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> anyhow::Result<()> {
     print_head();
+    if std::env::args().any(|word| word == "memory") {
+        return memory();
+    }
     heads()?;
     limits();
     admission();
@@ -102,20 +109,88 @@ fn admission() {
 }
 
 fn identity() -> anyhow::Result<()> {
-    let caller = Caller::new()?;
-    let remembered = samples::read_head(&caller.token(0)?);
+    let caller = Caller::new(samples::TOKENS)?;
+    let remembered = samples::read_head(&caller.token(Algorithm::Es256, 0)?);
     caller.identify(&remembered).context("the token is not accepted")?;
     Cost::of("identity: remembered token").within_us(3.0).print(|| caller.identify(black_box(&remembered)));
-    let fresh: anyhow::Result<Vec<Parts>> =
-        (1..=FRESH_CALLS).map(|number| Ok(samples::read_head(&caller.token(number)?))).collect();
-    let mut fresh = fresh?.into_iter();
-    let mut refused = 0_u32;
-    Cost::of("identity: ES256 token never seen").once_each().print(|| {
-        let found = fresh.next().and_then(|head| caller.identify(&head));
-        refused += u32::from(found.is_none());
-    });
-    ensure!(refused == 0, "{refused} tokens are not accepted");
+    for algorithm in [Algorithm::Es256, Algorithm::Rs256] {
+        let name = algorithm.name();
+        let (key, message, signature) = caller.signed(algorithm)?;
+        let alone = Cost::of(&format!("  {name} signature alone"))
+            .print(|| key.verifies(black_box(&message), black_box(&signature)));
+        let never_seen = once_each(&caller, &format!("identity: {name} token never seen"), true, |number| {
+            caller.token(algorithm, number)
+        })?;
+        let forged = once_each(&caller, &format!("identity: {name} signature is bad"), false, |number| {
+            caller.forged(algorithm, number)
+        })?;
+        println!(
+            "  never seen {:.2}, refused {:.2} times the signature alone",
+            never_seen / alone,
+            forged / alone
+        );
+    }
     Ok(())
+}
+
+/// The cost of tokens of which each is seen once, nanoseconds; all must be accepted, or none.
+fn once_each(
+    caller: &Caller,
+    name: &str,
+    accepted: bool,
+    token: impl Fn(u32) -> anyhow::Result<String>,
+) -> anyhow::Result<f64> {
+    let heads: anyhow::Result<Vec<Parts>> =
+        (1..=FRESH_CALLS).map(|number| Ok(samples::read_head(&token(number)?))).collect();
+    let mut heads = heads?.into_iter();
+    let mut others = 0_u32;
+    let cost = Cost::of(name).once_each().print(|| {
+        let found = heads.next().and_then(|head| caller.identify(&head));
+        others += u32::from(found.is_some() != accepted);
+    });
+    ensure!(others == 0, "{name}: {others} tokens are not judged so");
+    Ok(cost)
+}
+
+/// What a million remembered tokens take, and what one of them costs among so many.
+fn memory() -> anyhow::Result<()> {
+    const TOKENS: u32 = 1_000_000;
+    /// Looked up in the end, spread over all.
+    const SAMPLE: usize = 4_096;
+    let caller = Caller::new(TOKENS as usize * 2)?;
+    let bar = ProgressBar::new(TOKENS.into());
+    let before = resident_kb()?;
+    let mut sample = Vec::new();
+    for number in 0..TOKENS {
+        let head = samples::read_head(&caller.token(Algorithm::Es256, number)?);
+        caller.identify(&head).context("the token is not accepted")?;
+        if number as usize % (TOKENS as usize / SAMPLE) == 0 {
+            sample.push(head);
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let taken = resident_kb()?.saturating_sub(before);
+    let held = caller.held();
+    ensure!(held == TOKENS as usize, "only {held} are held");
+    println!(
+        "{held} remembered tokens take {} MB, {} bytes each",
+        taken / 1024,
+        taken * 1024 / u64::from(TOKENS)
+    );
+    let mut turn = 0_usize;
+    Cost::of("identity: one of a million remembered").within_us(3.0).print(|| {
+        turn = turn.wrapping_add(1);
+        sample.get(turn.wrapping_mul(997) % sample.len()).and_then(|head| caller.identify(head))
+    });
+    Ok(())
+}
+
+/// Resident memory of the process.
+fn resident_kb() -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
 /// What inspection finds out about the sample.

@@ -13,6 +13,8 @@ use proxy::stages::transfer::{AmountUnit, BodyFormat, TransferMapping};
 /// Unix milliseconds.
 pub const NOW_MS: i64 = 1_790_000_000_000;
 pub const AUDIENCE: &str = "urn:bench:bank";
+/// Tokens that are remembered at most.
+pub const TOKENS: usize = 100_000;
 
 pub fn read_head(token: &str) -> Parts {
     head(Method::GET, "/api/accounts/alice-current/entries?limit=20", token, &[])

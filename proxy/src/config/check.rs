@@ -103,6 +103,7 @@ pub fn config(file: raw::File, document: toml::Table, folder: &Path) -> Result<C
             capacity: file.models.capacity.map(path),
         },
         policy: path(file.policy.file),
+        identity: file.identity,
         issuers,
         applications,
     })
@@ -159,8 +160,8 @@ fn applications(
 
 /// Numbers that must lie in a range.
 fn bounds(file: &raw::File, root: &At, found: &mut Found) {
-    let (server, limits) = (root.key("server"), root.key("limits"));
-    let raw = &file.limits;
+    let (server, limits, identity) = (root.key("server"), root.key("limits"), root.key("identity"));
+    let (raw, held) = (&file.limits, &file.identity);
     for (at, key, value, low, high) in [
         (&server, "grace_s", Some(file.server.grace_s), 0, 3_600),
         (&limits, "addresses_max", as_u64(raw.addresses_max), 1_000, 100_000_000),
@@ -173,6 +174,11 @@ fn bounds(file: &raw::File, root: &At, found: &mut Found) {
         (&limits, "header_fields_max", as_u64(raw.header_fields_max), 10, 256),
         (&limits, "target_bytes_max", as_u64(raw.target_bytes_max), 256, 1_048_576),
         (&limits, "query_parameters_max", as_u64(raw.query_parameters_max), 1, 10_000),
+        (&identity, "remembered_tokens", as_u64(held.remembered_tokens), 1_000, 10_000_000),
+        (&identity, "cached_sessions", as_u64(held.cached_sessions), 1_000, 10_000_000),
+        (&identity, "minted_tokens", as_u64(held.minted_tokens), 1_000, 10_000_000),
+        (&identity, "revocations", as_u64(held.revocations), 1_000, 10_000_000),
+        (&identity, "logins", Some(held.logins.into()), 10, 10_000_000),
     ] {
         in_range(at.key(key), value, low, high, found);
     }

@@ -22,7 +22,7 @@ pub use location::{At, Problem, Problems};
 pub use routes::{RouteTable, Routed};
 
 use crate::stages::forwarded::TrustedPeers;
-use crate::stages::identity::{ApplicationIdentity, IssuerConfig, Requirement};
+use crate::stages::identity::{ApplicationIdentity, Bounds, IssuerConfig, Requirement};
 use crate::stages::limits::Rate;
 use crate::stages::normalize::HeadLimits;
 use crate::stages::transfer::TransferMapping;
@@ -48,6 +48,8 @@ pub struct Config {
     pub backfill: Option<PathBuf>,
     /// The policy document.
     pub policy: PathBuf,
+    /// How much the identity stage holds in memory.
+    pub identity: Bounds,
     /// Trusted issuers of identities.
     pub issuers: Vec<IssuerConfig>,
     /// What stands behind the gateway.

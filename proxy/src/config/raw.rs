@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::AskedFor;
 use crate::stages::forwarded::{CertificateFormat, Forwarding};
-use crate::stages::identity::Access;
 use crate::stages::identity::config::{RawApplicationIdentity, RawIssuer};
+use crate::stages::identity::{Access, Bounds};
 use crate::stages::transfer::{AmountUnit, BodyFormat};
 
 #[derive(Debug, Deserialize)]
@@ -26,6 +26,8 @@ pub struct File {
     #[serde(default)]
     pub models: Models,
     pub policy: PolicyFile,
+    #[serde(default)]
+    pub identity: Bounds,
     #[serde(default)]
     pub issuers: Vec<RawIssuer>,
     pub applications: Vec<Application>,

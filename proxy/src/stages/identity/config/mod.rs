@@ -33,8 +33,9 @@ impl fmt::Display for Wrong {
 }
 
 impl std::error::Error for Wrong {}
-/// How many entries each table may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How many entries each table may hold; the configuration's `identity` section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Bounds {
     /// Verified tokens remembered.
     pub remembered_tokens: usize,
