@@ -1,4 +1,4 @@
-# Sourced by run.sh: what is measured, and its tables.
+# Sourced by run.sh and tokens.sh: what is measured, and its tables.
 
 targets=()
 declare -A title_of port_of tokens_of

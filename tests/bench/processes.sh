@@ -1,15 +1,15 @@
-# Sourced by run.sh: configurations, processes, ports; what they cost.
+# Sourced by run.sh and tokens.sh: configurations, processes, ports; what they cost.
 
 declare -A pid_of
 
-# fill TEMPLATE: writes the template into the folder with its @NAMES@ filled in.
+# fill TEMPLATE [NAME]: writes the template into the folder, perhaps under another name, with its @NAMES@ filled in.
 fill() {
   local text name
   text=$(cat "$here/$1")
-  for name in FOLDER CONFIGS THREADS AUDIENCE ISSUER UPSTREAM BARE STEALING GATEWAY OBSERVE NGINX HAPROXY JWT WAF; do
+  for name in FOLDER CONFIGS THREADS AUDIENCE ISSUER UPSTREAM BARE STEALING GATEWAY OBSERVE NGINX HAPROXY JWT ALGORITHM VERIFIES WAF; do
     text=${text//@$name@/${!name:-}}
   done
-  printf '%s\n' "$text" >"$folder/$(basename "$1")"
+  printf '%s\n' "$text" >"$folder/${2:-$(basename "$1")}"
 }
 
 # start NAME COMMAND…: in the background, its output in the folder.

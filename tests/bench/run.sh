@@ -75,7 +75,7 @@ start gatehouse "$bin/gatehouse" --log-filter warn run --config "$folder/gateway
 peers=()
 if command -v haproxy >/dev/null; then
   fill peers/haproxy.cfg && start haproxy haproxy -db -f "$folder/haproxy.cfg"
-  fill peers/jwt.haproxy.cfg && start haproxy-jwt haproxy -db -f "$folder/jwt.haproxy.cfg"
+  ALGORITHM=RS256 VERIFIES=rsa.pub fill peers/jwt.haproxy.cfg && start haproxy-jwt haproxy -db -f "$folder/jwt.haproxy.cfg"
   peers+=(haproxy haproxy-jwt)
 else
   echo "left out: HAProxy (apt-get install --no-install-recommends haproxy)"

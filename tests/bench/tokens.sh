@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# What tokens cost: remembered, never seen, forged, and with a DPoP proof; beside HAProxy, which verifies each anew, and beside
+# a bare Pingora that looks at none. One upstream, one load, targets in turn.
+#
+#   tests/bench/tokens.sh [--rounds 3] [--requests 12000] [--connections 32] [--threads 2] [--profile release] [--bin FOLDER]
+#
+# Each round sends each target as many requests; tokens of the rows "never seen" and "DPoP" are sent once and never again.
+# Needs wrk, curl and nginx (the upstream); HAProxy, if it is not installed, is left out. See run.sh for the rest.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+rounds=3 requests=12000 connections=32 threads=2 profile=release bin= only=.
+while [ $# -gt 0 ]; do
+  case $1 in
+    --rounds) rounds=$2 ;;
+    --requests) requests=$2 ;;
+    --connections) connections=$2 ;;
+    --threads) threads=$2 ;;
+    --profile) profile=$2 ;;
+    --bin) bin=$2 ;;
+    *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  esac
+  shift 2
+done
+
+audience=urn:gatehouse:demo-bank
+folder=$(mktemp -d "${TMPDIR:-/tmp}/gatehouse-bench.XXXXXX")
+chmod 711 "$folder" # nginx's workers give up root and still have to get in
+
+. "$here/processes.sh"
+. "$here/measure.sh"
+trap stop_all EXIT
+trap 'exit 130' INT TERM
+
+for tool in wrk curl nginx; do
+  command -v "$tool" >/dev/null || { echo "missing: $tool (apt-get install --no-install-recommends $tool)" >&2; exit 1; }
+done
+if [ -z "$bin" ]; then
+  (cd "$root" && cargo build --profile "$profile" -p proxy --bin gatehouse -p tests --bin bare-pingora --bin bench-issuer)
+  bin=${CARGO_TARGET_DIR:-$root/target}/$profile
+fi
+
+FOLDER=$folder CONFIGS=$root/configs THREADS=$threads AUDIENCE=$audience
+for port in UPSTREAM BARE GATEWAY OBSERVE ES256 RS256; do
+  declare "$port=$(free_port)"
+done
+
+echo "signing $((rounds * requests)) tokens of each kind"
+start issuer "$bin/bench-issuer" "$folder" "$audience" 64 "$((rounds * requests))" "http://127.0.0.1:$GATEWAY/api/accounts"
+deadline=$((SECONDS + 600))
+until [ -s "$folder/issuer" ]; do
+  kill -0 "${pid_of[issuer]}" 2>/dev/null && [ $SECONDS -lt $deadline ] || give_up issuer "signed no tokens"
+  sleep 0.2
+done
+ISSUER=$(cat "$folder/issuer")
+
+fill peers/upstream.nginx.conf
+start upstream nginx -c "$folder/upstream.nginx.conf" -g 'daemon off;'
+wait_for_port upstream "$UPSTREAM"
+start bare-pingora "$bin/bare-pingora" --listen "127.0.0.1:$BARE" --upstream "127.0.0.1:$UPSTREAM" --threads "$threads"
+cp "$root/configs/policies/demo.toml" "$folder/policy.toml"
+fill gateway.toml
+start gatehouse "$bin/gatehouse" --log-filter error run --config "$folder/gateway.toml"
+wait_until_ready "$OBSERVE"
+
+# row NAME PROCESS PORT TOKENS ONCE TITLE: ONCE is "once" where a token must not be sent twice.
+rows=()
+declare -A process_of once_of
+row() {
+  rows+=("$1")
+  process_of[$1]=$2 port_of[$1]=$3 tokens_of[$1]=$folder/$4 once_of[$1]=$5 title_of[$1]=$6
+}
+row bare-pingora bare-pingora "$BARE" es256.tokens often "Pingora, bare pass-through"
+for algorithm in es256 rs256; do
+  row "$algorithm-remembered" gatehouse "$GATEWAY" $algorithm.tokens often "Gatehouse, ${algorithm^^} remembered"
+  row "$algorithm-never-seen" gatehouse "$GATEWAY" $algorithm.fresh once "Gatehouse, ${algorithm^^} never seen"
+  row "$algorithm-forged" gatehouse "$GATEWAY" $algorithm.forged once "Gatehouse, ${algorithm^^} bad signature"
+done
+row dpop gatehouse "$GATEWAY" dpop.fresh once "Gatehouse, ES256 and a DPoP proof"
+if command -v haproxy >/dev/null; then
+  for algorithm in es256 rs256; do
+    JWT=ES256
+    case $algorithm in es256) JWT=$ES256 VERIFIES=ec.pub ;; rs256) JWT=$RS256 VERIFIES=rsa.pub ;; esac
+    ALGORITHM=${algorithm^^} fill peers/jwt.haproxy.cfg "$algorithm.haproxy.cfg"
+    start "haproxy-$algorithm" haproxy -db -f "$folder/$algorithm.haproxy.cfg"
+    wait_for_port "haproxy-$algorithm" "$JWT"
+    row "haproxy-$algorithm" "haproxy-$algorithm" "$JWT" $algorithm.tokens often "HAProxy, jwt_verify ${algorithm^^}"
+    row "haproxy-$algorithm-forged" "haproxy-$algorithm" "$JWT" $algorithm.forged once "HAProxy, ${algorithm^^} bad signature"
+  done
+else
+  echo "left out: HAProxy (apt-get install --no-install-recommends haproxy)"
+fi
+
+# send ROW ROUND: prints what tokens.lua writes.
+send() {
+  local first=1 count=$requests file=${tokens_of[$1]}
+  if [ "${once_of[$1]}" = once ]; then
+    first=$(($2 * requests + 1))
+  else
+    # As often as it takes: wrk ends after so many requests whichever they are.
+    [ -s "$file.often" ] || yes "$(cat "$file")" | head -n "$requests" >"$file.often" || true
+    file=$file.often
+  fi
+  BENCH_OUTCOME=$folder/outcome wrk -t1 -c"$connections" -d120s --timeout 10s -s "$here/tokens.lua" \
+    "http://127.0.0.1:${port_of[$1]}" -- "$file" "$first" "$count" >"$folder/wrk.out" 2>&1 ||
+    { cat "$folder/wrk.out" >&2; return 1; }
+  cat "$folder/outcome"
+}
+
+echo "Tokens: $(uname -m), $(nproc) cores, load $(cut -d' ' -f1 /proc/loadavg), $rounds rounds of $requests requests," \
+  "$connections connections, $threads threads a target"
+for name in "${rows[@]}"; do [ "${once_of[$name]}" = once ] || send "$name" 0 >/dev/null; done
+: >"$folder/rounds"
+for round in $(seq 0 $((rounds - 1))); do
+  for name in "${rows[@]}"; do
+    read -r own kernel < <(cpu_us "${process_of[$name]}")
+    read -r sent rest < <(send "$name" "$round")
+    read -r own_after kernel_after < <(cpu_us "${process_of[$name]}")
+    echo "$name $((own_after - own + kernel_after - kernel)) $sent $rest $((kernel_after - kernel))" >>"$folder/rounds"
+  done
+done
+targets=("${rows[@]}")
+echo
+table tokens
+echo
+echo "Refused by the gateway, and its memory of tokens, by its own count:"
+curl -s "http://127.0.0.1:$OBSERVE/metrics" | grep -E '^gatehouse_(refusals_total|remembered_tokens).* [0-9]' | sed 's/^/  /'
