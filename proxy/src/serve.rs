@@ -160,10 +160,8 @@ fn serve_clients(
     let (threads, groups) = (config.server.threads, groups(config));
     let group = |number| Runtime::new_no_steal((threads + number) / groups, "clients");
     let runtimes: Vec<Runtime> = (0..groups).map(group).collect();
-    let limits = &config.limits;
     let connections = Connections::new(
-        limits.connections_max,
-        limits.connections_per_address,
+        &config.limits,
         core.metrics.connections.clone(),
         core.metrics.connections_refused.clone(),
     );
@@ -171,11 +169,18 @@ fn serve_clients(
     let mut accepting = Vec::new();
     // A process before this one may have had more sockets than there are groups now.
     for (table, runtime) in sockets.tables(listeners).into_iter().zip(runtimes.iter().cycle()) {
+        let proxy = Arc::new(proxy(core, config));
         for ((listener, bound), transport) in config.listeners.iter().zip(listeners).zip(&transports) {
             if table.lock().get(&bound.to_string()).is_none() {
                 continue;
             }
-            let front = front(core, config, Arc::clone(transport), Arc::clone(&connections));
+            let front = Front::new(
+                Arc::clone(&proxy),
+                Arc::clone(transport),
+                Arc::new(Unread::new(Arc::clone(core))),
+                Arc::clone(&connections),
+                config.limits.header_timeout,
+            );
             let mut service = Service::new("clients".to_owned(), front);
             service.add_listener(endpoint(listener, *bound));
             let (table, shutdown) = (Arc::clone(&table), shutdown.clone());
@@ -197,13 +202,8 @@ fn transports(core: &Arc<Core>, config: &Config) -> anyhow::Result<Vec<Arc<Trans
     config.listeners.iter().map(transport).collect()
 }
 
-/// The proxy that clients of one listener talk to.
-fn front(
-    core: &Arc<Core>,
-    config: &Config,
-    transport: Arc<Transport>,
-    connections: Arc<Connections>,
-) -> Front<HttpProxy<Gateway>> {
+/// The proxy that clients talk to, with upstream connections of its own.
+fn proxy(core: &Arc<Core>, config: &Config) -> HttpProxy<Gateway> {
     let conf = Arc::new(ServerConf {
         threads: config.server.threads,
         work_stealing: false,
@@ -218,8 +218,7 @@ fn front(
     options.allow_connect_method_proxying = true;
     options.h2_idle_timeout = Some(IDLE_MAX);
     proxy.server_options = Some(options);
-    let unread = Arc::new(Unread::new(Arc::clone(core)));
-    Front::new(proxy, transport, unread, connections, config.limits.header_timeout)
+    proxy
 }
 
 /// A TLS record and its overhead (RFC 8446 5.2).

@@ -86,6 +86,11 @@ fn only_trusted_peers_speak_for_others() {
 }
 
 #[test]
+fn noise_behind_a_terminator_does_not_lock_it_out() {
+    runtime().block_on(terminators::do_not_pay_for_noise());
+}
+
+#[test]
 fn connections_are_counted_for_clients_and_not_for_balancers() {
     runtime().block_on(terminators::count_for_their_clients());
 }

@@ -48,6 +48,11 @@ fn told(edge: &Edge) -> String {
     taken.concat().to_ascii_lowercase()
 }
 
+/// The same of the balancer itself, or of somebody whom it does not name.
+fn unnamed(command: u8, family: u8) -> Vec<u8> {
+    [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[command, family, 0, 0]].concat()
+}
+
 fn get(host: &str, fields: &str) -> String {
     format!("GET /inspected/page HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{fields}\r\n")
 }
@@ -102,6 +107,8 @@ pub async fn say_who_the_client_is() {
         ("a client behind it is no peer", PEER, &header, forwarded, "198.51.100.7", "http"),
         ("one that tells of TLS", PEER, &over_tls, "", "198.51.100.7", "https"),
         ("a terminator behind the balancer", PEER, &of_a_peer, forwarded, "198.51.100.7", "https"),
+        ("a balancer's own connection", PEER, &unnamed(0x20, 0x00), forwarded, "127.0.0.2", "http"),
+        ("whom the balancer does not name", PEER, &unnamed(0x21, 0x00), forwarded, "127.0.0.2", "http"),
         ("a client that connects by itself", CLIENT, b"", forwarded, "127.0.0.1", "http"),
     ] {
         let got = ask(from, balanced, before, fields).await;
@@ -115,7 +122,11 @@ pub async fn say_who_the_client_is() {
     assert_eq!((got.status(), &*reason(&got)), (400, "request.malformed"), "a client's own: {}", got.text);
     let refused = r#"gatehouse_connections_refused_total{cause="proxy_protocol"}"#;
     let cut = header.get(..20).unwrap();
-    for (what, before) in [("none", &b""[..]), ("version 1", b"PROXY TCP4 198.51.100.7 10.0.0.1 1 2\r\n")] {
+    let got = ask(PEER, balanced, b"", "").await;
+    assert!(got.text.is_empty() && got.closed, "a request without header: {}", got.text);
+    for (what, before) in
+        [("half of one", &header[..7]), ("version 1", b"PROXY TCP4 198.51.100.7 10.0.0.1 1 2\r\n")]
+    {
         let count = edge.metric(refused).await;
         let got = ask(PEER, balanced, before, "").await;
         assert!(got.text.is_empty() && got.closed, "{what}: {}", got.text);
@@ -136,6 +147,36 @@ pub async fn say_who_the_client_is() {
     assert_eq!(got.status(), 200, "{}", got.text);
     let told = told(&edge);
     assert!(told.contains("\nx-forwarded-for: 198.51.100.7\r\nx-forwarded-proto: https\r\n"), "{told}");
+}
+
+/// What clients make unreadable does not count against the peer that passes it on.
+pub async fn do_not_pay_for_noise() {
+    const BURST: usize = 40;
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start().await;
+    let configured = Configured::write(folder.path(), &upstream, TRUSTED);
+    let text = std::fs::read_to_string(&configured.file).unwrap();
+    let limit = format!("address = {{ per_second = 1, burst = {BURST} }}");
+    let text = text.replace("address = { per_second = 100_000, burst = 100_000 }", &limit);
+    std::fs::write(&configured.file, text).unwrap();
+    let edge = Edge::start_in(folder, upstream, configured).await;
+    let plain: SocketAddr = edge.host().parse().unwrap();
+    let mut statuses = Vec::new();
+    for number in 0..3 * BURST {
+        let bytes = if number % 2 == 0 {
+            get(edge.host(), "X-Forwarded-For: nonsense\r\n")
+        } else {
+            "?\r\n\r\n".into()
+        };
+        let stream = raw::connect_from(PEER, plain).await.unwrap();
+        statuses.push(raw::over(stream, bytes.as_bytes()).await.unwrap().status());
+    }
+    assert!(statuses.contains(&400) && statuses.contains(&429), "{statuses:?}");
+    for fields in ["", "X-Forwarded-For: 198.51.100.7\r\n"] {
+        let stream = raw::connect_from(PEER, plain).await.unwrap();
+        let got = raw::over(stream, get(edge.host(), fields).as_bytes()).await.unwrap();
+        assert_eq!(got.status(), 200, "{fields}: {}", got.text);
+    }
 }
 
 pub async fn count_for_their_clients() {

@@ -213,7 +213,7 @@ fn inspection(head: &Parts) -> anyhow::Result<Evidence> {
     Cost::of("  features and anomaly, 1 kB")
         .print(|| model.score_vector(&vector(black_box(&sample), &found)));
     let name = "anomaly/bench".into();
-    let inspect = || inspect(black_box(head), body.as_bytes(), Some(&model), &name);
+    let inspect = || inspect(black_box(head), body.as_bytes(), |_| false, Some(&model), &name);
     Cost::of("inspection, 1 kB").within_us(50.0).print(inspect);
     let inspected = inspect();
     Ok(Evidence { anomaly: Some(inspected.anomaly), inspection: inspected.findings, ..Evidence::default() })

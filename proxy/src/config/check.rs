@@ -3,6 +3,8 @@
 mod listener;
 mod route;
 
+pub use listener::headers_are_sent;
+
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -61,7 +63,7 @@ pub fn config(file: raw::File, document: toml::Table, folder: &Path) -> Result<C
     bounds(&file, &root, &mut found);
     files(&file, folder, &root, &mut found);
 
-    listener::asked_for(&file.listeners, file.trusted_peers.is_some(), &root.key("listeners"), &mut found);
+    listener::asked_for(&file.listeners, &root.key("listeners"), &mut found);
     let trusted_peers =
         file.trusted_peers.map(|raw| listener::peers(raw, &root.key("trusted_peers"), &mut found));
 

@@ -240,11 +240,26 @@ impl Config {
     /// # Errors
     /// Every problem found, each with its place.
     pub fn parse(text: &str, file: &Path) -> Result<Self, Problems> {
+        Self::checked(text, file, check::headers_are_sent)
+    }
+
+    /// Checks `text`, and whether what `more` finds wrong is wrong too.
+    fn checked(
+        text: &str,
+        file: &Path,
+        more: impl FnOnce(&raw::File) -> Vec<Problem>,
+    ) -> Result<Self, Problems> {
         let folder = file.parent().unwrap_or_else(|| Path::new("."));
         let located = |problems| Problems::locate(file, text, problems);
         let raw: raw::File = toml::from_str(text).map_err(|e| Problems::syntax(file, text, &e))?;
         let document = toml::from_str(text).map_err(|e| Problems::syntax(file, text, &e))?;
-        check::config(raw, document, folder).map_err(located)
+        let mut problems = more(&raw);
+        match check::config(raw, document, folder) {
+            Ok(config) if problems.is_empty() => return Ok(config),
+            Ok(_) => {}
+            Err(others) => problems.extend(others),
+        }
+        Err(located(problems))
     }
 
     /// Reads `file` for a process that serves with `self`: what only a new process can take up stays as it is here, and is
@@ -256,6 +271,6 @@ impl Config {
         let new = Self::load(file)?;
         let (document, waits) = reload::settle(&self.document, &new.document);
         let text = document.to_string();
-        Ok((Self::parse(&text, file)?, waits))
+        Ok((Self::checked(&text, file, |_| Vec::new())?, waits))
     }
 }

@@ -208,7 +208,13 @@ const WRONGS: &[(&str, &str, &str, &str)] = &[
         "\"10.1.2.0/33\"",
         "neither an address nor a network",
     ),
-    ("# [trusted_peers]", "[trusted_peers]\naddresses = [\"::/0\"]", "\"::/0\"", "is everybody"),
+    ("# [trusted_peers]", "[trusted_peers]\naddresses = [\"::/0\"]", "\"::/0\"", "is too many"),
+    (
+        "# [trusted_peers]",
+        "[trusted_peers]\naddresses = [\"::ffff:0.0.0.0/97\"]",
+        "\"::ffff:0.0.0.0/97\"",
+        "is too many",
+    ),
     (
         "# [trusted_peers]",
         "[trusted_peers]\naddresses = [\"10.1.2.3\"]\nclient_certificate = { field = \"Cookie\", format = \"der\" }",

@@ -21,7 +21,8 @@ use prometheus::{IntCounterVec, IntGauge};
 use super::Exchange;
 use super::transport::{Fault, Remote, Transport};
 use super::unreadable::{Unreadable, Watched};
-use crate::stages::limits::prefix;
+use crate::config::Limits;
+use crate::stages::limits::{AddressLimit, prefix};
 
 /// Open connections, altogether and by address.
 pub struct Connections {
@@ -30,20 +31,23 @@ pub struct Connections {
     by_address: DashMap<u64, u32>,
     max: u32,
     per_address_max: u32,
+    /// A handshake costs more than many a request.
+    handshakes: AddressLimit,
     gauge: IntGauge,
     /// By cause.
     refused: IntCounterVec,
 }
 
 impl Connections {
-    /// At most `max` altogether and `per_address_max` from one address (IPv6: one /64).
-    pub fn new(max: u32, per_address_max: u32, gauge: IntGauge, refused: IntCounterVec) -> Arc<Self> {
+    /// As many as `limits` allow, altogether and from one address (IPv6: one /64), and as many TLS handshakes as requests.
+    pub fn new(limits: &Limits, gauge: IntGauge, refused: IntCounterVec) -> Arc<Self> {
         Arc::new(Self {
             open: AtomicU32::new(0),
             fresh: AtomicU32::new(0),
             by_address: DashMap::new(),
-            max,
-            per_address_max,
+            max: limits.connections_max,
+            per_address_max: limits.connections_per_address,
+            handshakes: AddressLimit::new(limits.address, limits.addresses_max),
             gauge,
             refused,
         })
@@ -100,6 +104,11 @@ impl Place {
         *count = count.saturating_add(1);
         *count <= self.connections.per_address_max
     }
+
+    /// Whether `address` may begin one TLS handshake more.
+    pub fn may_handshake(&self, address: IpAddr) -> bool {
+        self.connections.handshakes.take(address).is_ok()
+    }
 }
 
 impl Drop for Place {
@@ -146,13 +155,12 @@ impl<P> Front<P> {
     /// Protects `proxy` on a listener that speaks `transport`; what cannot be read as a request is answered by
     /// `unreadable`.
     pub fn new(
-        proxy: P,
+        proxy: Arc<P>,
         transport: Arc<Transport>,
         unreadable: Arc<dyn Unreadable>,
         connections: Arc<Connections>,
         header_timeout: Duration,
     ) -> Self {
-        let proxy = Arc::new(proxy);
         let keepalive = Duration::from_secs(60);
         Self { proxy, transport, unreadable, connections, header_timeout, keepalive }
     }

@@ -30,6 +30,9 @@ pub(super) enum Fault {
     /// The connection broke.
     #[error("no PROXY header: {0}")]
     Broken(#[from] io::Error),
+    /// It ended without a byte.
+    #[error("nothing was sent")]
+    Silent,
     /// What stands there is none.
     #[error("no PROXY header: {0}")]
     Malformed(&'static str),
@@ -41,7 +44,12 @@ pub(super) enum Fault {
 /// There is none, or one of a kind that is not taken.
 pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Told, Fault> {
     let mut fixed = [0; FIXED_BYTES];
-    stream.read_exact(&mut fixed).await?;
+    let (first, rest) = fixed.split_at_mut(1);
+    // A check that only connects says nothing.
+    if stream.read(first).await? == 0 {
+        return Err(Fault::Silent);
+    }
+    stream.read_exact(rest).await?;
     let (kind, length) = fixed_part(&fixed)?;
     let mut rest = vec![0; length];
     stream.read_exact(&mut rest).await?;

@@ -8,8 +8,8 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
 };
@@ -44,6 +44,10 @@ pub fn server_config(tls: &Tls) -> anyhow::Result<ServerConfig> {
     let mut config = builder.with_single_cert(chain, key).map_err(|e| {
         anyhow::anyhow!("certificate {} with key {}: {e}", tls.certificate.display(), tls.key.display())
     })?;
+    if tls.clients.is_some() {
+        // A resumed session has the certificate of its first handshake, which is not verified again.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+    }
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }

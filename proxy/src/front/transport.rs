@@ -65,6 +65,7 @@ impl Fault {
     /// As the metric's label.
     pub fn cause(&self) -> &'static str {
         match self {
+            Self::Proxy(proxy_protocol::Fault::Silent) => "silent",
             Self::Proxy(_) => "proxy_protocol",
             Self::Tls(_) => "tls",
             Self::Late => "late",
@@ -86,20 +87,28 @@ impl Transport {
         let mut socket = *stream.into_any().downcast::<Socket>().map_err(|_| Fault::NoSocket)?;
         let peer = socket
             .get_socket_digest()
-            .and_then(|digest| digest.peer_addr().and_then(|a| a.as_inet()).map(|a| a.ip().to_canonical()));
-        let mut remote = peer.map(|peer| Remote::at(peer, (self.trusts)(peer))).unwrap_or_default();
+            .and_then(|digest| digest.peer_addr().and_then(|a| a.as_inet()).map(|a| a.ip().to_canonical()))
+            .ok_or(Fault::NoSocket)?;
+        let mut remote = Remote::at(peer, (self.trusts)(peer));
+        // Behind a trusted peer are many clients.
+        let mut bounded = !remote.trusted;
         if self.proxy_protocol && remote.trusted {
             let told = proxy_protocol::read(&mut socket).await?;
-            if let Some(client) = told.client {
-                remote = Remote::at(client, (self.trusts)(client));
-            }
+            remote = match told.client {
+                Some(client) => Remote::at(client, (self.trusts)(client)),
+                // Who forwards connections sets no fields: what stands in them is of whoever is at the other end.
+                None => Remote::at(peer, false),
+            };
             remote.tls = told.tls;
+            bounded = told.client.is_some() && !remote.trusted;
         }
-        // Behind a trusted peer are many clients.
-        if !remote.trusted && !place.claim(remote.address) {
+        if bounded && !place.claim(remote.address) {
             return Err(Fault::Excess);
         }
         let Some(acceptor) = &self.tls else { return Ok((Box::new(socket), remote)) };
+        if bounded && !place.may_handshake(remote.address) {
+            return Err(Fault::Excess);
+        }
         let stream = acceptor.tls_handshake(socket).await.map_err(Fault::Tls)?;
         remote.tls = true;
         remote.certificate =

@@ -13,6 +13,7 @@ use crate::config::Route;
 use crate::front::{Exchange, Remote};
 use crate::refusal::{Reason, Refusal};
 use crate::stages::admission::Permit;
+use crate::stages::forwarded::Client;
 use crate::stages::transfer::{Assessment, Authorisation, Claim, Repeat};
 
 /// Where a request's journey was settled.
@@ -70,7 +71,7 @@ pub struct Journey {
     /// The same on the wall clock, Unix milliseconds.
     pub at_ms: i64,
     /// The client: who connected, or for whom a trusted peer speaks.
-    pub client: Remote,
+    pub client: Client,
     /// Method.
     pub method: Name,
     /// Canonical path.
@@ -137,7 +138,7 @@ impl Journey {
             id: decision_id(at_ms),
             entered: Instant::now(),
             at_ms,
-            client: exchange.remote(),
+            client: Client::of(exchange.remote()),
             method: core.names.none.clone(),
             path: core.names.none.clone(),
             place: None,
@@ -168,6 +169,11 @@ impl Journey {
             core: Arc::clone(core),
             ended: false,
         }
+    }
+
+    /// The other end of the connection.
+    pub fn remote(&self) -> Remote {
+        self.exchange.remote()
     }
 
     /// Ends the exchange together with the credential that opened it: a response that stays open may outlive it.

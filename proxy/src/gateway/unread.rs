@@ -12,6 +12,7 @@ use super::core::Core;
 use super::journey::{Journey, Stage};
 use crate::front::{Cut, Exchange, Remote, Unreadable};
 use crate::refusal::{Reason, Refusal};
+use crate::stages::forwarded::Client;
 use crate::stages::respond::{self, Answer};
 
 /// The journey of what is no request: it begins and ends in one step.
@@ -60,8 +61,8 @@ impl Unread {
     /// A journey that `refusal` ends, or the address limit: noise counts against its address like any request.
     fn journey(&self, remote: Remote, refusal: Refusal) -> (Journey, Refusal) {
         let mut journey = Journey::begin(&self.core, Exchange::default());
-        journey.client = remote;
-        let refusal = match self.core.addresses.take(remote.address) {
+        journey.client = Client::of(remote);
+        let refusal = match self.core.addresses.take(journey.client.address) {
             Ok(()) => refusal,
             Err(seconds) => Refusal::new(Reason::LimitAddress, "over its rate").retry_after(seconds),
         };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::HeaderName;
 use http::request::Parts;
 use learner::capacity::Class;
 use pingora::proxy::Session;
@@ -36,16 +37,20 @@ impl Gateway {
         let live = Arc::clone(&journey.live);
         let head: &Parts = session.req_header();
         journey.method = self.core.names.method(&head.method);
-        let client = live.config.trusted_peers.client(journey.client, &head.headers);
-        journey.client = *client.as_ref().unwrap_or(&journey.client);
-        let peer = Peer { address: journey.client.address, client_cert_sha256: journey.client.certificate };
+        let (peers, remote) = (&live.config.trusted_peers, journey.remote());
+        let client = peers.client(remote, &head.headers);
+        journey.client = client.as_ref().copied().unwrap_or_default();
 
         // Address limits stand before everything that costs.
-        self.core.addresses.take(peer.address).map_err(limited(Reason::LimitAddress)).at(Stage::Admission)?;
+        let within = self.core.addresses.take(journey.client.address);
+        within.map_err(limited(Reason::LimitAddress)).at(Stage::Admission)?;
         clock.passed(0);
-        client.at(Stage::Normalize)?;
 
+        client.at(Stage::Normalize)?;
         let canonical = canonical(session, &live.config.limits.head).at(Stage::Normalize)?;
+        journey.client.certificate =
+            peers.certificate(remote, &session.req_header().headers).at(Stage::Normalize)?;
+        let peer = Peer { address: journey.client.address, client_cert_sha256: journey.client.certificate };
         journey.path = canonical.path.as_str().into();
         let (app, own) = self.place(&live, &canonical, session.req_header(), journey).at(Stage::Normalize)?;
         clock.passed(1);
@@ -220,7 +225,9 @@ impl Gateway {
     fn inspect(&self, head: &Parts, body: &[u8], journey: &mut Journey) {
         let models = &journey.live.models;
         let name = models.anomaly_name.as_ref().unwrap_or(&self.core.names.none);
-        let found = inspection::inspect(head, body, models.anomaly.as_ref(), name);
+        let (peers, remote) = (&journey.live.config.trusted_peers, journey.remote());
+        let written_by_peer = |field: &HeaderName| peers.writes(remote, field);
+        let found = inspection::inspect(head, body, written_by_peer, models.anomaly.as_ref(), name);
         match found.anomaly.value() {
             Some(score) => self.core.metrics.anomaly_score.observe(score),
             None => self.core.metrics.score_unavailable.with_label_values(&["anomaly"]).inc(),

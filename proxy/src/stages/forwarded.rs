@@ -28,6 +28,34 @@ pub struct TrustedPeers {
     pub certificate: Option<CertificateField>,
 }
 
+/// Who sends a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Where from; 0.0.0.0: nobody knows.
+    pub address: IpAddr,
+    /// It spoke TLS, with the gateway or with whoever speaks for it.
+    pub tls: bool,
+    /// SHA-256 of the certificate whose key it proved to hold.
+    pub certificate: Option<[u8; 32]>,
+}
+
+impl Client {
+    /// The other end of a connection, where that speaks for itself. What a trusted peer sends without saying for whom is
+    /// nobody's: it must not count against the peer.
+    pub fn of(remote: Remote) -> Self {
+        match remote {
+            Remote { trusted: true, tls, .. } => Self { tls, ..Self::default() },
+            Remote { address, tls, certificate, .. } => Self { address, tls, certificate },
+        }
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self { address: IpAddr::from([0, 0, 0, 0]), tls: false, certificate: None }
+    }
+}
+
 /// The fields that tell a client's address and whether it spoke TLS. Each peer appends what it saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -65,25 +93,48 @@ impl TrustedPeers {
         self.networks.iter().any(|network| network.contains(&address))
     }
 
-    /// The client that `remote` is, or for which it speaks. What a trusted peer shows at its own connection, such as its
-    /// certificate, is not its client's.
+    /// Whether what `remote` says of its clients counts. It was trusted when it connected, and still is.
+    fn believes(&self, remote: Remote) -> bool {
+        remote.trusted && self.trusts(remote.address)
+    }
+
+    /// The client that `remote` is, or for which it speaks; [`Self::certificate`] adds the certificate of the latter.
     ///
     /// # Errors
     /// A trusted peer's field that cannot be read: whose request it is, nobody knows.
-    pub fn client(&self, remote: Remote, headers: &HeaderMap) -> Result<Remote, Refusal> {
-        if !remote.trusted {
-            return Ok(remote);
+    pub fn client(&self, remote: Remote, headers: &HeaderMap) -> Result<Client, Refusal> {
+        if !self.believes(remote) {
+            return Ok(Client::of(Remote { trusted: false, ..remote }));
         }
         let (address, tls) = match self.forwarding {
             None => (remote.address, None),
             Some(Forwarding::XForwarded) => self.x_forwarded(remote.address, headers)?,
             Some(Forwarding::Forwarded) => self.forwarded(remote.address, headers)?,
         };
-        let certificate = match &self.certificate {
-            Some(field) => field.sha256(headers)?,
-            None => None,
+        // What a trusted peer shows at its own connection is not its client's.
+        Ok(Client { address, certificate: None, tls: tls.unwrap_or(remote.tls) })
+    }
+
+    /// The certificate of the client that `remote` is, or for which it speaks.
+    ///
+    /// # Errors
+    /// As [`Self::client`].
+    pub fn certificate(&self, remote: Remote, headers: &HeaderMap) -> Result<Option<[u8; 32]>, Refusal> {
+        match &self.certificate {
+            _ if !self.believes(remote) => Ok(remote.certificate),
+            Some(field) => field.sha256(headers),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether a field of a request from `remote` is the peer's writing, and not its client's.
+    pub fn writes(&self, remote: Remote, field: &HeaderName) -> bool {
+        let forwarding = match self.forwarding {
+            Some(Forwarding::XForwarded) => [X_FORWARDED_FOR, X_FORWARDED_PROTO].contains(field),
+            Some(Forwarding::Forwarded) => field == header::FORWARDED,
+            None => false,
         };
-        Ok(Remote { address, certificate, tls: tls.unwrap_or(remote.tls), ..remote })
+        self.believes(remote) && (forwarding || self.certificate.as_ref().is_some_and(|c| c.name == field))
     }
 
     fn x_forwarded(&self, peer: IpAddr, headers: &HeaderMap) -> Result<(IpAddr, Option<bool>), Refusal> {
@@ -346,18 +397,32 @@ mod tests {
         let mut headers = fields("x-forwarded-for", &["10.0.0.5"]);
         headers.extend(fields("x-forwarded-proto", &["https"]));
         headers.extend(fields("client-cert", &["no certificate"]));
+        let alone = |from: Remote| {
+            let client = of.client(from, &headers).unwrap();
+            assert_eq!(
+                (client, Some(client.certificate)),
+                (Client::of(from), of.certificate(from, &headers).ok())
+            );
+            assert!(headers.keys().all(|field| !of.writes(from, field)), "{from:?}");
+        };
         for address in ["192.0.2.1", "11.0.0.1", "2001:db8:2::1"] {
-            let from = remote(address, &of);
-            assert_eq!(of.client(from, &headers).unwrap(), from, "{address}");
+            alone(remote(address, &of));
+            // Trusted when it connected, and no longer.
+            let before = Remote { trusted: true, ..remote(address, &of) };
+            assert_eq!(of.client(before, &headers).unwrap().address, before.address, "{address}");
+            assert_eq!(of.certificate(before, &headers).unwrap(), before.certificate, "{address}");
         }
-        assert!(of.client(remote("10.0.0.1", &of), &headers).is_err());
+        // What a balancer sends for itself or for nobody in particular.
+        alone(Remote { trusted: false, ..remote("10.0.0.1", &of) });
+        let peer = remote("10.0.0.1", &of);
+        assert!(of.certificate(peer, &headers).is_err());
+        assert!(headers.keys().all(|field| of.writes(peer, field)));
         // Nor is a trusted peer by the field that it was not said to set.
         let of = peers(Forwarding::Forwarded);
-        let client = of.client(remote("10.0.0.1", &of), &headers).unwrap();
-        assert_eq!(
-            (client.address.to_string().as_str(), client.tls, client.certificate),
-            ("10.0.0.1", false, None)
-        );
+        let client = of.client(peer, &headers).unwrap();
+        assert_eq!((client.address.to_string().as_str(), client.tls), ("10.0.0.1", false));
+        assert_eq!(of.certificate(peer, &headers).unwrap(), None, "its own is not its client's");
+        assert!(headers.keys().all(|field| !of.writes(peer, field)));
     }
 
     #[test]
@@ -407,8 +472,8 @@ mod tests {
                 certificate: Some(CertificateField { name, format }),
                 ..peers(Forwarding::XForwarded)
             };
-            let client = of.client(remote("10.0.0.1", &of), &fields("client-cert", &values));
-            assert_eq!(client.map(|c| c.certificate).map_err(|_| ()), expected, "{format:?} {values:?}");
+            let certificate = of.certificate(remote("10.0.0.1", &of), &fields("client-cert", &values));
+            assert_eq!(certificate.map_err(|_| ()), expected, "{format:?} {values:?}");
         }
     }
 

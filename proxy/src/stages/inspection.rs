@@ -65,12 +65,19 @@ pub struct Inspected {
     pub anomaly: Scored,
 }
 
-/// Inspects the head and the body. Pure, linear in their length.
-pub fn inspect(head: &Parts, body: &[u8], scorer: Option<&AnomalyScorer>, model: &Name) -> Inspected {
+/// Inspects the head, without the fields that are `others` writing than the client's, and the body. Pure, linear in their
+/// length.
+pub fn inspect(
+    head: &Parts,
+    body: &[u8],
+    others: impl Fn(&http::HeaderName) -> bool,
+    scorer: Option<&AnomalyScorer>,
+    model: &Name,
+) -> Inspected {
     let headers: Vec<(&str, &[u8])> = head
         .headers
         .iter()
-        .filter(|(name, _)| !is_secret(name))
+        .filter(|(name, _)| !is_secret(name) && !others(name))
         .map(|(name, value)| (name.as_str(), value.as_bytes()))
         .collect();
     let sample = RequestSample {

@@ -6,9 +6,9 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use policies::evidence::Scored;
 use policies::{Evidence, Verdict};
 
+use super::forwarded::Client;
 use super::identity::{SESSION_COOKIE, Vouched};
 use super::respond::is_gateway_header;
-use crate::front::Remote;
 
 /// Makes the header fields that the upstream gets: the client's copies of the gateway's are gone, its credentials stay
 /// behind (`certificate` is the field for client certificates), and who it is stands in `Gatehouse-*`.
@@ -17,7 +17,7 @@ use crate::front::Remote;
 /// A field that cannot be written.
 pub fn prepare(
     headers: &mut HeaderMap,
-    client: &Remote,
+    client: &Client,
     certificate: Option<&HeaderName>,
     decision: &str,
     vouched: Option<&Vouched>,
@@ -52,19 +52,17 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 
 /// Credentials, what only a proxy may say, and what would make some servers act on another address or method than the
 /// one that was judged.
-const LEFT_BEHIND: [&str; 18] = [
+const LEFT_BEHIND: [&str; 16] = [
     "authorization",
     "proxy-authorization",
     "dpop",
-    "client-cert",
-    "client-cert-chain",
-    "x-client-cert",
-    "x-ssl-client-cert",
-    "ssl-client-cert",
     "forwarded",
     "x-real-ip",
     "x-client-ip",
     "true-client-ip",
+    "x-cluster-client-ip",
+    "cf-connecting-ip",
+    "x-original-host",
     "x-original-url",
     "x-rewrite-url",
     "x-http-method",
@@ -72,6 +70,10 @@ const LEFT_BEHIND: [&str; 18] = [
     "x-method-override",
     "proxy",
 ];
+
+/// The same by the beginning of their names: what proxies say of clients and their certificates.
+const LEFT_BEHIND_FROM: [&str; 6] =
+    ["x-forwarded", "client-cert", "x-client-cert", "ssl-client-", "x-ssl-", "x-amzn-mtls-"];
 
 /// Whether a header of the client's goes no further, in any spelling that some server folds onto it.
 fn stays_behind(name: &HeaderName, certificate: Option<&HeaderName>) -> bool {
@@ -83,7 +85,7 @@ fn stays_behind(name: &HeaderName, certificate: Option<&HeaderName>) -> bool {
         |wanted: &str| name.iter().zip(wanted.bytes()).all(|(&n, w)| n == w || (n == b'_' && w == b'-'));
     let begins = |wanted: &str| name.len() >= wanted.len() && spelt(wanted);
     let is = |wanted: &str| name.len() == wanted.len() && spelt(wanted);
-    begins("x-forwarded")
+    LEFT_BEHIND_FROM.iter().any(|wanted| begins(wanted))
         || LEFT_BEHIND.iter().any(|wanted| is(wanted))
         || certificate.is_some_and(|wanted| is(wanted.as_str()))
 }
@@ -181,7 +183,7 @@ mod tests {
 
     fn prepared(lines: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = fields(lines);
-        let client = Remote { address: [192, 0, 2, 7].into(), ..Remote::default() };
+        let client = Client { address: [192, 0, 2, 7].into(), ..Client::default() };
         let certificate = HeaderName::from_static("x-bank-cert");
         prepare(&mut headers, &client, Some(&certificate), "d1", None).unwrap();
         headers
@@ -203,6 +205,10 @@ mod tests {
             ("X-HTTP-Method-Override", "forged"),
             ("Proxy", "forged"),
             ("Client-Cert", "forged"),
+            ("Client-Cert-Chain", "forged"),
+            ("X_SSL-Client-Verify", "forged"),
+            ("SSL-Client-S-DN", "forged"),
+            ("X-Original-Host", "forged"),
             ("X_Bank-Cert", "forged"),
         ]);
         assert!(headers.values().all(|v| v != "forged" && v != "Bearer secret"), "{headers:?}");

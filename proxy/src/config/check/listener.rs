@@ -10,16 +10,25 @@ use super::super::{ClientCertificates, Listener, Tls};
 use super::*;
 use crate::stages::forwarded::{CertificateField, TrustedPeers};
 
-/// Whether what the listeners ask of clients and peers can be had.
-pub(super) fn asked_for(listeners: &[raw::Listener], peers: bool, at: &At, found: &mut Found) {
-    for (index, listener) in listeners.iter().enumerate() {
-        let at = at.index(index);
+/// Whether somebody is trusted to send the headers that listeners wait for. To be asked of a file as it is written: a reload
+/// that takes trust away leaves the listeners as they are, and nobody's headers count any more.
+pub fn headers_are_sent(file: &raw::File) -> Vec<Problem> {
+    let mut found = Found::default();
+    for (index, listener) in file.listeners.iter().enumerate() {
         found.unless(
-            peers || !listener.proxy_protocol,
-            at.key("proxy_protocol"),
+            file.trusted_peers.is_some() || !listener.proxy_protocol,
+            At::root().key("listeners").index(index).key("proxy_protocol"),
             "nobody is trusted to speak for others",
             "add [trusted_peers] with the balancers' addresses",
         );
+    }
+    found.0
+}
+
+/// Whether what the listeners ask of clients can be had.
+pub(super) fn asked_for(listeners: &[raw::Listener], at: &At, found: &mut Found) {
+    for (index, listener) in listeners.iter().enumerate() {
+        let at = at.index(index);
         let Some(tls) = &listener.tls else { continue };
         found.unless(
             tls.client_authorities.is_none() || tls.client_certificates.is_some(),
@@ -55,10 +64,12 @@ pub(super) fn peers(raw: raw::TrustedPeers, at: &At, found: &mut Found) -> Trust
     let mut networks = Vec::new();
     for (index, text) in raw.addresses.iter().enumerate() {
         match network(text) {
-            Some(network) if network.prefix_len() > 0 => networks.push(network),
+            Some(network) if network.prefix_len() >= if network.addr().is_ipv4() { 8 } else { 16 } => {
+                networks.push(network);
+            }
             Some(_) => found.add(
                 addresses.index(index),
-                format!("{text} is everybody"),
+                format!("{text} is too many"),
                 "name the balancers: whoever is trusted chooses the addresses that limits and rules see",
             ),
             None => found.add(
@@ -84,6 +95,12 @@ pub(super) fn peers(raw: raw::TrustedPeers, at: &At, found: &mut Found) -> Trust
 }
 
 fn network(text: &str) -> Option<IpNet> {
-    let address = || text.parse::<IpAddr>().ok().map(|address| IpNet::from(address.to_canonical()));
-    text.parse::<IpNet>().ok().map(|network| network.trunc()).or_else(address)
+    let Ok(network) = text.parse::<IpNet>() else {
+        return text.parse::<IpAddr>().ok().map(|address| IpNet::from(address.to_canonical()));
+    };
+    // Addresses are compared as IPv4 where they are that.
+    match (network.addr().to_canonical(), network.prefix_len().checked_sub(96)) {
+        (address @ IpAddr::V4(_), Some(bits)) if network.addr().is_ipv6() => IpNet::new(address, bits).ok(),
+        _ => Some(network.trunc()),
+    }
 }
