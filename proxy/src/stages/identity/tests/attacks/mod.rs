@@ -134,8 +134,13 @@ impl Tally {
         }
     }
 
+    /// Something went wrong on the way.
+    fn fail(&mut self, name: &str, what: impl std::fmt::Display) {
+        self.wrong.push(format!("{name}: {what}"));
+    }
+
     /// Says which cases did not come to what they must.
     fn close(self) {
-        assert!(self.wrong.is_empty(), "{} of {}:\n{}", self.wrong.len(), self.cases, self.wrong.join("\n"));
+        assert!(self.wrong.is_empty(), "of {} cases:\n{}", self.cases, self.wrong.join("\n"));
     }
 }
