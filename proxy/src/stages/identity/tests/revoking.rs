@@ -108,6 +108,24 @@ async fn the_issuer_logs_people_out_behind_the_browsers_back() {
     );
 }
 
+#[tokio::test]
+async fn a_log_out_that_could_not_be_kept_may_be_sent_again() {
+    let hot = Arc::new(MemoryHot::new(StoreBounds::default()));
+    let records = Arc::new(MemoryRecords::new(StoreBounds { entries_max: 1, ..StoreBounds::default() }));
+    let fake = FakeIssuer::start().await;
+    let house = House::with_stores(Arc::clone(&fake), hot.clone(), records.clone()).await;
+    house.stage.prime(NOW_MS).await;
+    assert!(records.compare_and_set(Space::Revocations, b"full", None, b"").await.unwrap());
+    let failed = house.told_to_log_out("s1", NOW_MS).await;
+    assert_eq!(failed.err().map(|refusal| refusal.reason), Some(Reason::StoreUnavailable));
+    records.remove(Space::Revocations, b"full").await.unwrap();
+    house.log_out_by_issuer("s1", NOW_MS).await;
+    // It is kept over a restart.
+    let second = House::with_stores(fake, hot, records).await;
+    second.stage.prime(NOW_MS).await;
+    assert_eq!(second.bearer(&second.token(json!({})), NOW_MS).await.err(), Some(Reason::TokenRevoked));
+}
+
 /// Runs on from a moment of the tests' calendar.
 pub(super) struct From(pub i64, pub std::time::Instant);
 
