@@ -126,7 +126,9 @@ pub fn prove(proof: &str, expected: &Expected<'_>) -> Result<Proof, ProofFault> 
 /// The thumbprint of the key in the header, if that key signed.
 fn signer(jws: &Jws<'_>) -> Result<[u8; 32], ProofFault> {
     let value = jws.members.get("jwk").ok_or_else(|| invalid("no jwk in the header"))?;
-    let jwk: Jwk = serde_json::from_value(value.clone()).map_err(|_| invalid("jwk is not a key"))?;
+    let object = Some(value).filter(|value| value.is_object()).cloned();
+    let jwk: Option<Jwk> = object.and_then(|members| serde_json::from_value(members).ok());
+    let jwk = jwk.ok_or_else(|| invalid("jwk is not a key"))?;
     let keys = jwk
         .verifying_keys(&[jws.header.algorithm], 0)
         .map_err(|fault| invalid(format!("the key in the header {fault}")))?;

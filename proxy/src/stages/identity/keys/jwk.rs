@@ -11,6 +11,7 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::super::token::Algorithm;
 
@@ -28,7 +29,14 @@ pub struct Jwk {
     y: Option<String>,
     n: Option<String>,
     e: Option<String>,
-    d: Option<serde_json::Value>,
+    /// What only a private key has (RFC 7518 6.2.2, 6.3.2).
+    d: Option<IgnoredAny>,
+    p: Option<IgnoredAny>,
+    q: Option<IgnoredAny>,
+    dp: Option<IgnoredAny>,
+    dq: Option<IgnoredAny>,
+    qi: Option<IgnoredAny>,
+    oth: Option<IgnoredAny>,
 }
 
 /// Why a published key is not used.
@@ -91,7 +99,8 @@ impl Jwk {
     /// # Errors
     /// Why it gives none.
     pub fn verifying_keys(&self, accepted: &[Algorithm], now_ms: i64) -> Result<Vec<VerifyingKey>, JwkFault> {
-        if self.d.is_some() {
+        let secret = [&self.d, &self.p, &self.q, &self.dp, &self.dq, &self.qi, &self.oth];
+        if secret.iter().any(|part| part.is_some()) {
             return Err(JwkFault::PrivatePart);
         }
         let signs = self.usage.as_deref().is_none_or(|u| u == "sig")
@@ -284,6 +293,7 @@ mod tests {
             ("another curve's name", changed(bare(&ec), "crv", json!("P-384")), Err(JwkFault::Unsound)),
             ("point off the curve", changed(ec.clone(), "y", ec["x"].clone()), Err(JwkFault::Unsound)),
             ("private part", changed(ec.clone(), "d", json!("AA")), Err(JwkFault::PrivatePart)),
+            ("a private factor", changed(ec.clone(), "p", json!("AA")), Err(JwkFault::PrivatePart)),
             ("symmetric", json!({ "kty": "oct", "k": "AAAA" }), Err(JwkFault::NotForSignatures)),
             ("short Ed25519", json!({ "kty": "OKP", "crv": "Ed25519", "x": "AAAA" }), Err(JwkFault::Unsound)),
             (

@@ -16,7 +16,7 @@ use oauth2::{
     RefreshToken, RequestTokenError, Scope, StandardRevocableToken, StandardTokenResponse,
     TokenResponse as _, TokenUrl,
 };
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -250,17 +250,6 @@ fn read(answer: Result<TokenResponse, TokenError>) -> Result<Granted, ClientFaul
         expires_in_s: answer.expires_in().map(|d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX)),
         scopes: answer.scopes().map(|list| list.iter().map(|s| s.to_string()).collect()),
     })
-}
-
-impl Granted {
-    /// The left half of the access token's SHA-256, as `at_hash` has it (OpenID Connect Core 3.1.3.6).
-    pub fn at_hash(&self) -> Vec<u8> {
-        let digest = aws_lc_rs::digest::digest(
-            &aws_lc_rs::digest::SHA256,
-            self.access_token.expose_secret().as_bytes(),
-        );
-        digest.as_ref().get(..16).unwrap_or_default().to_vec()
-    }
 }
 
 fn oauth_error(body: &[u8]) -> String {

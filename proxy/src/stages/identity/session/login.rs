@@ -197,9 +197,11 @@ impl Own<'_> {
     async fn identified(&self, granted: &Granted, login: &Login) -> Result<Person, Refusal> {
         let client = self.client;
         let token = granted.id_token.as_deref().ok_or_else(|| failed("the issuer gave no ID token"))?;
-        let at_hash = granted.at_hash();
-        let expected =
-            Expected { client_id: &client.config.client_id, nonce: Some(&login.nonce), at_hash: &at_hash };
+        let expected = Expected {
+            client_id: &client.config.client_id,
+            nonce: Some(&login.nonce),
+            access_token: &granted.access_token,
+        };
         let person = verify_id_token(token, &client.issuer, expected, self.now_ms).await.map_err(
             |fault| match fault.reason {
                 Reason::IssuerUnavailable => Refusal::new(fault.reason, fault.inside).retry_after(30),

@@ -77,21 +77,26 @@ impl Own<'_> {
                 return Ok(refused("the logout token is not valid"));
             }
         };
-        if !self.first_use(&logged_out).await? {
+        let key = self.replay_key(&logged_out);
+        let (store, expires_ms) = (self.stage.sessions.store(), logged_out.expires_at.saturating_mul(1000));
+        let new =
+            store.insert(Space::Replay, &key, b"", self.now_ms, expires_ms).await.map_err(store_failed)?;
+        if !new {
             return Ok(refused("the logout token was used before"));
         }
-        self.stage.revocations.revoke(&self.revocation(&logged_out)).await.map_err(store_failed)?;
+        if let Err(error) = self.stage.revocations.revoke(&self.revocation(&logged_out)).await {
+            // The issuer is told that it failed, and may send the token again.
+            store.remove(Space::Replay, &key).await.map_err(store_failed)?;
+            return Err(store_failed(error));
+        }
         let mut response = Response::new(Bytes::new());
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
     }
 
-    async fn first_use(&self, logged_out: &LoggedOut) -> Result<bool, Refusal> {
+    fn replay_key(&self, logged_out: &LoggedOut) -> Vec<u8> {
         let named = format!("logout {} {}", self.client.issuer.config.issuer, logged_out.jti);
-        let key = digest(&SHA256, named.as_bytes());
-        let expires_ms = logged_out.expires_at.saturating_mul(1000);
-        let store = self.stage.sessions.store();
-        store.insert(Space::Replay, key.as_ref(), b"", self.now_ms, expires_ms).await.map_err(store_failed)
+        digest(&SHA256, named.as_bytes()).as_ref().to_vec()
     }
 
     fn revocation(&self, logged_out: &LoggedOut) -> Revocation {

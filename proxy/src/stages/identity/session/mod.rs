@@ -13,7 +13,7 @@
 
 mod client;
 mod form;
-mod id_token;
+pub(super) mod id_token;
 mod login;
 mod logout;
 mod origin;

@@ -195,8 +195,8 @@ impl Tending {
     /// OpenID Connect Core 12.2: an ID token of a refresh must be the same person's.
     async fn person(&self, granted: &Granted, session: &Session) -> Result<Option<Person>, String> {
         let Some(token) = granted.id_token.as_deref() else { return Ok(None) };
-        let at_hash = granted.at_hash();
-        let expected = Expected { client_id: &session.kept.client_id, nonce: None, at_hash: &at_hash };
+        let expected =
+            Expected { client_id: &session.kept.client_id, nonce: None, access_token: &granted.access_token };
         match verify_id_token(token, &self.client.issuer, expected, self.now_ms).await {
             Ok(person) if person.subject == session.kept.subject => Ok(Some(person)),
             Ok(_) => Err("the refreshed ID token is another person's".into()),

@@ -6,9 +6,11 @@ use http::header::{LOCATION, SET_COOKIE};
 
 use super::*;
 
-/// A browser at the bank's host.
+/// A browser at one application's host.
 pub struct Browser<'a> {
     pub(super) house: &'a House,
+    /// The application by its place in the house; the bank at first.
+    pub app: usize,
     pub cookies: BTreeMap<String, String>,
     pub now_ms: i64,
 }
@@ -31,7 +33,7 @@ impl Default for Answer {
 
 impl<'a> Browser<'a> {
     pub fn new(house: &'a House) -> Self {
-        Self { house, cookies: BTreeMap::new(), now_ms: NOW_MS }
+        Self { house, app: 0, cookies: BTreeMap::new(), now_ms: NOW_MS }
     }
 
     pub fn parts(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Parts {
@@ -55,7 +57,7 @@ impl<'a> Browser<'a> {
         let parts = self.parts(method, target, fields);
         let body = Bytes::copy_from_slice(body.as_bytes());
         let response =
-            self.house.stage.owned(0, &parts, body, &PEER, self.now_ms).await?.expect("an own path");
+            self.house.stage.owned(self.app, &parts, body, &PEER, self.now_ms).await?.expect("an own path");
         for cookie in response.headers().get_all(SET_COOKIE) {
             let text = cookie.to_str().unwrap();
             assert!(text.contains("; Path=/; Secure; HttpOnly; SameSite=Lax"), "{text}");
@@ -129,13 +131,13 @@ impl<'a> Browser<'a> {
         fields: &[(&str, &str)],
     ) -> Result<Arc<Identity>, Reason> {
         let parts = self.parts(method, target, fields);
-        known(self.house.stage.identify(0, &Requirement::default(), &parts, &PEER, self.now_ms).await)
+        known(self.house.stage.identify(self.app, &Requirement::default(), &parts, &PEER, self.now_ms).await)
     }
 }
 
 impl House {
-    /// Puts one answer of the token endpoint in place.
-    pub fn grant(&self, nonce: Option<&str>, now_ms: i64, id_changes: Value, changes: Value) {
+    /// The claims of a good ID token.
+    pub fn id_claims(&self, nonce: Option<&str>, now_ms: i64) -> Value {
         let now_s = now_ms / 1000;
         let mut claims = json!({
             "iss": self.issuer.url, "sub": "alice", "aud": "gateway", "iat": now_s, "exp": now_s + 300,
@@ -144,6 +146,12 @@ impl House {
         if let Some(nonce) = nonce {
             claims["nonce"] = json!(nonce);
         }
+        claims
+    }
+
+    /// Puts one answer of the token endpoint in place.
+    pub fn grant(&self, nonce: Option<&str>, now_ms: i64, id_changes: Value, changes: Value) {
+        let mut claims = self.id_claims(nonce, now_ms);
         merge(&mut claims, id_changes);
         let id_token = self.issuer.sign("es", &json!({ "alg": "ES256", "kid": "es" }), &claims);
         let mut response = json!({
@@ -152,6 +160,32 @@ impl House {
         });
         merge(&mut response, changes);
         self.issuer.grants.lock().push(response);
+    }
+
+    /// The claims of a good logout token for the log-in `s1`.
+    pub fn logout_claims(&self, now_ms: i64) -> Value {
+        let now_s = now_ms / 1000;
+        json!({
+            "iss": self.issuer.url, "aud": "gateway", "iat": now_s, "exp": now_s + 120, "jti": "l1", "sub": "alice",
+            "sid": "s1", "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+        })
+    }
+
+    /// Has the issuer log out the log-in `sid`.
+    pub async fn log_out_by_issuer(&self, sid: &str, now_ms: i64) {
+        assert_eq!(self.told_to_log_out(sid, now_ms).await.unwrap().status(), 200);
+    }
+
+    /// What the issuer is answered to a good logout token for the log-in `sid`.
+    pub async fn told_to_log_out(&self, sid: &str, now_ms: i64) -> Result<Response<Bytes>, Refusal> {
+        let mut claims = self.logout_claims(now_ms);
+        claims["sid"] = json!(sid);
+        let token =
+            self.issuer.sign("es", &json!({ "alg": "ES256", "kid": "es", "typ": "logout+jwt" }), &claims);
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        let parts = request("POST", "/.gatehouse/backchannel-logout", &form);
+        let body = Bytes::from(format!("logout_token={token}"));
+        self.stage.owned(0, &parts, body, &PEER, now_ms).await.map(Option::unwrap)
     }
 }
 

@@ -1,4 +1,5 @@
-//! The stage against issuers that lie, fail and are attacked; what an attacker sends stands in `tests/cases/identity/`.
+//! The stage against issuers that lie, fail and are attacked; what an attacker sends stands in `tests/cases/identity/`, which
+//! `attacks` runs.
 
 mod attacks;
 mod browser;
@@ -32,7 +33,8 @@ const NOW_S: i64 = NOW_MS / 1000;
 const AUDIENCE: &str = "urn:test:bank";
 const PEER: Peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), client_cert_sha256: None };
 
-/// The stage with one fake issuer and two applications: 0 strict with log-in, 1 lenient without.
+/// The stage with one fake issuer and four applications: 0 "bank", strict with log-in; 1 "api", lenient without; 2 "static",
+/// without identities; 3 "office", with a log-in of its own.
 struct House {
     issuer: Arc<FakeIssuer>,
     stage: Arc<IdentityStage>,
@@ -70,25 +72,43 @@ impl House {
         )
         .unwrap();
         let issuers = vec![strict, lenient];
-        let app = |value: Value| -> ApplicationIdentity {
+        let app = |url: &str, value: Value| -> ApplicationIdentity {
             let raw: RawApplicationIdentity = serde_json::from_value(value).unwrap();
-            application(raw, &Url::parse("https://bank.example").unwrap(), &issuers, folder.path()).unwrap()
+            application(raw, &Url::parse(url).unwrap(), &issuers, folder.path()).unwrap()
         };
-        let bank = app(json!({
-            "issuers": [fake.url], "audience": AUDIENCE, "upstream_audience": "urn:test:upstream",
-            "dpop": { "nonce": false, "proof_age_s": 60 },
-            "session": {
-                "client_id": "gateway", "client_key_file": "client.jwk", "scopes": ["read", "pay"],
-                "resource": AUDIENCE, "step_up_acr_values": ["strong"], "post_logout_path": "/bye",
-            },
-        }));
-        let api = app(json!({
-            "issuers": [format!("{}/lenient", fake.url), fake.url], "audience": AUDIENCE, "dpop": { "nonce": true },
-        }));
+        let bank = app(
+            "https://bank.example",
+            json!({
+                "issuers": [fake.url], "audience": AUDIENCE, "upstream_audience": "urn:test:upstream",
+                "dpop": { "nonce": false, "proof_age_s": 60 },
+                "session": {
+                    "client_id": "gateway", "client_key_file": "client.jwk", "scopes": ["read", "pay"],
+                    "resource": AUDIENCE, "step_up_acr_values": ["strong"], "post_logout_path": "/bye",
+                },
+            }),
+        );
+        let api = app(
+            "https://bank.example",
+            json!({
+                "issuers": [format!("{}/lenient", fake.url), fake.url], "audience": AUDIENCE, "dpop": { "nonce": true },
+            }),
+        );
+        let office = app(
+            "https://office.example",
+            json!({
+                "issuers": [fake.url], "audience": "urn:test:office",
+                "session": { "client_id": "gateway", "client_key_file": "client.jwk" },
+            }),
+        );
         let bounds = OutboundBounds { deadline: Duration::from_millis(700), body_bytes_max: 128 * 1024 };
         let stage = IdentityStage::new(Setup {
             issuers,
-            apps: vec![("bank".into(), Some(bank)), ("api".into(), Some(api)), ("static".into(), None)],
+            apps: vec![
+                ("bank".into(), Some(bank)),
+                ("api".into(), Some(api)),
+                ("static".into(), None),
+                ("office".into(), Some(office)),
+            ],
             bounds: Bounds::default(),
             hot: hot.clone(),
             records: records.clone(),

@@ -1,29 +1,26 @@
-//! Opaque tokens: issuers that are asked about them, and everything that may be wrong with what they say.
-
-use std::path::Path;
+//! Opaque tokens: issuers that are asked about them. What may be wrong with their answers stands in
+//! `tests/cases/identity/introspection.yaml`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join_all;
 use policies::facts::Credential;
-use serde::Deserialize;
 
-use super::attacks::filled;
 use super::dpop::{Client, asked};
 use super::fake_issuer::Mood;
 use super::*;
 
-const CERTIFICATE: [u8; 32] = [7; 32];
+pub(super) const CERTIFICATE: [u8; 32] = [7; 32];
 
 /// A stage whose first application takes opaque tokens of a fake issuer, and whose second takes those of two.
-struct Opaque {
-    issuer: Arc<FakeIssuer>,
-    second: Arc<FakeIssuer>,
-    stage: Arc<IdentityStage>,
+pub(super) struct Opaque {
+    pub issuer: Arc<FakeIssuer>,
+    pub second: Arc<FakeIssuer>,
+    pub stage: Arc<IdentityStage>,
 }
 
 impl Opaque {
-    async fn new(changes: Value) -> Self {
+    pub async fn new(changes: Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("client.jwk"), CLIENT_JWK).unwrap();
         let mut section = json!({ "client_id": "gateway", "client_key_file": "client.jwk" });
@@ -62,7 +59,7 @@ impl Opaque {
         self.issuer.opaque.lock().insert(token.to_owned(), good_answer(&self.issuer.url, changes));
     }
 
-    async fn refusal(&self, app: usize, token: &str, peer: &Peer, now_ms: i64) -> Option<Refusal> {
+    pub async fn refusal(&self, app: usize, token: &str, peer: &Peer, now_ms: i64) -> Option<Refusal> {
         self.stage.identify(app, &Requirement::default(), &bearer(token), peer, now_ms).await.err()
     }
 
@@ -71,20 +68,20 @@ impl Opaque {
         known(self.stage.identify(0, &Requirement::default(), &parts, &PEER, now_ms).await)
     }
 
-    fn calls(&self) -> usize {
+    pub fn calls(&self) -> usize {
         self.issuer.introspections()
     }
 
-    fn mood(&self, mood: Mood) {
+    pub fn mood(&self, mood: Mood) {
         *self.issuer.introspection_mood.lock() = mood;
     }
 }
 
-fn bearer(token: &str) -> Parts {
+pub(super) fn bearer(token: &str) -> Parts {
     request("GET", "/", &[("authorization", &format!("Bearer {token}"))])
 }
 
-fn good_answer(issuer: &str, changes: Value) -> Value {
+pub(super) fn good_answer(issuer: &str, changes: Value) -> Value {
     let mut answer = good_claims(issuer);
     merge(&mut answer, json!({ "active": true, "token_type": "Bearer" }));
     merge(&mut answer, changes);
@@ -93,104 +90,6 @@ fn good_answer(issuer: &str, changes: Value) -> Value {
 
 fn broken() -> Mood {
     Mood::Says(500, "application/json", "{}".into())
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    case: Vec<Case>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    name: String,
-    /// Members put over the good answer; `{cert}` is the connection's certificate.
-    answer: Option<toml::Value>,
-    /// The whole answer, with status (default 200) and media type (default JSON).
-    text: Option<String>,
-    status: Option<u16>,
-    media: Option<String>,
-    /// The token; default: one that nobody else has.
-    token: Option<String>,
-    /// Whether the connection has a client certificate.
-    #[serde(default)]
-    certificate: bool,
-    #[serde(default = "yes")]
-    audience_required: bool,
-    /// Whether the issuer must be asked.
-    #[serde(default = "yes")]
-    asked: bool,
-    /// Milliseconds added to the time.
-    #[serde(default)]
-    later_ms: i64,
-    /// `ok` or a reason code.
-    expect: String,
-}
-
-fn yes() -> bool {
-    true
-}
-
-#[tokio::test]
-async fn every_answer_meets_its_reason() {
-    let strict = Opaque::new(json!({})).await;
-    let loose = Opaque::new(json!({ "audience_required": false })).await;
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases/introspection/answers.toml");
-    let file: File = toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let mut wrong = Vec::new();
-    for (number, case) in file.case.iter().enumerate() {
-        let house = if case.audience_required { &strict } else { &loose };
-        let token = case.token.clone().unwrap_or_else(|| format!("opaque-{number}"));
-        prepare(house, case, &token);
-        let before = house.calls();
-        let first = run(house, case, &token).await;
-        let calls = house.calls() - before;
-        let again = run(house, case, &token).await;
-        if first != case.expect || again != case.expect || calls != usize::from(case.asked) {
-            wrong.push(format!("{}: {first}, again {again}, {calls} calls", case.name));
-        }
-        // Nothing but a failure is asked again at once.
-        let unknown = case.expect == "identity.issuer_unavailable";
-        assert_eq!(house.calls() - before > calls, unknown, "{}: calls", case.name);
-    }
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), file.case.len(), wrong.join("\n"));
-    assert!(file.case.len() >= 70, "only {} cases", file.case.len());
-}
-
-fn prepare(house: &Opaque, case: &Case, token: &str) {
-    let issuer = &house.issuer.url;
-    let certificate = URL_SAFE_NO_PAD.encode(CERTIFICATE);
-    let changes = case.answer.as_ref().map_or(json!({}), |answer| serde_json::to_value(answer).unwrap());
-    let changes = serde_json::from_str(&changes.to_string().replace("{cert}", &certificate)).unwrap();
-    house.give(token, filled(changes, issuer));
-    house.mood(match &case.text {
-        None => Mood::Good,
-        Some(text) => Mood::Says(
-            case.status.unwrap_or(200),
-            match case.media.as_deref() {
-                None => "application/json",
-                Some("text/html") => "text/html",
-                Some("application/token-introspection+jwt") => "application/token-introspection+jwt",
-                Some(other) => panic!("{other}"),
-            },
-            text.replace("{iss}", issuer).replace("{exp}", &(NOW_S + 60).to_string()),
-        ),
-    });
-}
-
-async fn run(house: &Opaque, case: &Case, token: &str) -> String {
-    let peer = Peer { client_cert_sha256: case.certificate.then_some(CERTIFICATE), ..PEER };
-    let now_ms = NOW_MS + case.later_ms;
-    let refusal = house.refusal(0, token, &peer, now_ms).await;
-    let recognised = house.stage.recognise(0, &bearer(token), &peer, now_ms);
-    assert_eq!(recognised.is_some(), refusal.is_none(), "{}", case.name);
-    let Some(refusal) = refusal else { return "ok".into() };
-    let challenge = refusal.headers.iter().any(|(name, _)| name == "www-authenticate");
-    let unknown = refusal.reason == Reason::IssuerUnavailable;
-    assert_eq!((challenge, refusal.retry_after_s.is_some()), (!unknown, unknown), "{}", case.name);
-    assert!(!refusal.inside.contains(token), "{}: the token is in the log", case.name);
-    refusal.reason.row().code.into()
 }
 
 #[tokio::test]

@@ -92,26 +92,6 @@ async fn revocations_expire_never_get_milder_and_are_bounded() {
     }
 }
 
-fn logout_token(house: &House, changes: Value, signer: &str) -> String {
-    let mut claims = json!({
-        "iss": house.issuer.url, "aud": "gateway", "iat": NOW_S, "exp": NOW_S + 120, "jti": "l1", "sid": "s1",
-        "sub": "alice", "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
-    });
-    merge(&mut claims, changes);
-    house.issuer.sign(signer, &json!({ "alg": "ES256", "kid": "es", "typ": "logout+jwt" }), &claims)
-}
-
-async fn post(house: &House, body: &str, media: &str) -> u16 {
-    let parts = request("POST", "/.gatehouse/backchannel-logout", &[("content-type", media)]);
-    let body = Bytes::copy_from_slice(body.as_bytes());
-    match house.stage.owned(0, &parts, body, &PEER, NOW_MS).await {
-        Ok(response) => response.unwrap().status().as_u16(),
-        Err(refusal) => refusal.reason.row().status,
-    }
-}
-
-const FORM: &str = "application/x-www-form-urlencoded";
-
 #[tokio::test]
 async fn the_issuer_logs_people_out_behind_the_browsers_back() {
     let house = House::new().await;
@@ -119,44 +99,31 @@ async fn the_issuer_logs_people_out_behind_the_browsers_back() {
     browser.log_in().await;
     let api = house.token(json!({}));
     assert!(house.bearer(&api, NOW_MS).await.is_ok());
-    let form = format!("logout_token={}", logout_token(&house, json!({}), "es"));
-    assert_eq!(post(&house, &form, FORM).await, 200);
+    house.log_out_by_issuer("s1", NOW_MS).await;
     assert_eq!(browser.get("/").await.err(), Some(Reason::SessionEnded));
     assert_eq!(
         house.bearer(&api, NOW_MS).await.err(),
         Some(Reason::TokenRevoked),
         "tokens of the same log-in"
     );
-    assert_eq!(post(&house, &form, FORM).await, 400, "a replay");
 }
 
 #[tokio::test]
-async fn logout_tokens_that_are_none_log_nobody_out() {
-    let house = House::new().await;
-    let mut browser = Browser::new(&house);
-    browser.log_in().await;
-    let no_event = json!({ "events": { "http://other": {} } });
-    for (what, token) in [
-        ("another key", logout_token(&house, json!({}), "es-other")),
-        ("another audience", logout_token(&house, json!({ "aud": "x" }), "es")),
-        ("another issuer", logout_token(&house, json!({ "iss": "https://evil.example" }), "es")),
-        ("with a nonce", logout_token(&house, json!({ "nonce": "n" }), "es")),
-        ("no event", logout_token(&house, json!({ "events": null }), "es")),
-        ("another event", logout_token(&house, no_event, "es")),
-        ("expired", logout_token(&house, json!({ "exp": NOW_S }), "es")),
-        ("no exp", logout_token(&house, json!({ "exp": null }), "es")),
-        ("no jti", logout_token(&house, json!({ "jti": null }), "es")),
-        ("nobody", logout_token(&house, json!({ "sub": null, "sid": null }), "es")),
-        ("an access token", house.token(json!({ "aud": "gateway" }))),
-        ("nothing", String::new()),
-    ] {
-        assert_eq!(post(&house, &format!("logout_token={token}"), FORM).await, 400, "{what}");
-        assert!(browser.get("/").await.is_ok(), "{what}");
-    }
-    let good = logout_token(&house, json!({}), "es");
-    assert_eq!(post(&house, &format!("logout_token={good}"), "application/json").await, 400);
-    assert_eq!(post(&house, &format!("logout_token={good}&logout_token={good}"), FORM).await, 400);
-    assert!(browser.get("/").await.is_ok());
+async fn a_log_out_that_could_not_be_kept_may_be_sent_again() {
+    let hot = Arc::new(MemoryHot::new(StoreBounds::default()));
+    let records = Arc::new(MemoryRecords::new(StoreBounds { entries_max: 1, ..StoreBounds::default() }));
+    let fake = FakeIssuer::start().await;
+    let house = House::with_stores(Arc::clone(&fake), hot.clone(), records.clone()).await;
+    house.stage.prime(NOW_MS).await;
+    assert!(records.compare_and_set(Space::Revocations, b"full", None, b"").await.unwrap());
+    let failed = house.told_to_log_out("s1", NOW_MS).await;
+    assert_eq!(failed.err().map(|refusal| refusal.reason), Some(Reason::StoreUnavailable));
+    records.remove(Space::Revocations, b"full").await.unwrap();
+    house.log_out_by_issuer("s1", NOW_MS).await;
+    // It is kept over a restart.
+    let second = House::with_stores(fake, hot, records).await;
+    second.stage.prime(NOW_MS).await;
+    assert_eq!(second.bearer(&second.token(json!({})), NOW_MS).await.err(), Some(Reason::TokenRevoked));
 }
 
 /// Runs on from a moment of the tests' calendar.
