@@ -164,7 +164,7 @@ fn memory() -> anyhow::Result<()> {
     for number in 0..TOKENS {
         let head = samples::read_head(&caller.token(Algorithm::Es256, number)?);
         caller.identify(&head).context("the token is not accepted")?;
-        if number as usize % (TOKENS as usize / SAMPLE) == 0 {
+        if (number as usize).is_multiple_of(TOKENS as usize / SAMPLE) {
             sample.push(head);
         }
         bar.inc(1);
