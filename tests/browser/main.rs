@@ -6,6 +6,7 @@
 
 mod bank;
 mod console;
+mod tabs;
 
 use serde_json::Value;
 use tests::demo::Addresses;
@@ -48,6 +49,14 @@ async fn the_console_shows_an_attack_on_a_telephone() {
     let browser = Browser::open(360, 740).await.unwrap();
     browser.be_a_phone(360, 740).await.unwrap();
     console::shows_an_attack(&browser, &demo.at).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs chromium and chromedriver"]
+async fn tabs_and_scripts_without_a_session_do_not_disturb_each_other() {
+    let demo = RunningDemo::start(&[]).unwrap();
+    let browser = Browser::open(1280, 800).await.unwrap();
+    tabs::log_in_side_by_side(&browser, &demo.at).await;
 }
 
 /// Logs in at the identity provider, wherever the browser was sent there from.

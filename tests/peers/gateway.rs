@@ -9,11 +9,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tests::demo::{Addresses, binary};
 use tests::{Person, Program};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use url::Url;
 
-use super::provider::{self, GATEWAY, Provider, SCOPE, SITE};
+use super::provider::{self, GATEWAY, Provider, SCOPE, SITE, STRONG};
+use super::upstream::Upstream;
 
 const START_MAX: Duration = Duration::from_secs(60);
 
@@ -32,6 +31,10 @@ file = "policy.toml"
 issuer = "@ISSUER@"
 algorithms = ["ES256"]
 jwks_refresh_s = @REFRESH@
+[issuers.introspection]
+client_id = "@CLIENT@"
+client_key_file = "client.jwk"
+cache_s = @CACHE@
 [[applications]]
 name = "site"
 hosts = ["@GATEWAY@"]
@@ -43,16 +46,17 @@ controller = "static"
 limit = @LIMIT@.0
 [applications.identity]
 issuers = ["@ISSUER@"]
-audience = "@SITE@"
+audience = "@AUDIENCE@"
 [applications.identity.session]
 client_id = "@CLIENT@"
 client_key_file = "client.jwk"
-scopes = ["@SCOPE@"]
+scopes = ["@SCOPE@", "offline_access"]
 resource = "@SITE@"
+step_up_acr_values = ["@STRONG@"]
 post_logout_path = "/goodbye"
 [[applications.routes]]
 name = "accounts"
-paths = ["/accounts"]
+paths = ["/accounts", "/transfer"]
 methods = ["GET"]
 scopes = ["@SCOPE@"]
 [[applications.routes]]
@@ -61,15 +65,70 @@ paths = ["/payments"]
 methods = ["GET"]
 scopes = ["site:pay"]
 [[applications.routes]]
-name = "goodbye"
-paths = ["/goodbye"]
+name = "web-transfer"
+paths = ["/transfer"]
+methods = ["POST"]
+class = "money-moving"
+scopes = ["@SCOPE@"]
+transfer = { format = "form", from = "from", to = "to", amount = "amount", currency = "currency", unit = "decimal" }
+step_up_return = "/transfer"
+[[applications.routes]]
+name = "api-transfers"
+paths = ["/api/transfers"]
+methods = ["POST"]
+class = "money-moving"
+scopes = ["@SCOPE@"]
+transfer = { format = "json", from = "/from", to = "/to", amount = "/amount", currency = "/currency", unit = "minor" }
+[[applications.routes]]
+name = "public"
+paths = ["/goodbye", "/app"]
 access = "public"
 "#;
+
+/// Large transfers need a second factor that is fresh.
+const POLICY: &str = r#"
+version = "peers-1"
+[lists]
+strong_acr = ["@STRONG@"]
+[[rules]]
+id = "large-transfer"
+description = "A large transfer without a fresh second factor."
+when = "transfer.amount_minor >= 100000 && !(identity.acr in lists.strong_acr && identity.auth_age_s <= 300)"
+outcome = "step_up"
+mode = "enforce"
+routes = ["web-transfer", "api-transfers"]
+reason = "transfer.large"
+message = "Please confirm this transfer with your second factor."
+"#;
+
+/// How a world differs from the usual one.
+pub struct Setting<'a> {
+    /// The gateway fetches keys anew after so many seconds.
+    pub jwks_refresh_s: u32,
+    /// See [`Provider::start`].
+    pub lifetimes_s: &'a [u32],
+    /// How many requests the application bears at once.
+    pub limit: u32,
+    /// The resource that the application is.
+    pub audience: &'a str,
+    /// How long the gateway believes what it was told of an opaque token, seconds.
+    pub cache_s: u32,
+}
+
+impl Default for Setting<'_> {
+    fn default() -> Self {
+        // So much that one customer's fifty requests at once do not press it.
+        let limit = 256;
+        Self { jwks_refresh_s: 300, lifetimes_s: &[3_600], limit, audience: SITE, cache_s: 300 }
+    }
+}
 
 /// The gateway, with the provider that it trusts.
 pub struct World {
     _gateway: Gateway,
     pub provider: Provider,
+    /// The application.
+    pub upstream: Upstream,
     /// The provider's signing key.
     pub key: Value,
     /// The application through the gateway.
@@ -78,34 +137,36 @@ pub struct World {
 }
 
 impl World {
-    /// Starts both; the gateway fetches keys anew after `jwks_refresh_s`. See [`Provider::start`] for `lifetimes_s`.
-    pub async fn start(jwks_refresh_s: u32, lifetimes_s: &[u32]) -> Self {
-        // So much that one customer's fifty requests at once do not press it.
-        Self::with_capacity(256, jwks_refresh_s, lifetimes_s).await
-    }
-
-    /// The same, with an application that bears `limit` requests at once.
-    pub async fn with_capacity(limit: u32, jwks_refresh_s: u32, lifetimes_s: &[u32]) -> Self {
+    /// Starts both.
+    pub async fn start(setting: Setting<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let url = Url::parse(&format!("http://{free}/")).unwrap();
         let client_key = provider::key("gatehouse");
-        let clients = vec![provider::gateway_client(&url, &client_key), provider::program_client()];
+        let clients = vec![
+            provider::gateway_client(&url, &client_key),
+            provider::program_client(),
+            provider::app_client(&url.join("/app").unwrap()),
+        ];
         let key = provider::key("first");
-        let provider = Provider::start(&key, clients, lifetimes_s);
+        let provider = Provider::start(&key, clients, setting.lifetimes_s);
+        let upstream = Upstream::start().await;
         let text = CONFIG
             .replace("@GATEWAY@", &free.to_string())
             .replace("@ISSUER@", provider.iss())
-            .replace("@REFRESH@", &jwks_refresh_s.to_string())
-            .replace("@UPSTREAM@", &upstream().await)
-            .replace("@LIMIT@", &limit.to_string())
+            .replace("@REFRESH@", &setting.jwks_refresh_s.to_string())
+            .replace("@CACHE@", &setting.cache_s.to_string())
+            .replace("@UPSTREAM@", &upstream.address)
+            .replace("@LIMIT@", &setting.limit.to_string())
+            .replace("@AUDIENCE@", setting.audience)
             .replace("@SITE@", SITE)
             .replace("@SCOPE@", SCOPE)
+            .replace("@STRONG@", STRONG)
             .replace("@CLIENT@", GATEWAY);
         fs::write(folder.path().join("gatehouse.toml"), text).unwrap();
-        fs::write(folder.path().join("policy.toml"), "version = \"peers-1\"\n").unwrap();
+        fs::write(folder.path().join("policy.toml"), POLICY.replace("@STRONG@", STRONG)).unwrap();
         fs::write(folder.path().join("client.jwk"), client_key.to_string()).unwrap();
-        Self { _gateway: Gateway::start(&folder).await, provider, key, url, folder }
+        Self { _gateway: Gateway::start(&folder).await, provider, upstream, key, url, folder }
     }
 
     /// Somebody with a fresh browser.
@@ -167,35 +228,4 @@ impl Drop for Gateway {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// An upstream whose answer is the subject that the gateway told it; answers its address.
-async fn upstream() -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                // Who asks and goes away is nothing to it.
-                let _ = answer(stream).await;
-            });
-        }
-    });
-    address
-}
-
-async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        if stream.read_buf(&mut head).await? == 0 {
-            return Ok(());
-        }
-    }
-    let head = String::from_utf8_lossy(&head);
-    let fields = head.lines().filter_map(|line| line.split_once(": "));
-    let subject = fields.filter(|(name, _)| name.eq_ignore_ascii_case("gatehouse-subject")).map(|(_, s)| s);
-    let body = subject.collect::<String>();
-    let length = body.len();
-    let answer = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
-    stream.write_all(answer.as_bytes()).await
 }

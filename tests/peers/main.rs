@@ -1,16 +1,19 @@
 //! The gateway's identity before a provider that nobody here wrote: npm's `oidc-provider`, which is certified by the
 //! OpenID Foundation, in `tests/peers/oidc-provider/` with a configuration of ours.
 //!
-//! Every test has a provider, a gateway and an upstream of its own. The provider offers introspection and a resource
-//! with opaque tokens ([`provider::OPAQUE`]) as well.
+//! Every test has a provider, a gateway and an upstream of its own.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod app;
 mod gateway;
+mod opaque;
 mod people;
 mod possession;
 mod programs;
 mod provider;
+mod step_up;
+mod upstream;
 
 use std::time::{Duration, Instant};
 
@@ -44,7 +47,19 @@ fn a_person_logs_in_and_out() {
 #[test]
 #[ignore = "needs npm ci in tests/peers/oidc-provider"]
 fn a_step_up_asks_the_person_again() {
-    run(people::log_in_again_to_step_up());
+    run(step_up::asks_the_person_again());
+}
+
+#[test]
+#[ignore = "needs npm ci in tests/peers/oidc-provider"]
+fn a_rule_sends_a_person_to_the_provider_and_back_to_the_same_transfer() {
+    run(step_up::returns_to_the_same_transfer());
+}
+
+#[test]
+#[ignore = "needs npm ci in tests/peers/oidc-provider"]
+fn a_rule_challenges_an_app_which_gets_a_better_token() {
+    run(step_up::challenges_an_app());
 }
 
 #[test]
@@ -81,6 +96,24 @@ fn an_access_token_is_for_its_resource_and_scope() {
 #[ignore = "needs npm ci in tests/peers/oidc-provider"]
 fn a_bound_token_needs_a_fresh_proof() {
     run(possession::is_proved_once());
+}
+
+#[test]
+#[ignore = "needs npm ci in tests/peers/oidc-provider"]
+fn an_opaque_token_is_asked_about_once_and_others_are_refused() {
+    run(opaque::are_asked_about_once());
+}
+
+#[test]
+#[ignore = "needs npm ci in tests/peers/oidc-provider"]
+fn a_revoked_opaque_token_is_refused_when_its_answer_has_had_its_time() {
+    run(opaque::are_refused_once_revoked());
+}
+
+#[test]
+#[ignore = "needs npm ci in tests/peers/oidc-provider"]
+fn a_bound_opaque_token_needs_a_fresh_proof() {
+    run(opaque::are_bound_to_a_key());
 }
 
 #[test]

@@ -10,14 +10,14 @@ use tests::Person;
 use tests::person::Page;
 use tests::program::Answer;
 
-use crate::gateway::World;
+use crate::gateway::{Setting, World};
 use crate::soon;
 
 /// Access tokens of this lifetime are waited for to expire.
 const SHORT_S: u32 = 1;
 
 /// Logs in at the provider's own pages on the way to the application.
-async fn log_in(person: &mut Person, name: &str) -> Page {
+pub async fn log_in(person: &mut Person, name: &str) -> Page {
     let login = person.visit("/accounts").await.unwrap();
     assert!(login.url.path().starts_with("/interaction/"), "no log-in page but {}: {login:?}", login.url);
     let consent = person.submit(&login, "", &[("login", name), ("password", "any")]).await.unwrap();
@@ -26,7 +26,7 @@ async fn log_in(person: &mut Person, name: &str) -> Page {
 }
 
 /// What pages' scripts are answered, so many at once.
-async fn asked_at_once(world: &World, person: &Person, times: usize) -> Vec<Answer> {
+pub async fn asked_at_once(world: &World, person: &Person, times: usize) -> Vec<Answer> {
     let cookies: Vec<String> = person.bank_cookies().iter().map(|(n, v)| format!("{n}={v}")).collect();
     let (client, url) = (client(None).unwrap(), world.url.join("/accounts").unwrap());
     let ask = async || {
@@ -38,14 +38,15 @@ async fn asked_at_once(world: &World, person: &Person, times: usize) -> Vec<Answ
     join_all((0..times).map(|_| ask())).await
 }
 
-fn all_read(answers: &[Answer], name: &str) {
+/// Each of them was served, as this person.
+pub fn all_read(answers: &[Answer], name: &str) {
     for answer in answers {
         assert_eq!((answer.status, answer.text.as_str()), (StatusCode::OK, name), "{answer:?}");
     }
 }
 
 pub async fn log_in_and_out() {
-    let world = World::start(300, &[3_600]).await;
+    let world = World::start(Setting::default()).await;
     let mut ada = world.person();
     let page = log_in(&mut ada, "ada").await;
     assert_eq!(
@@ -73,30 +74,8 @@ pub async fn log_in_and_out() {
     assert!(again.url.path().starts_with("/interaction/"), "asked to log in, not let in: {}", again.url);
 }
 
-pub async fn log_in_again_to_step_up() {
-    let world = World::start(300, &[3_600]).await;
-    let mut ada = world.person();
-    log_in(&mut ada, "ada").await;
-    let mut before = world.person();
-    before.take_cookies(&ada);
-
-    let asked = ada.visit("/.gatehouse/step-up?return_to=/accounts").await.unwrap();
-    assert!(asked.url.path().starts_with("/interaction/"), "asked again, not let through: {}", asked.url);
-    let page = ada.submit(&asked, "", &[("login", "ada"), ("password", "any")]).await.unwrap();
-    assert_eq!(
-        (page.status(), page.url.path(), page.answer.text.as_str()),
-        (StatusCode::OK, "/accounts", "ada")
-    );
-    let answer = asked_at_once(&world, &before, 1).await.remove(0);
-    assert_eq!(
-        answer.status,
-        StatusCode::UNAUTHORIZED,
-        "the cookie from before is worth nothing: {answer:?}"
-    );
-}
-
 pub async fn refresh_once() {
-    let world = World::start(300, &[SHORT_S, SHORT_S, 3_600]).await;
+    let world = World::start(Setting { lifetimes_s: &[SHORT_S, SHORT_S, 3_600], ..Setting::default() }).await;
     let mut ada = world.person();
     log_in(&mut ada, "ada").await;
     // The second refresh is with the token that the first one brought: the provider takes each of them once.
@@ -112,7 +91,7 @@ pub async fn refresh_once() {
 }
 
 pub async fn stay_while_the_provider_is_away() {
-    let mut world = World::start(300, &[SHORT_S]).await;
+    let mut world = World::start(Setting { lifetimes_s: &[SHORT_S], ..Setting::default() }).await;
     let mut ada = world.person();
     log_in(&mut ada, "ada").await;
     world.provider.end();
@@ -133,7 +112,8 @@ pub async fn stay_while_the_provider_is_away() {
 }
 
 pub async fn leave_capacity_to_others_while_they_wait() {
-    let world = World::with_capacity(4, 300, &[SHORT_S, 3_600]).await;
+    let world =
+        World::start(Setting { limit: 4, lifetimes_s: &[SHORT_S, 3_600], ..Setting::default() }).await;
     let (mut ada, mut grace) = (world.person(), world.person());
     log_in(&mut ada, "ada").await;
     log_in(&mut grace, "grace").await;
@@ -153,7 +133,7 @@ pub async fn leave_capacity_to_others_while_they_wait() {
 }
 
 pub async fn are_logged_out_by_the_provider() {
-    let world = World::start(300, &[3_600]).await;
+    let world = World::start(Setting::default()).await;
     let (mut ada, mut grace) = (world.person(), world.person());
     log_in(&mut ada, "ada").await;
     log_in(&mut grace, "grace").await;

@@ -6,7 +6,7 @@ use tests::holder::Holder;
 use tests::program::Answer;
 use url::Url;
 
-use crate::gateway::World;
+use crate::gateway::{Setting, World};
 use crate::provider::{PROGRAM, SCOPE, SITE};
 
 async fn ask(program: &Program, scheme: &str, token: &str, proof: Option<&str>) -> Answer {
@@ -17,19 +17,24 @@ async fn ask(program: &Program, scheme: &str, token: &str, proof: Option<&str>) 
 }
 
 pub async fn is_proved_once() {
-    let world = World::start(300, &[3_600]).await;
+    let world = World::start(Setting::default()).await;
+    proves(&world, PROGRAM, async |proof| world.provider.bound_token(SITE, SCOPE, proof).await).await;
+}
+
+/// Whoever holds the token that `grant` gets for a proof must prove possession of the key at every request.
+pub async fn proves(world: &World, subject: &str, grant: impl AsyncFnOnce(&str) -> String) {
     let (holder, thief) = (Holder::new().unwrap(), Holder::new().unwrap());
     let endpoint = world.provider.issuer.join("/token").unwrap();
     let proof = |by: &Holder, method: &str, url: &Url, token: Option<&str>| {
         by.proof(method, url.as_str(), token).unwrap()
     };
-    let token = world.provider.bound_token(SITE, SCOPE, &proof(&holder, "POST", &endpoint, None)).await;
+    let token = grant(&proof(&holder, "POST", &endpoint, None)).await;
     let accounts = world.url.join("/accounts").unwrap();
     let program = Program::nobody(&world.url).unwrap();
 
     let fresh = proof(&holder, "GET", &accounts, Some(&token));
     let answer = ask(&program, "DPoP", &token, Some(&fresh)).await;
-    assert_eq!((answer.status, answer.text.as_str()), (StatusCode::OK, PROGRAM), "{answer:?}");
+    assert_eq!((answer.status, answer.text.as_str()), (StatusCode::OK, subject), "{answer:?}");
     let elsewhere = world.url.join("/payments").unwrap();
     for (scheme, proof, what) in [
         ("DPoP", Some(fresh), "the same proof again"),

@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use tests::Program;
 use tokio::task::JoinHandle;
 
-use crate::gateway::World;
+use crate::gateway::{Setting, World};
 use crate::provider::{ELSEWHERE, PROGRAM, SCOPE, SITE, key};
 use crate::soon;
 
 pub async fn bring_their_own_tokens() {
-    let world = World::start(300, &[3_600]).await;
+    let world = World::start(Setting::default()).await;
     let token = world.provider.token(SITE, SCOPE).await;
     let program = world.program(&token);
     let answer = program.get("/accounts").await.unwrap();
@@ -39,7 +39,7 @@ pub async fn bring_their_own_tokens() {
 
 pub async fn name_keys_that_do_not_exist() {
     // Only what is asked for is fetched.
-    let world = World::start(86_400, &[3_600]).await;
+    let world = World::start(Setting { jwks_refresh_s: 86_400, ..Setting::default() }).await;
     let token = world.provider.token(SITE, SCOPE).await;
     let read = world.program(&token).get("/accounts").await.unwrap();
     assert_eq!(read.status, StatusCode::OK, "{read:?}");
@@ -58,7 +58,7 @@ pub async fn name_keys_that_do_not_exist() {
 }
 
 pub async fn outlive_a_rotation_of_keys() {
-    let mut world = World::start(10, &[3_600]).await;
+    let mut world = World::start(Setting { jwks_refresh_s: 10, ..Setting::default() }).await;
     let (old, new) = (world.key.clone(), key("second"));
     let by_old = world.provider.token(SITE, SCOPE).await;
     let load_of_old = Load::start(&world, &by_old).await;

@@ -10,6 +10,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ledger_demo::idp::script::client;
+use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -19,13 +20,19 @@ pub const SITE: &str = "urn:peer:site";
 pub const ELSEWHERE: &str = "urn:peer:elsewhere";
 /// A resource whose access tokens are opaque: who is sent one asks the provider (RFC 7662).
 pub const OPAQUE: &str = "urn:peer:opaque";
-/// What a token must allow for the application to be read.
+/// Another one.
+pub const OPAQUE_ELSEWHERE: &str = "urn:peer:opaque-elsewhere";
+/// What a token must allow for the application to be used.
 pub const SCOPE: &str = "site:read";
+/// The authentication context class of a log-in with a second factor; see `oidc-provider/pages.js`.
+pub const STRONG: &str = "urn:peer:acr:second-factor";
 
 /// The gateway's client id.
 pub const GATEWAY: &str = "gatehouse";
 /// The client id of a program without a person.
 pub const PROGRAM: &str = "program";
+/// The client id of an app with which people use the application.
+pub const APP: &str = "app";
 const PROGRAM_SECRET: &str = "a secret of the tests alone";
 
 /// A private P-256 key as a JWK.
@@ -67,6 +74,15 @@ pub fn program_client() -> Value {
     json!({
         "client_id": PROGRAM, "client_secret": PROGRAM_SECRET, "grant_types": ["client_credentials"],
         "response_types": [], "redirect_uris": [], "id_token_signed_response_alg": "ES256",
+    })
+}
+
+/// The app as a client, which gets people back at `redirect_uri`.
+pub fn app_client(redirect_uri: &Url) -> Value {
+    json!({
+        "client_id": APP, "token_endpoint_auth_method": "none", "redirect_uris": [redirect_uri],
+        "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
+        "id_token_signed_response_alg": "ES256",
     })
 }
 
@@ -137,16 +153,36 @@ impl Provider {
 
     async fn grant(&self, resource: &str, scope: &str, proof: Option<&str>) -> String {
         let form = [("grant_type", "client_credentials"), ("resource", resource), ("scope", scope)];
-        let url = self.issuer.join("/token").unwrap();
-        let mut request =
-            client(None).unwrap().post(url).basic_auth(PROGRAM, Some(PROGRAM_SECRET)).form(&form);
-        if let Some(proof) = proof {
-            request = request.header("dpop", proof);
-        }
-        let granted: Value = request.send().await.unwrap().json().await.unwrap();
-        assert_eq!(granted["token_type"], if proof.is_some() { "DPoP" } else { "Bearer" }, "{granted}");
-        granted["access_token"].as_str().unwrap().to_owned()
+        let request = self.post("/token").basic_auth(PROGRAM, Some(PROGRAM_SECRET)).form(&form);
+        granted(request, proof).await["access_token"].as_str().unwrap().to_owned()
     }
+
+    /// What a person's code gives the app, bound to the key of a proof if there is one.
+    pub async fn redeem(&self, form: &[(&str, &str)], proof: Option<&str>) -> Value {
+        let form = [&[("grant_type", "authorization_code"), ("client_id", APP)], form].concat();
+        granted(self.post("/token").form(&form), proof).await
+    }
+
+    /// Takes a token of the app back (RFC 7009).
+    pub async fn revoke(&self, token: &str) {
+        let form = [("client_id", APP), ("token", token)];
+        let answer = self.post("/token/revocation").form(&form).send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
+    fn post(&self, path: &str) -> RequestBuilder {
+        client(None).unwrap().post(self.issuer.join(path).unwrap())
+    }
+}
+
+/// The answer of the token endpoint.
+async fn granted(mut request: RequestBuilder, proof: Option<&str>) -> Value {
+    if let Some(proof) = proof {
+        request = request.header("dpop", proof);
+    }
+    let granted: Value = request.send().await.unwrap().json().await.unwrap();
+    assert_eq!(granted["token_type"], if proof.is_some() { "DPoP" } else { "Bearer" }, "{granted}");
+    granted
 }
 
 impl Process {
@@ -164,6 +200,7 @@ impl Process {
                 SITE: { "scope": SCOPE, "accessTokenFormat": "jwt" },
                 ELSEWHERE: { "scope": SCOPE, "accessTokenFormat": "jwt" },
                 OPAQUE: { "scope": SCOPE, "accessTokenFormat": "opaque" },
+                OPAQUE_ELSEWHERE: { "scope": SCOPE, "accessTokenFormat": "opaque" },
             },
         });
         let mut stdin = child.stdin.take().unwrap();

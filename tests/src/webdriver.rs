@@ -66,6 +66,14 @@ impl Browser {
         self.devtools("Emulation.setScriptExecutionDisabled", json!({"value": true})).await
     }
 
+    /// Lets scripts of the test do on pages what the pages' own policies (CSP) forbid, from the next page on.
+    ///
+    /// # Errors
+    /// The browser does not answer.
+    pub async fn without_page_policies(&self) -> anyhow::Result<()> {
+        self.devtools("Page.setBypassCSP", json!({"enabled": true})).await
+    }
+
     async fn devtools(&self, command: &str, parameters: Value) -> anyhow::Result<()> {
         let order = json!({"cmd": command, "params": parameters});
         self.call(Method::POST, "goog/cdp/execute", Some(order)).await.map(|_| ())
@@ -94,6 +102,34 @@ impl Browser {
     pub async fn url(&self) -> anyhow::Result<Url> {
         let url = self.call(Method::GET, "url", None).await?;
         Ok(Url::parse(url.as_str().context("no address")?)?)
+    }
+
+    /// The tabs that are open, in no order.
+    ///
+    /// # Errors
+    /// The browser does not answer.
+    pub async fn tabs(&self) -> anyhow::Result<Vec<String>> {
+        let tabs = self.call(Method::GET, "window/handles", None).await?;
+        Ok(serde_json::from_value(tabs)?)
+    }
+
+    /// Goes on in another tab.
+    ///
+    /// # Errors
+    /// There is no such tab.
+    pub async fn turn_to(&self, tab: &str) -> anyhow::Result<()> {
+        self.call(Method::POST, "window", Some(json!({"handle": tab}))).await.map(|_| ())
+    }
+
+    /// Name and value of every cookie that goes with a request for this page, those that scripts do not see included.
+    ///
+    /// # Errors
+    /// The browser does not answer.
+    pub async fn cookies(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let cookies = self.call(Method::GET, "cookie", None).await?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let jar = cookies.as_array().context("no list of cookies")?;
+        Ok(jar.iter().map(|cookie| (text(&cookie["name"]), text(&cookie["value"]))).collect())
     }
 
     /// Clicks the first element that fits, as soon as it is there.

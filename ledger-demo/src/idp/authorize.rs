@@ -90,7 +90,11 @@ fn read_request(idp: &Idp, params: &Params) -> Result<AuthorizationRequest, Refu
 }
 
 /// Logs in first where that is needed, else goes on with the session that is there.
-fn begin(idp: &Idp, headers: &HeaderMap, mut request: AuthorizationRequest) -> Result<Response, IdpError> {
+pub(super) fn begin(
+    idp: &Idp,
+    headers: &HeaderMap,
+    mut request: AuthorizationRequest,
+) -> Result<Response, IdpError> {
     let now_ms = idp.now_ms();
     let secret = idp.cookies.read(headers, SESSION);
     let session = secret.as_deref().and_then(|secret| idp.sessions.get(secret, now_ms));

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use secrecy::SecretString;
 
 use super::Idp;
-use super::authorize::{LoggedIn, hand_out_code, proceed};
+use super::authorize::{LoggedIn, begin, hand_out_code, proceed};
 use super::consents::Consent;
 use super::cookies::{BROWSER, DEVICE, SESSION};
 use super::errors::{ErrorCode, IdpError};
@@ -35,6 +35,21 @@ pub(super) async fn show(
     let params = Params::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
     match Form::open(&idp, &headers, &params) {
         Some(form) => form.page(&idp, StatusCode::OK, None),
+        None => not_this_browsers(&idp, &headers, &params),
+    }
+}
+
+/// A form that was begun in another browser is worth nothing here. This one may begin the same request itself, as a link to
+/// it would make it: of tabs that began at once, all but one have lost their cookie to that one.
+fn not_this_browsers(idp: &Idp, headers: &HeaderMap, params: &Params) -> Response {
+    let anothers = || {
+        let browser = idp.cookies.read(headers, BROWSER)?;
+        let interaction: Interaction = idp.interactions.open(params.get("txn")?, idp.now_ms())?;
+        let own = same(&interaction.browser, &digest_base64url(&browser));
+        (!own).then_some(interaction.request)
+    };
+    match anothers() {
+        Some(request) => begin(idp, headers, request).unwrap_or_else(pages::failure),
         None => pages::refusal(StatusCode::BAD_REQUEST, GONE),
     }
 }
@@ -47,7 +62,7 @@ pub(super) async fn password(
     params: Params,
 ) -> Response {
     let Some(mut form) = Form::submitted(&idp, &headers, &params) else {
-        return pages::refusal(StatusCode::BAD_REQUEST, GONE);
+        return not_this_browsers(&idp, &headers, &params);
     };
     if !matches!(form.stage, Stage::Password) {
         return form.redirect();
@@ -91,7 +106,7 @@ pub(super) async fn second_factor(
     params: Params,
 ) -> Response {
     let Some(mut form) = Form::submitted(&idp, &headers, &params) else {
-        return pages::refusal(StatusCode::BAD_REQUEST, GONE);
+        return not_this_browsers(&idp, &headers, &params);
     };
     let Stage::SecondFactor { username } = form.stage.clone() else {
         return form.redirect();
@@ -130,7 +145,7 @@ pub(super) async fn second_factor(
 /// Takes the decision about a third party. Sent twice, it is decided twice: that is worth no more than asking again.
 pub(super) async fn consent(State(idp): State<Arc<Idp>>, headers: HeaderMap, params: Params) -> Response {
     let Some(form) = Form::submitted(&idp, &headers, &params) else {
-        return pages::refusal(StatusCode::BAD_REQUEST, GONE);
+        return not_this_browsers(&idp, &headers, &params);
     };
     let Stage::Consent { username } = form.stage.clone() else {
         return form.redirect();

@@ -157,6 +157,7 @@ async fn stage(url: &str) -> IdentityStage {
             client_id: CLIENT.to_owned(),
             client_key: Arc::new(SigningKey::generate().unwrap()),
             scopes: vec!["accounts:read".to_owned()],
+            prompt_consent: false,
             resource: None,
             step_up_acr_values: Vec::new(),
             idle_s: 900,

@@ -13,6 +13,8 @@ import { createInterface } from 'node:readline';
 
 import Provider from 'oidc-provider';
 
+import { STRONG, USUAL, interact } from './pages.js';
+
 // Its advice for production is nothing to a test, which reads one line of stdout and no more.
 console.info = console.warn = () => {};
 
@@ -33,13 +35,20 @@ const resourceServer = (identifier) => {
   return { audience: identifier, ...known, ...signed };
 };
 
+// What an access token says of the log-in that it came from (RFC 9470 6).
+const loginOf = (ctx) => {
+  const code = ctx.oidc.entities.AuthorizationCode;
+  return code && { acr: code.acr, auth_time: code.authTime };
+};
+
 const configuration = {
+  acrValues: [USUAL, STRONG],
   jwks: { keys: wanted.keys },
   clients: wanted.clients,
   features: {
     backchannelLogout: { enabled: true },
     clientCredentials: { enabled: true },
-    devInteractions: { enabled: true },
+    devInteractions: { enabled: false },
     dPoP: { enabled: true },
     introspection: { enabled: true, allowedPolicy: () => true },
     pushedAuthorizationRequests: { enabled: true },
@@ -51,9 +60,9 @@ const configuration = {
     revocation: { enabled: true, allowedPolicy: () => true },
     rpInitiatedLogout: { enabled: true },
   },
+  extraTokenClaims: loginOf,
   // Both sides are on this machine, which the provider's own client refuses to talk to.
   fetch: (url, { dispatcher, ...options }) => fetch(url, options),
-  issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
   pkce: { required: () => true },
   rotateRefreshToken: true,
   ttl: { AccessToken: nextLifetime, ClientCredentials: 3600 },
@@ -81,6 +90,13 @@ server.listen(wanted.port, '127.0.0.1', () => {
       return;
     }
     count(`${request.method} ${request.url.split('?')[0]}`);
+    if (request.url.startsWith('/interaction/')) {
+      interact(provider, request, response).catch((error) => {
+        console.error(error);
+        response.writeHead(500).end();
+      });
+      return;
+    }
     answer(request, response);
   });
   process.stdout.write(`${JSON.stringify({ issuer })}\n`);

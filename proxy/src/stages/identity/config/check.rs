@@ -13,6 +13,9 @@ use super::{
     RawIssuer, RawSession, RawTokenType, SessionConfig, TokenType, Wrong,
 };
 
+/// The scope for refresh tokens, which providers ignore without consent (OpenID Connect Core 11).
+const OFFLINE_ACCESS: &str = "offline_access";
+
 /// Longest token ever read, bytes (no honest access token comes near it).
 pub const TOKEN_BYTES_MAX: u32 = 16 * 1024;
 
@@ -246,6 +249,7 @@ fn session(raw: &RawSession, issuer: String, folder: &Path, faults: &mut Faults)
         issuer,
         client_id: raw.client_id.clone(),
         client_key: key?,
+        prompt_consent: raw.prompt_consent.unwrap_or_else(|| scopes.iter().any(|s| s == OFFLINE_ACCESS)),
         scopes,
         resource: raw.resource.clone(),
         step_up_acr_values: faults.words("session.step_up_acr_values", &raw.step_up_acr_values),

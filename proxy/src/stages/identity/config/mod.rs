@@ -148,6 +148,8 @@ pub struct SessionConfig {
     pub client_key: Arc<super::signing::SigningKey>,
     /// Scopes asked for; `openid` is always among them.
     pub scopes: Vec<String>,
+    /// Whether the person is asked to consent at every log-in.
+    pub prompt_consent: bool,
     /// `resource` (RFC 8707) asked for.
     pub resource: Option<String>,
     /// `acr_values` that a step-up may ask for; the first is the default.

@@ -107,6 +107,8 @@ pub struct RawSession {
     /// Scopes; `openid` is added.
     #[serde(default)]
     pub scopes: Vec<String>,
+    /// Whether every log-in asks for consent (`prompt=consent`); default: if `scopes` has `offline_access`.
+    pub prompt_consent: Option<bool>,
     /// RFC 8707 resource.
     pub resource: Option<String>,
     /// What a step-up may ask for.

@@ -131,6 +131,11 @@ impl LoginClient {
         if let Some(resource) = &self.config.resource {
             request = request.add_extra_param("resource", resource.as_str());
         }
+        if self.config.prompt_consent {
+            // For a step-up too: its session is a new one, with a refresh token of its own. That the person logs in again is
+            // said by max_age, so the list needs no `login`.
+            request = request.add_extra_param("prompt", "consent");
+        }
         if let Some(acr_values) = asked.acr_values {
             request = request.add_extra_param("max_age", "0");
             if !acr_values.is_empty() {

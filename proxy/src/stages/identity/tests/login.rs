@@ -38,6 +38,27 @@ async fn a_log_in_ends_in_a_session_that_is_found_without_waiting() {
 }
 
 #[tokio::test]
+async fn offline_access_comes_with_consent() {
+    for (offers_par, session, prompt) in [
+        (true, json!({}), None),
+        (true, json!({ "scopes": ["read", "offline_access"] }), Some("consent")),
+        (false, json!({ "scopes": ["read", "offline_access"] }), Some("consent")),
+        (true, json!({ "scopes": ["read", "offline_access"], "prompt_consent": false }), None),
+        (true, json!({ "prompt_consent": true }), Some("consent")),
+    ] {
+        let house = House::with_session(FakeIssuer::start_with(offers_par).await, session.clone()).await;
+        let mut browser = Browser::new(&house);
+        let asked = browser.begin("/.gatehouse/login").await;
+        assert_eq!(asked.get("prompt").map(String::as_str), prompt, "{session}");
+        browser.complete(&asked, Answer::default()).await.unwrap();
+        // The session after a step-up needs a refresh token as well.
+        let asked = browser.begin("/.gatehouse/step-up").await;
+        assert_eq!(asked.get("prompt").map(String::as_str), prompt, "{session}");
+        assert_eq!(asked["max_age"], "0", "whatever else is asked");
+    }
+}
+
+#[tokio::test]
 async fn a_state_belongs_to_one_browser_and_one_use() {
     let house = House::new().await;
     let (mut victim, mut thief) = (Browser::new(&house), Browser::new(&house));

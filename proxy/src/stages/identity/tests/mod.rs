@@ -58,6 +58,29 @@ impl House {
     }
 
     async fn with_stores(fake: Arc<FakeIssuer>, hot: Arc<MemoryHot>, records: Arc<MemoryRecords>) -> Self {
+        Self::with(fake, hot, records, json!({})).await
+    }
+
+    /// With changes to the log-in's section of the configuration.
+    async fn with_session(fake: Arc<FakeIssuer>, changes: Value) -> Self {
+        let hot = Arc::new(MemoryHot::new(StoreBounds::default()));
+        let records = Arc::new(MemoryRecords::new(StoreBounds::default()));
+        let house = Self::with(fake, hot, records, changes).await;
+        house.stage.prime(NOW_MS).await;
+        house
+    }
+
+    async fn with(
+        fake: Arc<FakeIssuer>,
+        hot: Arc<MemoryHot>,
+        records: Arc<MemoryRecords>,
+        session_changes: Value,
+    ) -> Self {
+        let mut session = json!({
+            "client_id": "gateway", "client_key_file": "client.jwk", "scopes": ["read", "pay"],
+            "resource": AUDIENCE, "step_up_acr_values": ["strong"], "post_logout_path": "/bye",
+        });
+        merge(&mut session, session_changes);
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("client.jwk"), CLIENT_JWK).unwrap();
         let strict =
@@ -81,10 +104,7 @@ impl House {
             json!({
                 "issuers": [fake.url], "audience": AUDIENCE, "upstream_audience": "urn:test:upstream",
                 "dpop": { "nonce": false, "proof_age_s": 60 },
-                "session": {
-                    "client_id": "gateway", "client_key_file": "client.jwk", "scopes": ["read", "pay"],
-                    "resource": AUDIENCE, "step_up_acr_values": ["strong"], "post_logout_path": "/bye",
-                },
+                "session": session,
             }),
         );
         let api = app(
