@@ -91,7 +91,10 @@ impl Own<'_> {
         let key = digest(&SHA256, named.as_bytes());
         let expires_ms = logged_out.expires_at.saturating_mul(1000);
         let store = self.stage.sessions.store();
-        store.insert(Space::Replay, key.as_ref(), b"", self.now_ms, expires_ms).await.map_err(store_failed)
+        store
+            .insert(Space::LogoutTokens, key.as_ref(), b"", self.now_ms, expires_ms)
+            .await
+            .map_err(store_failed)
     }
 
     fn revocation(&self, logged_out: &LoggedOut) -> Revocation {

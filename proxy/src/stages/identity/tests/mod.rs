@@ -56,6 +56,15 @@ impl House {
     }
 
     async fn with_stores(fake: Arc<FakeIssuer>, hot: Arc<MemoryHot>, records: Arc<MemoryRecords>) -> Self {
+        Self::built(fake, hot, records, Bounds::default()).await
+    }
+
+    async fn built(
+        fake: Arc<FakeIssuer>,
+        hot: Arc<MemoryHot>,
+        records: Arc<MemoryRecords>,
+        bounds: Bounds,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("client.jwk"), CLIENT_JWK).unwrap();
         let strict =
@@ -85,14 +94,14 @@ impl House {
         let api = app(json!({
             "issuers": [format!("{}/lenient", fake.url), fake.url], "audience": AUDIENCE, "dpop": { "nonce": true },
         }));
-        let bounds = OutboundBounds { deadline: Duration::from_millis(700), body_bytes_max: 128 * 1024 };
+        let outbound = OutboundBounds { deadline: Duration::from_millis(700), body_bytes_max: 128 * 1024 };
         let stage = IdentityStage::new(Setup {
             issuers,
             apps: vec![("bank".into(), Some(bank)), ("api".into(), Some(api)), ("static".into(), None)],
-            bounds: Bounds::default(),
+            bounds,
             hot: hot.clone(),
             records: records.clone(),
-            outbound: Outbound::new(bounds).unwrap(),
+            outbound: Outbound::new(outbound).unwrap(),
             gateway_keys: GatewayKeys::new(
                 SigningKey::generate().unwrap(),
                 &[SigningKey::generate().unwrap()],
