@@ -9,10 +9,13 @@ mod capacity;
 mod corpus;
 mod gateway;
 mod http2;
+mod issuer_faults;
+mod keys_under_load;
 mod linking;
 mod possession;
 mod tunnels;
 mod upstream;
+mod waiting;
 
 use gateway::Edge;
 
@@ -77,6 +80,31 @@ fn a_token_granted_for_one_payment_makes_that_payment_once() {
 #[test]
 fn a_bound_token_needs_a_proof_with_a_current_nonce() {
     runtime().block_on(possession::carries_a_current_nonce());
+}
+
+#[test]
+fn key_sets_that_are_no_use_leave_the_old_keys() {
+    runtime().block_on(issuer_faults::leave_the_old_keys());
+}
+
+#[test]
+fn issuers_that_fail_at_the_start_hold_up_nobody_else() {
+    runtime().block_on(issuer_faults::at_the_start_hold_up_nobody_else());
+}
+
+#[test]
+fn waiting_for_an_issuer_holds_no_capacity() {
+    runtime().block_on(waiting::for_an_issuer_holds_no_capacity());
+}
+
+#[test]
+fn keys_rotate_under_load_without_one_wrong_answer() {
+    runtime().block_on(keys_under_load::rotate_without_one_wrong_answer());
+}
+
+#[test]
+fn made_up_keys_cost_their_issuer_one_fetch_a_minute() {
+    runtime().block_on(keys_under_load::made_up_cost_one_fetch());
 }
 
 #[test]
