@@ -80,8 +80,10 @@ pub enum Space {
     Sessions,
     /// Log-ins under way (`state`).
     Logins,
-    /// DPoP `jti` and one-time authorisations seen.
-    Replay,
+    /// DPoP proofs seen.
+    Proofs,
+    /// Logout tokens used.
+    LogoutTokens,
     /// Transfers that the application took or that wait for review, by what a repeat is recognised by.
     Repeats,
     /// Revoked token ids, sessions and subjects.
@@ -102,7 +104,8 @@ impl Space {
         match self {
             Self::Sessions => "sessions",
             Self::Logins => "logins",
-            Self::Replay => "replay",
+            Self::Proofs => "proofs",
+            Self::LogoutTokens => "logout_tokens",
             Self::Authorisations => "authorisations",
             Self::Repeats => "repeats",
             Self::Revocations => "revocations",

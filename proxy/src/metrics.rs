@@ -41,6 +41,15 @@ pub struct Metrics {
     pub shed: IntCounterVec,
     /// Age of each issuer's keys.
     pub jwks_age: IntGaugeVec,
+    /// Fetches of each issuer's keys, by result.
+    pub jwks_fetches: IntGaugeVec,
+    /// Whether an issuer's tokens can be verified.
+    pub issuer_usable: IntGaugeVec,
+    /// An issuer's keys in use, by algorithm. No `kid` is ever a label: an issuer that rotates has new ones without end. The
+    /// admin API has the list.
+    pub issuer_keys: IntGaugeVec,
+    /// Since when the oldest and the youngest of them have been in use.
+    pub issuer_key_age: IntGaugeVec,
     /// Records not yet on disk, as seconds.
     pub audit_lag: prometheus::Gauge,
     /// The decision log's own counters: entries, failed writes, dropped and refused entries.
@@ -165,6 +174,25 @@ impl Metrics {
             )?,
             shed,
             jwks_age: gauges(&r, "gatehouse_jwks_age_seconds", "Age of an issuer's keys", &["issuer"])?,
+            jwks_fetches: gauges(
+                &r,
+                "gatehouse_jwks_fetches",
+                "Fetches of an issuer's keys",
+                &["issuer", "result"],
+            )?,
+            issuer_usable: gauges(
+                &r,
+                "gatehouse_issuer_usable",
+                "Whether tokens can be verified",
+                &["issuer"],
+            )?,
+            issuer_keys: gauges(&r, "gatehouse_issuer_keys", "Keys in use", &["issuer", "algorithm"])?,
+            issuer_key_age: gauges(
+                &r,
+                "gatehouse_issuer_key_age_seconds",
+                "Time since the gateway first saw the oldest and the youngest key in use; -1: none",
+                &["issuer", "which"],
+            )?,
             audit_lag: register(
                 &r,
                 prometheus::Gauge::new(

@@ -10,6 +10,8 @@ use axum::routing::get;
 use learner::capacity::{CONTROLLERS, Class};
 
 use crate::gateway::Core;
+use crate::metrics::Metrics;
+use crate::stages::identity::IssuerStatus;
 
 /// `/livez`, `/readyz`, `/metrics`.
 pub fn router(core: Arc<Core>) -> Router {
@@ -90,6 +92,26 @@ async fn metrics(State(core): State<Arc<Core>>) -> Response {
     }
 }
 
+fn key_inventory(metrics: &Metrics, issuer: &IssuerStatus) {
+    let name = &*issuer.issuer;
+    metrics.jwks_age.with_label_values(&[name]).set(issuer.keys_age_s.unwrap_or(-1));
+    metrics.issuer_usable.with_label_values(&[name]).set(i64::from(issuer.usable));
+    let succeeded = issuer.fetches.saturating_sub(issuer.failures);
+    for (result, count) in [("ok", succeeded), ("failed", issuer.failures)] {
+        let gauge = metrics.jwks_fetches.with_label_values(&[name, result]);
+        gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+    for algorithm in &issuer.algorithms {
+        let count = issuer.keys.iter().filter(|key| key.algorithm == *algorithm).count();
+        let gauge = metrics.issuer_keys.with_label_values(&[name, algorithm]);
+        gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+    let ages = || issuer.keys.iter().map(|key| key.age_s);
+    for (which, age) in [("oldest", ages().max()), ("youngest", ages().min())] {
+        metrics.issuer_key_age.with_label_values(&[name, which]).set(age.unwrap_or(-1));
+    }
+}
+
 /// Gauges that mirror what other parts count themselves.
 fn refresh(core: &Core) {
     let metrics = &core.metrics;
@@ -112,7 +134,7 @@ fn refresh(core: &Core) {
     }
     let now_ms = core.clock.now_ms();
     for issuer in core.identity.issuers(now_ms) {
-        metrics.jwks_age.with_label_values(&[&*issuer.issuer]).set(issuer.keys_age_s.unwrap_or(-1));
+        key_inventory(metrics, &issuer);
     }
     let memory = core.identity.memory();
     for (what, count) in [("held", memory.entries as u64), ("hits", memory.hits), ("misses", memory.misses)] {

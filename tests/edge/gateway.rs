@@ -143,6 +143,19 @@ impl Edge {
         figures.map(|figure| figure.parse::<f64>().unwrap()).sum()
     }
 
+    /// What `/readyz` answers: status and text.
+    pub async fn ready(&self) -> (u16, String) {
+        let answer = reqwest::get(self.observe.join("/readyz").unwrap()).await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// What the process has in memory, KiB: `VmRSS` now, `VmHWM` at most so far.
+    pub fn resident_kib(&self, what: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':')).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// How many records of the decision log hold `words`, once `least` of them do.
     pub async fn recorded(&self, words: &str, least: usize) -> usize {
         let began = Instant::now();

@@ -9,11 +9,14 @@ mod capacity;
 mod corpus;
 mod gateway;
 mod http2;
+mod issuer_faults;
+mod keys_under_load;
 mod linking;
 mod possession;
 mod terminators;
 mod tunnels;
 mod upstream;
+mod waiting;
 
 use gateway::Edge;
 
@@ -98,6 +101,31 @@ fn connections_are_counted_for_clients_and_not_for_balancers() {
 #[test]
 fn a_token_bound_to_a_certificate_needs_it() {
     runtime().block_on(terminators::show_certificates());
+}
+
+#[test]
+fn key_sets_that_are_no_use_leave_the_old_keys() {
+    runtime().block_on(issuer_faults::leave_the_old_keys());
+}
+
+#[test]
+fn issuers_that_fail_at_the_start_hold_up_nobody_else() {
+    runtime().block_on(issuer_faults::at_the_start_hold_up_nobody_else());
+}
+
+#[test]
+fn waiting_for_an_issuer_holds_no_capacity() {
+    runtime().block_on(waiting::for_an_issuer_holds_no_capacity());
+}
+
+#[test]
+fn keys_rotate_under_load_without_one_wrong_answer() {
+    runtime().block_on(keys_under_load::rotate_without_one_wrong_answer());
+}
+
+#[test]
+fn made_up_keys_cost_their_issuer_one_fetch_a_minute() {
+    runtime().block_on(keys_under_load::made_up_cost_one_fetch());
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub async fn are_there(at: Addresses) {
         let missing: Vec<_> = named.iter().filter(|name| !there.contains(name.as_str())).collect();
         assert!(missing.is_empty(), "the {file} name {missing:?}, of which there is none in {there:?}");
     }
-    for watched in ["gatehouse_audit_failing", "gatehouse_capacity_fallback"] {
+    for watched in ["gatehouse_audit_failing", "gatehouse_capacity_fallback", "gatehouse_issuer_usable"] {
         assert!(FILES.iter().all(|(_, text)| text.contains(watched)), "nobody watches {watched}");
     }
     assert!(

@@ -281,10 +281,7 @@ impl Core {
 
     /// Ends a journey: permit, profiles, metrics, record.
     pub(super) fn settle(&self, journey: &mut Journey) {
-        if let Some(mut permit) = journey.permit.take() {
-            let refused = !journey.outcome().forwards();
-            permit.outcome(super::pool::permit_outcome(refused, journey.sent, journey.upstream_status));
-        }
+        journey.release();
         self.learn(journey);
         self.open.fetch_sub(1, Ordering::AcqRel);
         let elapsed = journey.entered.elapsed();

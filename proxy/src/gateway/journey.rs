@@ -9,6 +9,7 @@ use policies::facts::{Identity, TransferIntent};
 use policies::{Evidence, Facts, Name, Outcome, Verdict};
 
 use super::core::{Core, Live};
+use super::pool::permit_outcome;
 use crate::config::Route;
 use crate::front::{Exchange, Remote};
 use crate::refusal::{Reason, Refusal};
@@ -250,6 +251,13 @@ impl Journey {
             );
         }
         verdict
+    }
+
+    /// Gives the permit back: the request takes nothing of the application's any more.
+    pub fn release(&mut self) {
+        let Some(mut permit) = self.permit.take() else { return };
+        let refused = !self.outcome().forwards();
+        permit.outcome(permit_outcome(refused, self.sent, self.upstream_status));
     }
 
     /// Ends the journey: gives the permit back, counts, learns, records. Later calls do nothing.

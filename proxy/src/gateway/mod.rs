@@ -72,7 +72,8 @@ impl Gateway {
         Ok(())
     }
 
-    /// The response to a request that goes no further.
+    /// The response to a request that goes no further. What it held of the application's capacity is free before its client
+    /// has read the answer, or its issuer has been asked for a step-up.
     async fn stopped(&self, session: &mut Session, journey: &mut Journey, stop: Stop) -> pingora::Result<()> {
         let response = match stop {
             Stop::Broken(error) => return Err(error),
@@ -87,10 +88,12 @@ impl Gateway {
                     session.set_keepalive(None);
                 }
                 journey.refusal = Some(*refusal);
+                journey.release();
                 self.login_or(session, journey, answer).await
             }
             Stop::Verdict => {
                 journey.stage = Stage::Decision;
+                journey.release();
                 let answer = self.verdict_answer(session, journey);
                 self.login_or(session, journey, answer).await
             }

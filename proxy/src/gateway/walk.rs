@@ -68,14 +68,14 @@ impl Gateway {
         let head: &Parts = session.req_header();
         let identity = &self.core.identity;
         let known = identity.recognise(app, head, &peer, journey.at_ms);
-        let known = identity.refreshed(known, app, &route.requirement, head, &peer, journey.at_ms).await;
+        let known = identity.consult(known, app, &route.requirement, head, &peer, journey.at_ms).await;
+        let known = known.at(Stage::Identity)?;
         // The class is known before the permit: only what was verified before makes a better one.
         journey.class = class(route, known.is_some());
         self.permit(app, known.as_ref().map(Recognised::identity), journey).await.at(Stage::Admission)?;
         clock.passed(0);
 
-        let authentication =
-            identity.identify_recognised(known, app, &route.requirement, head, &peer, journey.at_ms).await;
+        let authentication = identity.judge(known, app, &route.requirement, head, &peer, journey.at_ms).await;
         if let Authentication::Known(identity) = authentication.at(Stage::Identity)? {
             journey.identity = Some(identity);
             self.promote(route, journey);
@@ -125,7 +125,8 @@ impl Gateway {
         }
     }
 
-    /// The gateway's own paths: log-in, log-out, session, keys.
+    /// The gateway's own paths: log-in, log-out, session, keys. They take nothing of the application's capacity, because
+    /// nothing is forwarded and they may wait for an issuer; the identity stage bounds how many are under way.
     async fn own_path(
         &self,
         session: &mut Session,
@@ -134,7 +135,6 @@ impl Gateway {
         journey: &mut Journey,
     ) -> Result<(), Stop> {
         journey.stage = Stage::Identity;
-        self.permit(app, None, journey).await.at(Stage::Admission)?;
         let limits = journey.live.config.limits;
         let body = inspection::read_body(session, OWN_BODY_BYTES_MAX, limits.body_timeout)
             .await

@@ -73,7 +73,7 @@ async fn hot_entries_live_until_they_expire() {
 async fn hot_stores_are_bounded_and_room_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     for (name, store) in hot(folder.path(), SMALL) {
-        let at = Space::Replay;
+        let at = Space::Proofs;
         assert_eq!(store.put(at, b"k", &[0; 17], 9).await, Err(StoreError::Full), "{name}: too long");
         assert_eq!(store.insert(at, b"k", &[0; 17], 0, 9).await, Err(StoreError::Full), "{name}");
         for key in [b"a", b"b", b"c"] {
@@ -100,9 +100,9 @@ fn one_of_many_gets_a_hot_entry() {
         for round in 0..20 {
             let key = format!("k{round}");
             let inserted =
-                race(async |_| store.insert(Space::Replay, key.as_bytes(), b"", 0, 9).await.unwrap());
+                race(async |_| store.insert(Space::Proofs, key.as_bytes(), b"", 0, 9).await.unwrap());
             assert_eq!(inserted, 1, "{name}: a replayed proof is seen");
-            let taken = race(async |_| store.take(Space::Replay, key.as_bytes(), 0).await.unwrap().is_some());
+            let taken = race(async |_| store.take(Space::Proofs, key.as_bytes(), 0).await.unwrap().is_some());
             assert_eq!(taken, 1, "{name}: a code is used once");
         }
     }

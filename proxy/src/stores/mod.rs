@@ -42,14 +42,15 @@ impl Bounds {
 }
 
 /// A value for each name space, found without a look-up that could fail.
-struct PerSpace<T>([T; 9]);
+struct PerSpace<T>([T; 10]);
 
 impl<T> PerSpace<T> {
     fn try_new<E>(mut make: impl FnMut(Space) -> Result<T, E>) -> Result<Self, E> {
         Ok(Self([
             make(Space::Sessions)?,
             make(Space::Logins)?,
-            make(Space::Replay)?,
+            make(Space::Proofs)?,
+            make(Space::LogoutTokens)?,
             make(Space::Repeats)?,
             make(Space::Revocations)?,
             make(Space::Authorisations)?,
@@ -60,12 +61,23 @@ impl<T> PerSpace<T> {
     }
 
     fn of(&self, space: Space) -> &T {
-        let [sessions, logins, replay, repeats, revocations, authorisations, cases, policies, labels] =
-            &self.0;
+        let [
+            sessions,
+            logins,
+            proofs,
+            logout_tokens,
+            repeats,
+            revocations,
+            authorisations,
+            cases,
+            policies,
+            labels,
+        ] = &self.0;
         match space {
             Space::Sessions => sessions,
             Space::Logins => logins,
-            Space::Replay => replay,
+            Space::Proofs => proofs,
+            Space::LogoutTokens => logout_tokens,
             Space::Repeats => repeats,
             Space::Revocations => revocations,
             Space::Authorisations => authorisations,

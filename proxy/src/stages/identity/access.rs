@@ -13,6 +13,9 @@ use super::dpop::{self, ProofFault};
 use super::{App, IdentityStage};
 use crate::refusal::{Reason, Refusal};
 
+/// Seconds after which a subject may prove again that has used up its share of the replay memory.
+const PROOFS_RETRY_AFTER_S: u64 = 5;
+
 impl IdentityStage {
     /// An access token and its proof (RFC 9449 7.1). The proof is remembered last: a stranger's fills no memory.
     pub(super) async fn bound_token(
@@ -25,8 +28,16 @@ impl IdentityStage {
     ) -> Result<Arc<Identity>, Refusal> {
         let proof = config.prove(token, parts, now_ms)?;
         let proved = Proved::Key(proof.thumbprint);
-        let identity = self.token(app, config, token, proved, now_ms).await?;
-        let seen = self.hot.insert(Space::Replay, &proof.replay_key, &[], now_ms, proof.expires_ms).await;
+        let remembered = || self.remembered.find(app, token, proved, &self.revocations, now_ms);
+        let identity = match (!config.introspects(token)).then(remembered).flatten() {
+            Some(entry) => Arc::clone(entry.identity()),
+            None => self.token(app, config, token, proved, now_ms)?,
+        };
+        if !self.proofs.take(&identity, config.config.proof_age_ms, now_ms) {
+            let inside = "more proofs than one subject may have remembered";
+            return Err(Refusal::new(Reason::LimitCustomer, inside).retry_after(PROOFS_RETRY_AFTER_S));
+        }
+        let seen = self.hot.insert(Space::Proofs, &proof.replay_key, &[], now_ms, proof.expires_ms).await;
         match seen {
             Ok(true) => Ok(identity),
             Ok(false) => {
@@ -42,8 +53,26 @@ impl IdentityStage {
         app.nonces.as_ref()?.current(now_ms)
     }
 
-    /// An access token whose sender proved `proved`: remembered, or else verified; or asked about.
-    pub(super) async fn token(
+    /// Waits for what only the issuer can say of a token: a key, or whether an opaque one is good.
+    ///
+    /// # Errors
+    /// The refusal with its challenge.
+    pub(super) async fn consult_about(
+        &self,
+        config: &App,
+        token: &str,
+        scheme: Scheme,
+        now_ms: i64,
+    ) -> Result<(), Refusal> {
+        if config.introspects(token) {
+            return self.ask(config, token, scheme, now_ms).await;
+        }
+        let key = bearer::await_key(token, &config.issuers, now_ms).await;
+        key.map_err(|fault| token_refused(scheme, fault))
+    }
+
+    /// An access token that is not remembered, whose sender proved `proved`.
+    pub(super) fn token(
         &self,
         app: usize,
         config: &App,
@@ -52,14 +81,11 @@ impl IdentityStage {
         now_ms: i64,
     ) -> Result<Arc<Identity>, Refusal> {
         if config.introspects(token) {
-            return self.introspect(config, token, proved, now_ms).await;
-        }
-        if let Some(entry) = self.remembered.find(app, token, proved, &self.revocations, now_ms) {
-            return Ok(Arc::clone(entry.identity()));
+            return self.introspected(config, token, proved, now_ms);
         }
         let scheme = Scheme::from(proved);
         let expected = Expected { issuers: &config.issuers, audience: &config.config.audience, proved };
-        let verified = bearer::verify(token, expected, now_ms).await;
+        let verified = bearer::verify(token, expected, now_ms);
         let verified = verified.map_err(|fault| token_refused(scheme, fault))?;
         if self.revocations.is_revoked(&verified.identity) {
             return Err(challenge::refused(scheme, Reason::TokenRevoked, "revoked by jti, sid or subject"));

@@ -8,9 +8,9 @@ use policies::facts::{Credential, Identity};
 use serde_json::{Map, Value};
 
 use super::config::{IssuerConfig, TokenType};
-use super::keys::{IssuerKeys, KeyUnavailable, VerifyingKey};
+use super::keys::{IssuerKeys, KeySet, KeyUnavailable, VerifyingKey};
 use super::token::claims::{ClaimFault, Claims, required};
-use super::token::compact::{Compact, CompactFault, parse_compact};
+use super::token::compact::{Compact, CompactFault, parse_compact, parse_header};
 use crate::refusal::Reason;
 
 /// Seconds after which a client may ask again when an issuer cannot be reached.
@@ -118,19 +118,33 @@ pub struct Verified {
     pub bound_to: Option<Binding>,
 }
 
-/// Verifies an access token completely.
+/// Waits for the key that a token names, where its issuer has to be asked for it. Whatever else is wrong with the token
+/// [`verify`] will say.
+///
+/// # Errors
+/// `identity.issuer_unavailable`: no key of the issuer may be used.
+pub async fn await_key(token: &str, issuers: &[Arc<IssuerKeys>], now_ms: i64) -> Result<(), TokenFault> {
+    // Where all of the application's issuers know the key, as its only one does, the claims need not be read for it.
+    let Ok(header) = parse_header(token, bytes_max(issuers)) else { return Ok(()) };
+    let kid = header.kid.as_deref();
+    if issuers.iter().all(|issuer| issuer.knows(kid, now_ms)) {
+        return Ok(());
+    }
+    match take_apart(token, issuers) {
+        Ok((_, issuer)) if issuer.accepts(header.algorithm) => issuer.find(kid, now_ms).await?,
+        _ => return Ok(()),
+    };
+    Ok(())
+}
+
+/// Verifies an access token completely, with the keys that are held: it waits for nothing.
 ///
 /// # Errors
 /// The first thing that is wrong with it; see [`TokenFault`].
-pub async fn verify(token: &str, expected: Expected<'_>, now_ms: i64) -> Result<Verified, TokenFault> {
-    let bytes_max = expected.issuers.iter().map(|i| i.config.token_bytes_max).max().unwrap_or_default();
-    let compact = parse_compact(token, bytes_max)?;
-    let issuer = issuer_of(&compact, expected.issuers)?;
-    if token.len() > issuer.config.token_bytes_max {
-        return Err(CompactFault::TooLong(issuer.config.token_bytes_max).into());
-    }
-    check_type(&compact, issuer.config.token_type)?;
-    let signed = check_signature(compact, issuer, now_ms).await?;
+pub fn verify(token: &str, expected: Expected<'_>, now_ms: i64) -> Result<Verified, TokenFault> {
+    let (compact, issuer) = take_apart(token, expected.issuers)?;
+    let keys = issuer.keys(now_ms);
+    let signed = check_signature(compact, issuer, keys)?;
     let mut identity = check_claims(&signed, expected.audience, now_ms)?;
     let bound_to = check_binding(&signed.compact.claims, expected.proved)?;
     match bound_to {
@@ -139,6 +153,24 @@ pub async fn verify(token: &str, expected: Expected<'_>, now_ms: i64) -> Result<
         Some(Binding::Key(_)) => identity.credential = Credential::Dpop,
     }
     Ok(Verified { identity, key: signed.key, bound_to })
+}
+
+fn bytes_max(issuers: &[Arc<IssuerKeys>]) -> usize {
+    issuers.iter().map(|i| i.config.token_bytes_max).max().unwrap_or_default()
+}
+
+/// A token with the shape of an access token of one of these issuers. Nothing is verified yet.
+fn take_apart<'a>(
+    token: &'a str,
+    issuers: &[Arc<IssuerKeys>],
+) -> Result<(Compact<'a>, Arc<IssuerKeys>), TokenFault> {
+    let compact = parse_compact(token, bytes_max(issuers))?;
+    let issuer = issuer_of(&compact, issuers)?;
+    if token.len() > issuer.config.token_bytes_max {
+        return Err(CompactFault::TooLong(issuer.config.token_bytes_max).into());
+    }
+    check_type(&compact, issuer.config.token_type)?;
+    Ok((compact, issuer))
 }
 
 /// The issuer that a token claims, if it is one of these, byte for byte.
@@ -154,20 +186,20 @@ pub fn issuer_of(compact: &Compact<'_>, issuers: &[Arc<IssuerKeys>]) -> Result<A
     known.ok_or_else(|| TokenFault::new(Reason::TokenIssuer, "iss is not an issuer of this application"))
 }
 
-/// Checks that an accepted algorithm and a current key of the issuer made the signature.
+/// Checks that an accepted algorithm and one of the issuer's `keys` made the signature.
 ///
 /// # Errors
 /// `token.header`, `token.signature` or `identity.issuer_unavailable`.
-pub async fn check_signature(
+pub fn check_signature(
     compact: Compact<'_>,
     issuer: Arc<IssuerKeys>,
-    now_ms: i64,
+    keys: Result<Arc<KeySet>, KeyUnavailable>,
 ) -> Result<Signed<'_>, TokenFault> {
     if !issuer.accepts(compact.header.algorithm) {
         return Err(TokenFault::new(Reason::TokenHeader, "alg is not accepted from this issuer"));
     }
     let kid = compact.header.kid.as_deref();
-    let set = issuer.find(kid, now_ms).await?;
+    let set = keys?;
     let mut tried = 0;
     let key = set
         .candidates(kid, compact.header.algorithm)

@@ -9,6 +9,7 @@
 //! | [`credentials`] | which credential a request presents |
 //! | [`token`] | strict reading of JWTs, pure |
 //! | [`keys`] | issuers' keys, fetched ahead of need |
+//! | `judging` | what is waited for, and the judgement that waits for nothing |
 //! | `access` | access tokens as requests bring them, with and without a proof |
 //! | [`bearer`] | everything that is checked on a token that is a JWT |
 //! | [`dpop`] | proofs of possession, pure |
@@ -38,6 +39,7 @@ pub mod signing;
 pub mod token;
 pub mod upstream_identity;
 
+mod judging;
 mod pace;
 mod private_key_jwt;
 #[cfg(test)]
@@ -53,6 +55,7 @@ use http::{HeaderValue, Method, Response, header};
 use policies::facts::Identity;
 use policies::ports::{Clock, HotStore, RecordStore, StoreError};
 use policies::{Name, Outcome};
+use tokio::sync::Semaphore;
 
 pub use config::{Access, ApplicationIdentity, Bounds, IssuerConfig, Requirement};
 pub use credentials::{LOGIN_COOKIE, SESSION_COOKIE};
@@ -63,15 +66,13 @@ pub use upstream_identity::{GatewayKeys, Vouched};
 
 use self::bearer::Proved;
 use self::challenge::Scheme;
-use self::credentials::{CredentialFault, Presented, presented};
-use self::dpop::Nonces;
+use self::credentials::{Presented, presented};
+use self::dpop::{Nonces, Shares};
 use self::introspection::Introspector;
 use self::keys::IssuerKeys;
 use self::pace::Pace;
 use self::remembered::{Remembered, Remembrance};
-use self::session::{
-    Cached, LocalPath, LoginClient, Origin, Sessions, Turns, is_unsafe, login_url, same_origin,
-};
+use self::session::{Cached, LocalPath, LoginClient, Origin, Session, Sessions, Turns, login_url};
 use self::session::{see_other, session_key};
 use self::upstream_identity::Mint;
 use crate::outbound::Outbound;
@@ -109,10 +110,10 @@ pub enum Recognised {
     Token(Arc<Remembrance>),
     /// An opaque token of which its issuer spoke well a moment ago.
     Opaque(Arc<Identity>),
-    /// A session held in the process.
-    Session(Arc<Identity>),
-    /// One whose tokens expired: it holds once its issuer has been asked, see [`IdentityStage::refreshed`].
-    Due(Arc<Identity>),
+    /// A session that is alive.
+    Session(Arc<Session>),
+    /// One for which something is due before it holds, see [`IdentityStage::consult`].
+    Due(Arc<Session>),
 }
 
 impl Recognised {
@@ -120,7 +121,8 @@ impl Recognised {
     pub fn identity(&self) -> &Arc<Identity> {
         match self {
             Self::Token(entry) => entry.identity(),
-            Self::Opaque(identity) | Self::Session(identity) | Self::Due(identity) => identity,
+            Self::Opaque(identity) => identity,
+            Self::Session(session) | Self::Due(session) => session.identity(),
         }
     }
 }
@@ -154,6 +156,8 @@ pub(crate) struct App {
     introspectors: Vec<Arc<Introspector>>,
     login: Option<Arc<LoginClient>>,
     nonces: Option<Nonces>,
+    /// Places at the application's own paths. They need none of its capacity, and may wait for its issuer.
+    own: Semaphore,
 }
 
 /// The identity stage.
@@ -167,6 +171,7 @@ pub struct IdentityStage {
     sessions: Arc<Sessions>,
     turns: Turns,
     logins: Pace,
+    proofs: Shares,
     mint: Mint,
 }
 
@@ -184,12 +189,15 @@ impl IdentityStage {
             .collect();
         let introspectors: Vec<Arc<Introspector>> =
             issuers.iter().filter_map(|i| Introspector::new(i, &setup.outbound).map(Arc::new)).collect();
+        let bounds = setup.bounds;
         let apps = setup
             .apps
             .into_iter()
-            .map(|(name, config)| Some(App::new(name, config?, &issuers, &introspectors, &setup.outbound)))
+            .map(|(name, config)| {
+                let own = Semaphore::new(bounds.own_requests);
+                Some(App::new(name, config?, &issuers, &introspectors, &setup.outbound, own))
+            })
             .collect();
-        let bounds = setup.bounds;
         Self {
             apps,
             issuers,
@@ -200,6 +208,7 @@ impl IdentityStage {
             sessions: Arc::new(Sessions::new(setup.hot, bounds.cached_sessions)),
             turns: Turns::default(),
             logins: Pace::new(bounds.logins, LOGINS_PER_MS),
+            proofs: Shares::new(bounds.proofs_of_subject),
             mint: Mint::new(setup.gateway_keys, setup.gateway_issuer, bounds.minted_tokens),
         }
     }
@@ -250,13 +259,13 @@ impl IdentityStage {
     }
 
     /// Who a request is from, if that is known without waiting: a token verified before, a session in the process. No
-    /// allocation, no await. `None` says nothing; [`Self::identify`] decides.
+    /// allocation, no await. `None` says nothing; [`Self::judge`] decides.
     pub fn recognise(&self, app: usize, parts: &Parts, peer: &Peer, now_ms: i64) -> Option<Recognised> {
         let app_config = self.apps.get(app)?.as_ref()?;
         match presented(parts).ok()? {
-            Presented::Bearer(token) if app_config.introspects(token) => self
-                .recognise_opaque(app_config, token, Proved::Certificate(peer.client_cert_sha256), now_ms)
-                .map(Recognised::Opaque),
+            Presented::Bearer(token) if app_config.introspects(token) => {
+                self.recognise_opaque(app_config, token, peer, now_ms)
+            }
             Presented::Bearer(token) => self
                 .remembered
                 .find(app, token, Proved::Certificate(peer.client_cert_sha256), &self.revocations, now_ms)
@@ -264,130 +273,13 @@ impl IdentityStage {
             Presented::Session(value) => {
                 let key = session_key(&app_config.name, value)?;
                 match self.sessions.cached(&key, &self.revocations, now_ms) {
-                    Cached::Due(session) if session.refresh_due(now_ms) => {
-                        Some(Recognised::Due(Arc::clone(session.identity())))
-                    }
-                    Cached::Ready(session) | Cached::Due(session) => {
-                        Some(Recognised::Session(Arc::clone(session.identity())))
-                    }
+                    Cached::Ready(session) => Some(Recognised::Session(session)),
+                    Cached::Due(session) => Some(Recognised::Due(session)),
                     Cached::Over | Cached::Unknown => None,
                 }
             }
             // Without its proof a bound token is anybody's, and a proof is not checked twice.
             Presented::Dpop(_) | Presented::Nothing => None,
-        }
-    }
-
-    /// Waits for the issuer where a recognised session needs it, before the request takes capacity: a slow issuer must
-    /// not hold what the application could serve others with. What the issuer said, [`Self::identify`] answers.
-    pub async fn refreshed(
-        &self,
-        recognised: Option<Recognised>,
-        app: usize,
-        requirement: &Requirement,
-        parts: &Parts,
-        peer: &Peer,
-        now_ms: i64,
-    ) -> Option<Recognised> {
-        let due = matches!(recognised, Some(Recognised::Due(_))) && requirement.access != Access::Public;
-        let Some(config) = self.apps.get(app).and_then(Option::as_ref).filter(|_| due) else {
-            return recognised;
-        };
-        if let (Ok(Presented::Session(value)), Some(client)) = (presented(parts), &config.login) {
-            let _told_by_identify = self.find_session(config, client, value, now_ms).await;
-        }
-        self.recognise(app, parts, peer, now_ms)
-    }
-
-    /// Who a request is from, and whether that satisfies the route.
-    ///
-    /// # Errors
-    /// The refusal, with its challenge.
-    pub async fn identify(
-        &self,
-        app: usize,
-        requirement: &Requirement,
-        parts: &Parts,
-        peer: &Peer,
-        now_ms: i64,
-    ) -> Result<Authentication, Refusal> {
-        if requirement.access == Access::Public {
-            return Ok(Authentication::Anonymous);
-        }
-        let found = match self.apps.get(app).and_then(Option::as_ref) {
-            Some(config) => self.find(app, config, parts, peer, now_ms).await?,
-            None => Found::Nothing,
-        };
-        match (found, requirement.access) {
-            (Found::Identity(identity), _) => {
-                satisfies(requirement, &identity, now_ms)?;
-                Ok(Authentication::Known(identity))
-            }
-            (Found::Nothing | Found::EndedSession, Access::Optional) => Ok(Authentication::Anonymous),
-            (Found::EndedSession, _) => Err(challenge::refused(
-                Scheme::Bearer,
-                Reason::SessionEnded,
-                "no live session for the cookie",
-            )),
-            (Found::Nothing, _) => Err(challenge::missing()),
-        }
-    }
-
-    /// The same for a request that was looked at by [`Self::recognise`]: the memory is not asked twice for one token, but
-    /// whatever may have ended it meanwhile is.
-    ///
-    /// # Errors
-    /// The refusal, with its challenge.
-    pub async fn identify_recognised(
-        &self,
-        recognised: Option<Recognised>,
-        app: usize,
-        requirement: &Requirement,
-        parts: &Parts,
-        peer: &Peer,
-        now_ms: i64,
-    ) -> Result<Authentication, Refusal> {
-        match recognised {
-            Some(Recognised::Token(entry))
-                if requirement.access != Access::Public && entry.holds(&self.revocations, now_ms) =>
-            {
-                satisfies(requirement, entry.identity(), now_ms)?;
-                Ok(Authentication::Known(Arc::clone(entry.identity())))
-            }
-            _ => self.identify(app, requirement, parts, peer, now_ms).await,
-        }
-    }
-
-    async fn find(
-        &self,
-        app: usize,
-        config: &App,
-        parts: &Parts,
-        peer: &Peer,
-        now_ms: i64,
-    ) -> Result<Found, Refusal> {
-        match presented(parts).map_err(credential_refused)? {
-            Presented::Nothing => Ok(Found::Nothing),
-            Presented::Bearer(token) => {
-                let proved = Proved::Certificate(peer.client_cert_sha256);
-                self.token(app, config, token, proved, now_ms).await.map(Found::Identity)
-            }
-            Presented::Dpop(token) => {
-                self.bound_token(app, config, token, parts, now_ms).await.map(Found::Identity)
-            }
-            Presented::Session(value) => {
-                let Some(client) = &config.login else { return Ok(Found::EndedSession) };
-                let Some(session) = self.find_session(config, client, value, now_ms).await? else {
-                    return Ok(Found::EndedSession);
-                };
-                if is_unsafe(parts) && !same_origin(parts, &config.origin) {
-                    return Err(Refusal::new(
-                        Reason::CrossSite,
-                        "Origin and Sec-Fetch-Site are not the application's",
-                    ));
-                }
-                Ok(Found::Identity(Arc::clone(session.identity())))
-            }
         }
     }
 
@@ -470,7 +362,7 @@ impl IdentityStage {
     }
 
     /// The sessions in the process that are not over.
-    pub fn live_sessions(&self, now_ms: i64) -> Vec<Arc<session::Session>> {
+    pub fn live_sessions(&self, now_ms: i64) -> Vec<Arc<Session>> {
         self.sessions.live(now_ms)
     }
 
@@ -492,6 +384,7 @@ impl App {
         issuers: &[Arc<IssuerKeys>],
         introspectors: &[Arc<Introspector>],
         outbound: &Outbound,
+        own: Semaphore,
     ) -> Self {
         let find = |wanted: &str| issuers.iter().find(|i| i.config.issuer == wanted).cloned();
         let asked = |wanted: &str| introspectors.iter().find(|i| &**i.issuer() == wanted).cloned();
@@ -506,41 +399,8 @@ impl App {
             introspectors: config.issuers.iter().filter_map(|i| asked(i)).collect(),
             login,
             nonces: config.proof_nonce.then(Nonces::default),
+            own,
             config,
         }
     }
-}
-
-/// What a request's credential came to.
-enum Found {
-    Identity(Arc<Identity>),
-    Nothing,
-    EndedSession,
-}
-
-/// The route's own demands on an identity.
-fn satisfies(requirement: &Requirement, identity: &Identity, now_ms: i64) -> Result<(), Refusal> {
-    if !requirement.scopes.iter().all(|scope| identity.has_scope(scope)) {
-        return Err(challenge::scope(identity.credential.into(), requirement));
-    }
-    let acr = identity.acr.as_deref().unwrap_or_default();
-    let strong =
-        requirement.acr_values.is_empty() || requirement.acr_values.iter().any(|wanted| wanted == acr);
-    let fresh = requirement
-        .max_auth_age_s
-        .is_none_or(|most| identity.auth_age_s(now_ms).is_some_and(|age| age <= most));
-    if strong && fresh {
-        Ok(())
-    } else {
-        let scheme = identity.credential.into();
-        Err(challenge::step_up(scheme, &requirement.acr_values, requirement.max_auth_age_s))
-    }
-}
-
-fn credential_refused(fault: CredentialFault) -> Refusal {
-    let reason = match fault {
-        CredentialFault::Ambiguous(_) => Reason::TokenAmbiguous,
-        CredentialFault::Malformed(_) => Reason::TokenMalformed,
-    };
-    challenge::refused(Scheme::Bearer, reason, fault.to_string())
 }

@@ -47,6 +47,10 @@ pub struct Bounds {
     pub revocations: usize,
     /// Log-ins that may be begun within ten minutes.
     pub logins: u32,
+    /// DPoP proofs of one subject that may be remembered at the same time: a tenth of what the store has room for.
+    pub proofs_of_subject: u32,
+    /// Requests at one application's own paths that may be under way at the same time.
+    pub own_requests: usize,
 }
 
 impl Default for Bounds {
@@ -57,6 +61,8 @@ impl Default for Bounds {
             minted_tokens: 100_000,
             revocations: 100_000,
             logins: 20_000,
+            proofs_of_subject: 100_000,
+            own_requests: 1_000,
         }
     }
 }

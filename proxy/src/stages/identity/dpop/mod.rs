@@ -4,6 +4,7 @@
 //! settles with the replay memory by [`Proof::replay_key`].
 
 mod nonce;
+mod share;
 mod target;
 
 use base64::Engine as _;
@@ -19,6 +20,7 @@ use super::token::claims::{Claims, required};
 use super::token::compact::{Jws, claims_of, parse_jws};
 
 pub use nonce::Nonces;
+pub use share::Shares;
 pub use target::Target;
 
 /// The field of a proof.
@@ -36,6 +38,11 @@ const CLOCK_AHEAD_MS: i64 = 10_000;
 /// How much longer a proof is remembered than it is accepted, milliseconds: more than the time between a request's entry,
 /// when the proof's age is judged, and its being remembered.
 const MARGIN_MS: i64 = 120_000;
+
+/// How long a proof is remembered at most, milliseconds, where it may be `age_max_ms` old.
+const fn remembered_ms(age_max_ms: i64) -> i64 {
+    age_max_ms.saturating_add(CLOCK_AHEAD_MS).saturating_add(MARGIN_MS)
+}
 
 /// Why a proof proves nothing.
 #[derive(Debug, thiserror::Error)]

@@ -27,10 +27,10 @@ use super::status::{Counts, Status, count};
 use crate::outbound::{Bounds, Outbound};
 use crate::refusal::Reason;
 
-/// One call: a request waits for it, holding its permit.
+/// One call, for which a request waits.
 const CALL: Bounds = Bounds { deadline: Duration::from_secs(2), body_bytes_max: 64 * 1024 };
 /// Seconds after which a client may ask again when too many calls were asked for.
-const BUSY_RETRY_AFTER_S: u64 = 1;
+pub const BUSY_RETRY_AFTER_S: u64 = 1;
 
 type Outcome = Result<Arc<Active>, Denied>;
 type Flight = Shared<BoxFuture<'static, Outcome>>;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::super::bearer::TokenFault;
 use super::super::bounded::BoundedMap;
 use super::super::revocation::Checked;
 use super::answer::Answer;
 use super::denied::Denied;
+use crate::refusal::Reason;
 
 /// A refusal is believed for at most this long, milliseconds: a token may be asked about before all of the issuer's
 /// servers know it.
@@ -37,6 +39,15 @@ impl Active {
     /// Whether `exp` is still to come.
     pub fn alive(&self, now_ms: i64) -> bool {
         now_ms < self.answer.identity.expires_at.saturating_mul(1000)
+    }
+
+    /// The same, for whoever presents it.
+    ///
+    /// # Errors
+    /// `token.expired`.
+    pub fn check_alive(&self, now_ms: i64) -> Result<(), TokenFault> {
+        let expired = || TokenFault::new(Reason::TokenExpired, "exp has passed");
+        self.alive(now_ms).then_some(()).ok_or_else(expired)
     }
 }
 

@@ -25,10 +25,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use policies::facts::Identity;
 
 use super::bearer::{Proved, TokenFault, check_binding};
-use super::{App, IdentityStage};
+use super::challenge::Scheme;
+use super::{App, IdentityStage, Peer, Recognised};
 use crate::refusal::{Reason, Refusal};
 
-pub use asking::Introspector;
+pub use asking::{BUSY_RETRY_AFTER_S, Introspector};
 pub use status::Status;
 
 use self::denied::Denied;
@@ -39,34 +40,40 @@ impl App {
     pub(super) fn introspects(&self, token: &str) -> bool {
         !self.introspectors.is_empty() && is_opaque(token)
     }
+
+    /// What is believed of a token, and who said it.
+    fn held(&self, token: &str, now_ms: i64) -> Option<(&Introspector, Arc<Active>)> {
+        let key = key(token);
+        self.introspectors.iter().find_map(|issuer| Some((&**issuer, issuer.held(&key, now_ms)?)))
+    }
 }
 
 impl IdentityStage {
-    /// Whose an opaque token is, if that is known without waiting.
+    /// Whose an opaque token is that came by the Bearer scheme, if that is known without waiting.
     pub(super) fn recognise_opaque(
         &self,
         app: &App,
         token: &str,
-        proved: Proved,
+        peer: &Peer,
         now_ms: i64,
-    ) -> Option<Arc<Identity>> {
-        let key = key(token);
-        let (issuer, active) = app.introspectors.iter().find_map(|i| Some((i, i.held(&key, now_ms)?)))?;
-        self.judge(app, issuer, &active, proved, now_ms).ok()
+    ) -> Option<Recognised> {
+        let (issuer, active) = app.held(token, now_ms)?;
+        let proved = Proved::Certificate(peer.client_cert_sha256);
+        self.judge_answer(app, issuer, &active, proved, now_ms).ok().map(Recognised::Opaque)
     }
 
-    /// Whose an opaque token is. Several issuers are asked in their order until one knows it, and that one first the next
-    /// time.
+    /// Waits until an issuer has spoken well of an opaque token, unless that is still believed. Several issuers are asked
+    /// in their order until one knows it, and that one first the next time.
     ///
     /// # Errors
     /// The refusal with its challenge: 401 if all issuers say that the token is worth nothing, 503 if one could not say.
-    pub(super) async fn introspect(
+    pub(super) async fn ask(
         &self,
         app: &App,
         token: &str,
-        proved: Proved,
+        scheme: Scheme,
         now_ms: i64,
-    ) -> Result<Arc<Identity>, Refusal> {
+    ) -> Result<(), Refusal> {
         let key = key(token);
         let mut order: Vec<&Arc<Introspector>> = app.introspectors.iter().collect();
         order.sort_by_key(|issuer| !issuer.knows(&key, now_ms));
@@ -74,9 +81,8 @@ impl IdentityStage {
         for issuer in order {
             match issuer.ask(key, token, now_ms).await {
                 Ok(active) => {
-                    return self
-                        .judge(app, issuer, &active, proved, now_ms)
-                        .map_err(|fault| Denied::from(fault).into_refusal(proved.into()));
+                    let alive = active.check_alive(now_ms);
+                    return alive.map_err(|fault| Denied::from(fault).into_refusal(scheme));
                 }
                 Err(next) if denied.as_ref().is_none_or(|d| d.retry_after_s.is_none()) => denied = Some(next),
                 Err(_) => {}
@@ -84,11 +90,32 @@ impl IdentityStage {
         }
         let inside = "no issuer of the application gives opaque tokens";
         let denied = denied.unwrap_or_else(|| TokenFault::new(Reason::TokenMalformed, inside).into());
-        Err(denied.into_refusal(proved.into()))
+        Err(denied.into_refusal(scheme))
+    }
+
+    /// Whose an opaque token is, by what its issuer has said.
+    ///
+    /// # Errors
+    /// The refusal with its challenge.
+    pub(super) fn introspected(
+        &self,
+        app: &App,
+        token: &str,
+        proved: Proved,
+        now_ms: i64,
+    ) -> Result<Arc<Identity>, Refusal> {
+        let judged = match app.held(token, now_ms) {
+            Some((issuer, active)) => {
+                self.judge_answer(app, issuer, &active, proved, now_ms).map_err(Denied::from)
+            }
+            // Between the issuer's answer and now others have taken its place in the table.
+            None => Err(Denied::unavailable("what the issuer said is not held any more", BUSY_RETRY_AFTER_S)),
+        };
+        judged.map_err(|denied| denied.into_refusal(proved.into()))
     }
 
     /// What of an active token depends on the request. Whatever is revoked or has expired since is refused at once.
-    fn judge(
+    fn judge_answer(
         &self,
         app: &App,
         issuer: &Introspector,
@@ -100,9 +127,7 @@ impl IdentityStage {
         if self.revocations.is_revoked_since(&answer.identity, &active.checked) {
             return Err(TokenFault::new(Reason::TokenRevoked, "revoked by jti, sid or subject"));
         }
-        if !active.alive(now_ms) {
-            return Err(TokenFault::new(Reason::TokenExpired, "exp has passed"));
-        }
+        active.check_alive(now_ms)?;
         answer.check_audience(&app.config.audience, issuer.config().audience_required)?;
         check_binding(&answer.binding, proved)?;
         Ok(Arc::clone(&answer.identity))

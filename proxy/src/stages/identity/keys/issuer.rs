@@ -81,8 +81,12 @@ pub struct IssuerStatus {
     pub keys: Vec<KeyStatus>,
     /// Published entries that are not used, each with the reason.
     pub skipped: Vec<String>,
-    /// Fetches made since the start.
+    /// Fetches that ended since the start.
     pub fetches: u64,
+    /// How many of them failed.
+    pub failures: u64,
+    /// What tokens of it may be signed with.
+    pub algorithms: Vec<&'static str>,
 }
 
 /// One key in use.
@@ -103,6 +107,8 @@ struct Held {
     last_error: Option<String>,
     last_attempt_ms: Option<i64>,
     asked: Option<Asked>,
+    /// An unknown `kid` was seen that no fetch has been made for.
+    wanted: bool,
     failures: u32,
 }
 
@@ -112,6 +118,13 @@ struct Asked {
     at_ms: i64,
     /// Fetches completed before it; as long as there are no more, it is still to come.
     after: u64,
+}
+
+impl Asked {
+    /// Whether another may follow.
+    fn is_over(self, now_ms: i64) -> bool {
+        now_ms.saturating_sub(self.at_ms) >= UNKNOWN_KID_INTERVAL_MS
+    }
 }
 
 /// One issuer's keys.
@@ -126,6 +139,7 @@ pub struct IssuerKeys {
     flight: Mutex<()>,
     waiting: Arc<Semaphore>,
     fetches: AtomicU64,
+    failed: AtomicU64,
 }
 
 impl fmt::Debug for IssuerKeys {
@@ -148,11 +162,13 @@ impl IssuerKeys {
             flight: Mutex::default(),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
             fetches: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
         }
     }
 
     /// The key set in which to look for `kid`. With a usable set that knows the `kid` this never waits; an unknown `kid`
-    /// waits for one fetch that all share, at most once a minute.
+    /// waits for one fetch that all share, at most once a minute. One that comes too late for it, as a real one may where
+    /// somebody makes up others, has the background fetch as soon as the minute is over.
     ///
     /// # Errors
     /// [`KeyUnavailable`] when there is no usable set, or too many requests wait already.
@@ -173,8 +189,21 @@ impl IssuerKeys {
         }
     }
 
+    /// The key set held now, without waiting.
+    ///
+    /// # Errors
+    /// [`KeyUnavailable`] when there is no usable one.
+    pub fn keys(&self, now_ms: i64) -> Result<Arc<KeySet>, KeyUnavailable> {
+        self.usable(now_ms).ok_or_else(|| self.unavailable())
+    }
+
+    /// Whether the key set is usable and knows `kid`.
+    pub fn knows(&self, kid: Option<&str>, now_ms: i64) -> bool {
+        self.usable(now_ms).is_some_and(|set| set.knows(kid))
+    }
+
     /// The same without waiting: what is held now.
-    pub fn usable(&self, now_ms: i64) -> Option<Arc<KeySet>> {
+    fn usable(&self, now_ms: i64) -> Option<Arc<KeySet>> {
         let held = self.held.read();
         let (set, fetched_ms) = held.keys.as_ref()?;
         let fresh = now_ms.saturating_sub(*fetched_ms) <= self.config.jwks_stale_max_s.saturating_mul(1000);
@@ -201,6 +230,10 @@ impl IssuerKeys {
     pub fn due(&self, now_ms: i64) -> bool {
         let held = self.held.read();
         let Some(last) = held.last_attempt_ms else { return true };
+        let free = held.asked.is_none_or(|asked| asked.is_over(now_ms));
+        if held.wanted && free {
+            return true;
+        }
         let pause = match held.failures {
             0 => self.config.jwks_refresh_s.saturating_mul(1000),
             n => (1_000_i64 << n.min(6)).min(RETRY_MAX_MS),
@@ -237,6 +270,8 @@ impl IssuerKeys {
                 .collect(),
             skipped: set.map(|s| s.skipped.clone()).unwrap_or_default(),
             fetches: self.fetches.load(Ordering::Relaxed),
+            failures: self.failed.load(Ordering::Relaxed),
+            algorithms: self.config.algorithms.iter().map(|a| a.name()).collect(),
         }
     }
 
@@ -246,7 +281,10 @@ impl IssuerKeys {
         let mut held = self.held.write();
         match held.asked {
             Some(asked) if asked.after == fetches => true,
-            Some(asked) if now_ms.saturating_sub(asked.at_ms) < UNKNOWN_KID_INTERVAL_MS => false,
+            Some(asked) if !asked.is_over(now_ms) => {
+                held.wanted = true;
+                false
+            }
             _ => {
                 held.asked = Some(Asked { at_ms: now_ms, after: fetches });
                 true
@@ -278,7 +316,7 @@ impl IssuerKeys {
     }
 
     async fn fetch(&self, now_ms: i64) {
-        self.held.write().last_attempt_ms = Some(now_ms);
+        self.begin_attempt(now_ms);
         let outcome = self.fetch_all(now_ms).await;
         let mut held = self.held.write();
         match outcome {
@@ -296,10 +334,20 @@ impl IssuerKeys {
                 tracing::warn!(issuer = %self.name, problem, "keys could not be fetched");
                 held.failures = held.failures.saturating_add(1);
                 held.last_error = Some(problem);
+                self.failed.fetch_add(1, Ordering::Relaxed);
             }
         }
         drop(held);
         self.fetches.fetch_add(1, Ordering::Release);
+    }
+
+    /// A fetch made for a wanted `kid` is its minute's, whoever begins it.
+    fn begin_attempt(&self, now_ms: i64) {
+        let mut held = self.held.write();
+        held.last_attempt_ms = Some(now_ms);
+        if std::mem::take(&mut held.wanted) {
+            held.asked = Some(Asked { at_ms: now_ms, after: self.fetches.load(Ordering::Acquire) });
+        }
     }
 
     async fn fetch_all(&self, now_ms: i64) -> Result<(KeySet, Option<Arc<Metadata>>), String> {

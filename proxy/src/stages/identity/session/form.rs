@@ -107,7 +107,10 @@ impl IdentityStage {
         if parts.headers.contains_key(http::header::AUTHORIZATION) {
             return None;
         }
-        let own = Own { stage: self, app, client, parts, now_ms };
+        let own = match Own::enter(self, app, client, parts, now_ms) {
+            Ok(own) => own,
+            Err(shed) => return Some(Err(shed)),
+        };
         let wish = Wish { return_to: form.page(), again: false, step_up: true, form: Some(form) };
         Some(own.begin_login(wish).await)
     }

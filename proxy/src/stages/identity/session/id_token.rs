@@ -157,7 +157,11 @@ async fn signed<'a>(
         return Err(TokenFault::new(Reason::TokenHeader, "another kind of token by its typ"));
     }
     let issuer = issuer_of(&compact, std::slice::from_ref(issuer))?;
-    check_signature(compact, issuer, now_ms).await
+    let keys = match issuer.accepts(compact.header.algorithm) {
+        true => issuer.find(compact.header.kid.as_deref(), now_ms).await,
+        false => issuer.keys(now_ms),
+    };
+    check_signature(compact, issuer, keys)
 }
 
 /// `aud` names this client; with several audiences `azp` must, too.

@@ -79,14 +79,16 @@ impl Own<'_> {
         };
         let key = self.replay_key(&logged_out);
         let (store, expires_ms) = (self.stage.sessions.store(), logged_out.expires_at.saturating_mul(1000));
-        let new =
-            store.insert(Space::Replay, &key, b"", self.now_ms, expires_ms).await.map_err(store_failed)?;
+        let new = store
+            .insert(Space::LogoutTokens, &key, b"", self.now_ms, expires_ms)
+            .await
+            .map_err(store_failed)?;
         if !new {
             return Ok(refused("the logout token was used before"));
         }
         if let Err(error) = self.stage.revocations.revoke(&self.revocation(&logged_out)).await {
             // The issuer is told that it failed, and may send the token again.
-            store.remove(Space::Replay, &key).await.map_err(store_failed)?;
+            store.remove(Space::LogoutTokens, &key).await.map_err(store_failed)?;
             return Err(store_failed(error));
         }
         let mut response = Response::new(Bytes::new());

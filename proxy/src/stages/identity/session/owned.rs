@@ -7,6 +7,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use serde_json::json;
+use tokio::sync::SemaphorePermit;
 use url::{Url, form_urlencoded};
 
 use super::super::challenge;
@@ -21,6 +22,8 @@ pub(super) type Answer = Result<Response<Bytes>, Refusal>;
 
 /// Most parameters read from a query or form.
 const PARAMETERS_MAX: usize = 32;
+/// Seconds after which somebody may ask again who found all places taken.
+const SHED_RETRY_AFTER_S: u64 = 3;
 
 /// One request to one of the gateway's own paths.
 pub(super) struct Own<'a> {
@@ -29,6 +32,25 @@ pub(super) struct Own<'a> {
     pub client: &'a Arc<LoginClient>,
     pub parts: &'a Parts,
     pub now_ms: i64,
+    _place: SemaphorePermit<'a>,
+}
+
+impl<'a> Own<'a> {
+    /// A request that has a place among those that may wait for the application's issuer.
+    ///
+    /// # Errors
+    /// All are taken.
+    pub fn enter(
+        stage: &'a IdentityStage,
+        app: &'a App,
+        client: &'a Arc<LoginClient>,
+        parts: &'a Parts,
+        now_ms: i64,
+    ) -> Result<Self, Refusal> {
+        let taken = |_| Refusal::new(Reason::Shed, "too many at the gateway's own paths");
+        let place = app.own.try_acquire().map_err(|full| taken(full).retry_after(SHED_RETRY_AFTER_S))?;
+        Ok(Self { stage, app, client, parts, now_ms, _place: place })
+    }
 }
 
 impl IdentityStage {
@@ -52,7 +74,7 @@ impl IdentityStage {
                 .map(Some);
         }
         let Some(client) = &app.login else { return Ok(None) };
-        let own = Own { stage: self, app, client, parts, now_ms };
+        let own = Own::enter(self, app, client, parts, now_ms)?;
         let get = [Method::GET];
         let answer = match action {
             "login" => only(parts, &get, async || own.begin_login(own.wish(false)?).await).await,

@@ -115,11 +115,11 @@ impl Session {
         self.used_ms.load(Ordering::Relaxed).saturating_add(self.kept.idle_ms).min(self.kept.ends_ms)
     }
 
-    fn is_over(&self, revocations: &Revocations, now_ms: i64) -> bool {
+    pub(in super::super) fn is_over(&self, revocations: &Revocations, now_ms: i64) -> bool {
         now_ms >= self.idle_until_ms() || revocations.is_revoked_since(&self.identity, &self.checked)
     }
 
-    pub(in super::super) fn refresh_due(&self, now_ms: i64) -> bool {
+    pub(super) fn refresh_due(&self, now_ms: i64) -> bool {
         self.kept.refresh_token.is_some()
             && self.kept.granted_until_ms.is_some_and(|until| now_ms >= until)
             && now_ms >= self.refresh_after_ms.load(Ordering::Relaxed)

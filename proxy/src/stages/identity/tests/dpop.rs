@@ -145,3 +145,41 @@ async fn where_a_nonce_is_asked_for_a_proof_carries_a_current_one() {
     assert!(house.stage.next_nonce(0, &parts, NOW_MS).is_none(), "asks for none");
     assert!(house.stage.next_nonce(1, &request("GET", "/", &[]), NOW_MS).is_none(), "makes no proofs");
 }
+
+#[tokio::test]
+async fn one_subject_leaves_room_for_the_proofs_of_others() {
+    const SHARE: u32 = 20;
+    let fake = FakeIssuer::start().await;
+    let hot = Arc::new(MemoryHot::new(StoreBounds { entries_max: 50, ..StoreBounds::default() }));
+    let bounds = Bounds { proofs_of_subject: SHARE, ..Bounds::default() };
+    let house =
+        House::built(fake, hot, Arc::new(MemoryRecords::new(StoreBounds::default())), bounds, json!({}))
+            .await;
+    house.stage.prime(NOW_MS).await;
+    let client = Client { issuer: &house.issuer, signer: "es-other" };
+    let ask = async |token: &str, jti: String, now_ms: i64| {
+        let proof = client.proof(token, json!({}), json!({ "jti": jti, "iat": now_ms / 1000 }));
+        answer(&house, 0, &asked(token, &proof), now_ms).await.map(|_| ())
+    };
+    // Whatever tokens the subject has.
+    let flood = ["t1", "t2"].map(|jti| client.token(&house, json!({ "jti": jti })));
+    let mut accepted = 0;
+    for number in 0..100 {
+        match ask(&flood[number % 2], format!("flood-{number}"), NOW_MS).await {
+            Ok(()) => accepted += 1,
+            Err(refusal) => {
+                assert_eq!(refusal.reason, Reason::LimitCustomer);
+                assert!(refusal.retry_after_s.is_some());
+            }
+        }
+    }
+    assert_eq!(accepted, SHARE);
+    let other = client.token(&house, json!({ "sub": "bob", "jti": "t3" }));
+    for number in 0..SHARE {
+        assert!(ask(&other, format!("other-{number}"), NOW_MS).await.is_ok(), "{number}");
+    }
+    // Once the proofs are forgotten, their subject may prove again.
+    let later = NOW_MS + 2 * 190_000;
+    let fresh = client.token(&house, json!({ "jti": "t4", "exp": later / 1000 + 300 }));
+    assert!(ask(&fresh, "later".into(), later).await.is_ok());
+}

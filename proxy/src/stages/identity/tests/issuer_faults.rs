@@ -82,29 +82,70 @@ async fn an_issuer_that_is_down_at_the_start_is_found_when_it_comes_up() {
 async fn a_flood_of_unknown_kids_costs_one_fetch_a_minute() {
     let house = House::new().await;
     let before = house.issuer.jwks_fetches();
-    let forged: Vec<String> = (0..3_000)
-        .map(|n| {
-            let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": format!("k{n}") });
-            house.issuer.sign("es-other", &header, &good_claims(&house.issuer.url))
-        })
-        .collect();
-    let flood = |now_ms: i64| {
-        let (house, forged) = (&house, &forged);
-        async move {
-            for chunk in forged.chunks(200) {
-                let all = chunk.iter().map(|token| house.bearer(token, now_ms));
-                for result in futures_util::future::join_all(all).await {
-                    assert_eq!(result.err(), Some(Reason::TokenSignature));
-                }
-            }
+    let claims = good_claims(&house.issuer.url);
+    let flood = async |kids: std::ops::Range<usize>, now_ms: i64| {
+        for kid in kids {
+            let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": format!("k{kid}") });
+            let forged = house.issuer.sign("es-other", &header, &claims);
+            assert_eq!(house.bearer(&forged, now_ms).await.err(), Some(Reason::TokenSignature));
         }
     };
-    flood(NOW_MS).await;
+    // Those that come at the same time share the fetch.
+    let at_once = (0..200).map(|kid| flood(kid..kid + 1, NOW_MS));
+    futures_util::future::join_all(at_once).await;
     assert_eq!(house.issuer.jwks_fetches() - before, 1);
-    flood(NOW_MS + 59_999).await;
+    flood(200..100_000, NOW_MS + 1).await;
+    flood(0..100, NOW_MS + 59_999).await;
     assert_eq!(house.issuer.jwks_fetches() - before, 1);
-    flood(NOW_MS + 60_000).await;
+    flood(0..100, NOW_MS + 60_000).await;
     assert_eq!(house.issuer.jwks_fetches() - before, 2);
+    assert_eq!(house.stage.memory().entries, 0, "no refused token is remembered");
+}
+
+#[tokio::test]
+async fn a_new_key_behind_made_up_ones_is_fetched_when_their_minute_is_over() {
+    let house = House::new().await;
+    let issuer = &house.stage.issuers[0];
+    let by = |signer: &str, kid: &str| {
+        let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": kid });
+        house.issuer.sign(signer, &header, &good_claims(&house.issuer.url))
+    };
+    let fetches = || house.issuer.jwks_fetches();
+    let before = fetches();
+    assert!(house.bearer(&by("es", "made-up"), NOW_MS).await.is_err());
+    assert_eq!(fetches() - before, 1, "the minute's one fetch");
+    assert!(!issuer.due(NOW_MS + 60_000), "nobody has missed a key since");
+
+    house.issuer.published.lock().push(house.issuer.jwk("es-other"));
+    let new = by("es-other", "es-other");
+    assert_eq!(house.bearer(&new, NOW_MS + 1_000).await.err(), Some(Reason::TokenSignature));
+    assert!(!issuer.due(NOW_MS + 59_999));
+    assert!(issuer.due(NOW_MS + 60_000), "not five minutes later");
+    issuer.refresh(NOW_MS + 60_000).await;
+    assert!(house.bearer(&new, NOW_MS + 60_001).await.is_ok());
+
+    // That was the next minute's fetch, not one more.
+    assert!(house.bearer(&by("es", "made-up-too"), NOW_MS + 61_000).await.is_err());
+    assert_eq!(fetches() - before, 2);
+    assert!(!issuer.due(NOW_MS + 119_999) && issuer.due(NOW_MS + 120_000));
+}
+
+#[tokio::test]
+async fn a_request_is_judged_with_the_keys_that_are_held() {
+    let house = House::unprimed(FakeIssuer::start().await).await;
+    let token = house.token(json!({}));
+    let parts = request("GET", "/", &[("authorization", &format!("Bearer {token}"))]);
+    let requirement = Requirement::default();
+    let judged = || known_now(house.stage.judge(None, 0, &requirement, &parts, &PEER, NOW_MS));
+    assert_eq!(judged().err(), Some(Reason::IssuerUnavailable));
+    assert_eq!(house.issuer.jwks_fetches(), 0, "it asks nobody");
+    house.stage.consult(None, 0, &requirement, &parts, &PEER, NOW_MS).await.unwrap();
+    assert!(judged().is_ok());
+}
+
+/// What is known without waiting at all.
+fn known_now(judged: impl Future<Output = Result<Authentication, Refusal>>) -> Result<Arc<Identity>, Reason> {
+    known(futures_util::FutureExt::now_or_never(judged).expect("it waits"))
 }
 
 #[tokio::test]

@@ -207,27 +207,27 @@ async fn the_issuer_is_waited_for_before_capacity_is_taken() {
     browser.log_in().await;
     let parts = browser.parts("GET", "/", &[]);
     let stage = &house.stage;
-    let refreshed = async |access, now_ms| {
+    let consulted = async |access, now_ms| {
         let requirement = Requirement { access, ..Requirement::default() };
         let found = stage.recognise(0, &parts, &PEER, now_ms);
-        stage.refreshed(found, 0, &requirement, &parts, &PEER, now_ms).await
+        stage.consult(found, 0, &requirement, &parts, &PEER, now_ms).await.unwrap()
     };
     let calls = house.issuer.token_calls();
-    let found = refreshed(Access::Required, browser.now_ms).await;
+    let found = consulted(Access::Required, browser.now_ms).await;
     assert!(matches!(found, Some(Recognised::Session(_))), "nothing is due: {found:?}");
 
     browser.now_ms += 300_000;
-    let found = refreshed(Access::Public, browser.now_ms).await;
+    let found = consulted(Access::Public, browser.now_ms).await;
     assert!(matches!(found, Some(Recognised::Due(_))), "a public route needs no session: {found:?}");
     assert_eq!(house.issuer.token_calls(), calls);
     house.grant(None, browser.now_ms, json!({}), json!({ "refresh_token": "r2" }));
-    let found = refreshed(Access::Required, browser.now_ms).await;
+    let found = consulted(Access::Required, browser.now_ms).await;
     assert!(matches!(found, Some(Recognised::Session(_))), "{found:?}");
     assert!(browser.get("/").await.is_ok());
     assert_eq!(house.issuer.token_calls() - calls, 1, "the issuer is asked once");
 
     browser.now_ms += 300_000;
-    let found = refreshed(Access::Required, browser.now_ms).await;
+    let found = consulted(Access::Required, browser.now_ms).await;
     assert!(found.is_none(), "the issuer has ended it: {found:?}");
     assert_eq!(browser.get("/").await.err(), Some(Reason::SessionEnded));
 }

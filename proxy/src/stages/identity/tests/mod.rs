@@ -58,22 +58,23 @@ impl House {
     }
 
     async fn with_stores(fake: Arc<FakeIssuer>, hot: Arc<MemoryHot>, records: Arc<MemoryRecords>) -> Self {
-        Self::with(fake, hot, records, json!({})).await
+        Self::built(fake, hot, records, Bounds::default(), json!({})).await
     }
 
     /// With changes to the log-in's section of the configuration.
     async fn with_session(fake: Arc<FakeIssuer>, changes: Value) -> Self {
         let hot = Arc::new(MemoryHot::new(StoreBounds::default()));
         let records = Arc::new(MemoryRecords::new(StoreBounds::default()));
-        let house = Self::with(fake, hot, records, changes).await;
+        let house = Self::built(fake, hot, records, Bounds::default(), changes).await;
         house.stage.prime(NOW_MS).await;
         house
     }
 
-    async fn with(
+    async fn built(
         fake: Arc<FakeIssuer>,
         hot: Arc<MemoryHot>,
         records: Arc<MemoryRecords>,
+        bounds: Bounds,
         session_changes: Value,
     ) -> Self {
         let mut session = json!({
@@ -120,7 +121,7 @@ impl House {
                 "session": { "client_id": "gateway", "client_key_file": "client.jwk" },
             }),
         );
-        let bounds = OutboundBounds { deadline: Duration::from_millis(700), body_bytes_max: 128 * 1024 };
+        let outbound = OutboundBounds { deadline: Duration::from_millis(700), body_bytes_max: 128 * 1024 };
         let stage = IdentityStage::new(Setup {
             issuers,
             apps: vec![
@@ -129,10 +130,10 @@ impl House {
                 ("static".into(), None),
                 ("office".into(), Some(office)),
             ],
-            bounds: Bounds::default(),
+            bounds,
             hot: hot.clone(),
             records: records.clone(),
-            outbound: Outbound::new(bounds).unwrap(),
+            outbound: Outbound::new(outbound).unwrap(),
             gateway_keys: GatewayKeys::new(
                 SigningKey::generate().unwrap(),
                 &[SigningKey::generate().unwrap()],

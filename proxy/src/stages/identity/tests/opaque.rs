@@ -196,6 +196,22 @@ async fn fifty_requests_with_a_new_token_make_one_call() {
 }
 
 #[tokio::test]
+async fn a_request_is_judged_by_what_its_issuer_has_said() {
+    let house = Opaque::new(json!({})).await;
+    house.give("good", json!({}));
+    let (parts, requirement) = (bearer("good"), Requirement::default());
+    let judged = |recognised| {
+        let judging = house.stage.judge(recognised, 0, &requirement, &parts, &PEER, NOW_MS);
+        known(futures_util::FutureExt::now_or_never(judging).expect("it waits"))
+    };
+    assert_eq!(judged(None).err(), Some(Reason::IssuerUnavailable), "and is not asked");
+    let consulted = house.stage.consult(None, 0, &requirement, &parts, &PEER, NOW_MS).await.unwrap();
+    assert!(matches!(consulted, Some(Recognised::Opaque(_))), "{consulted:?}");
+    assert!(judged(consulted).is_ok());
+    assert_eq!(house.calls(), 1);
+}
+
+#[tokio::test]
 async fn a_client_that_goes_away_does_not_cut_the_call_short() {
     let house = Opaque::new(json!({})).await;
     house.give("good", json!({}));

@@ -175,9 +175,7 @@ async fn what_ends_between_the_two_looks_of_one_request_is_refused() {
     house.bearer(&token, NOW_MS).await.unwrap();
     let parts = request("GET", "/", &[("authorization", &format!("Bearer {token}"))]);
     let requirement = Requirement::default();
-    let again = |recognised, now_ms| {
-        house.stage.identify_recognised(recognised, 0, &requirement, &parts, &PEER, now_ms)
-    };
+    let again = |recognised, now_ms| house.stage.judge(recognised, 0, &requirement, &parts, &PEER, now_ms);
     let look = || house.stage.recognise(0, &parts, &PEER, NOW_MS);
     assert!(again(look(), NOW_MS).await.is_ok());
     assert!(again(None, NOW_MS).await.is_ok());

@@ -80,6 +80,18 @@ pub fn parse_compact(token: &str, bytes_max: usize) -> Result<Compact<'_>, Compa
     Ok(Compact { header, claims: claims_of(&payload)?, signed, signature })
 }
 
+/// The header alone of a token of at most `bytes_max` bytes.
+///
+/// # Errors
+/// See [`CompactFault`].
+pub fn parse_header(token: &str, bytes_max: usize) -> Result<Header, CompactFault> {
+    if token.len() > bytes_max {
+        return Err(CompactFault::TooLong(bytes_max));
+    }
+    let header = token.split('.').next().unwrap_or_default();
+    read_header(&object(&decode(header, "header")?, "header")?)
+}
+
 /// The claims in a payload's bytes.
 ///
 /// # Errors

@@ -1,0 +1,103 @@
+//! Who waits for an issuer that hangs holds nothing of what the application serves others with.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+use tests::issuer::{Issuer, Mood};
+use tests::raw::Exchange;
+
+use super::gateway::{Configured, Edge, reason};
+use super::upstream::Upstream;
+
+const AUDIENCE: &str = "urn:edge:waiting";
+/// Of each kind; far more than the application's capacity.
+const WAITING: usize = 20;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const SMALL: &str = r#"
+[[issuers]]
+issuer = "@ISSUER@"
+algorithms = ["ES256"]
+[[applications]]
+name = "small"
+hosts = ["small.test"]
+external_url = "https://small.test"
+upstream = { peers = ["@UPSTREAM@"] }
+[applications.identity]
+issuers = ["@ISSUER@"]
+audience = "urn:edge:waiting"
+session = { client_id = "gateway", client_key_file = "client.jwk" }
+[applications.capacity]
+controller = "static"
+limit = 4.0
+[[applications.routes]]
+name = "pages"
+paths = ["/inspected/{*rest}"]
+"#;
+
+/// RFC 7517 A.2's example key, known to everybody and used for nothing.
+const CLIENT_JWK: &str = r#"{"kty":"EC","crv":"P-256","kid":"client",
+    "x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+    "d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"}"#;
+
+pub async fn for_an_issuer_holds_no_capacity() {
+    let issuer = Issuer::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("client.jwk"), CLIENT_JWK).unwrap();
+    let upstream = Upstream::start().await;
+    let small = SMALL.replace("@ISSUER@", &issuer.url).replace("@UPSTREAM@", &upstream.address.to_string());
+    let configured = Configured::write(folder.path(), &upstream, &small);
+    let edge = Edge::start_in(folder, upstream, configured).await;
+    let ask = async |path: &str, fields: &str| -> Exchange {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: small.test\r\nConnection: close\r\n{fields}\r\n");
+        edge.send(head).await
+    };
+    let with =
+        async |token: String| ask("/inspected/page", &format!("Authorization: Bearer {token}\r\n")).await;
+    let known = |subject: &str| issuer.token(subject, AUDIENCE, 600).unwrap().0;
+    assert_eq!(with(known("ada")).await.status(), 200);
+
+    issuer.set_mood(Mood::Slow(Duration::from_secs(60)));
+    let browser = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let log_in = async |_| {
+        let request = browser.get(format!("http://{}/.gatehouse/login?return_to=/", edge.host()));
+        let answer = request.header("host", "small.test").send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap_or_default()["reason"].clone())
+    };
+    let unknown = async |number: usize| {
+        let key = issuer.key.called(&format!("unknown-{number}"));
+        with(issuer.token_by(&key, "eve", AUDIENCE, 600, Map::new()).unwrap().0).await
+    };
+    let log_ins = futures_util::future::join_all((0..WAITING).map(log_in));
+    let unknowns = futures_util::future::join_all((0..WAITING).map(unknown));
+    let others = async {
+        let began = Instant::now();
+        // Every log-in, and one fetch for all of the unknown keys.
+        while issuer.waiting() < WAITING + 1 {
+            assert!(began.elapsed() < PATIENCE, "{} wait for the issuer", issuer.waiting());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let permits = edge.metric("gatehouse_capacity_permits{class=\"anonymous\",pool=\"small\"}").await;
+        assert_eq!(permits, 0.0, "who waits for an issuer holds permits");
+        let (mut slowest, began) = (Duration::ZERO, Instant::now());
+        for number in 0..50 {
+            let asked = Instant::now();
+            let got = with(known(&format!("customer-{number}"))).await;
+            assert_eq!(got.status(), 200, "{number}: {}", got.text);
+            slowest = slowest.max(asked.elapsed());
+        }
+        let waiting = issuer.waiting();
+        println!(
+            "50 others served in {:?}, the slowest in {slowest:?}, while {waiting} waited",
+            began.elapsed()
+        );
+        assert_eq!(waiting, WAITING + 1, "they waited all the while");
+    };
+    let (log_ins, unknowns, ()) = tokio::join!(log_ins, unknowns, others);
+    for got in log_ins {
+        assert_eq!(got, (503, json!("identity.issuer_unavailable")));
+    }
+    for got in unknowns {
+        assert_eq!((got.status(), &*reason(&got)), (401, "token.signature"), "{}", got.text);
+    }
+}
