@@ -113,6 +113,7 @@ fn identity_setup(
             external_url: admin.external_url.clone(),
             proof_age_ms: 60_000,
             proof_nonce: false,
+            step_up_acr_values: Vec::new(),
             session: None,
         };
         apps.push(("admin".into(), Some(identity)));

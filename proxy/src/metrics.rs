@@ -7,6 +7,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use crate::front::CAUSES;
 use crate::refusal::Reason;
 
 /// The stages whose time is measured, in order.
@@ -142,6 +143,16 @@ impl Metrics {
         }
         let requests =
             counters(&r, "gatehouse_requests_total", "Requests that ended", &["app", "route", "outcome"])?;
+        let connections_refused = counters(
+            &r,
+            "gatehouse_connections_refused_total",
+            "Connections that ended before HTTP: over a bound, too slow, without TLS or PROXY header",
+            &["cause"],
+        )?;
+        // What has not happened yet is zero, and not unknown.
+        for cause in CAUSES {
+            connections_refused.with_label_values(&[cause]);
+        }
         Ok(Self {
             unrouted: route_metrics(&requests, &durations, "-", "-"),
             requests,
@@ -219,12 +230,7 @@ impl Metrics {
             )?,
             upstream_healthy: gauges(&r, "gatehouse_upstream_healthy", "Healthy peers", &["app"])?,
             connections: register(&r, IntGauge::new("gatehouse_connections", "Open client connections")?)?,
-            connections_refused: counters(
-                &r,
-                "gatehouse_connections_refused_total",
-                "Connections that ended before HTTP: over a bound, too slow, without TLS or PROXY header",
-                &["cause"],
-            )?,
+            connections_refused,
             http2_resets: counters(
                 &r,
                 "gatehouse_http2_resets_total",

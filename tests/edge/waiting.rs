@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 use tests::issuer::{Issuer, Mood};
-use tests::raw::Exchange;
+use tests::raw::{self, Exchange};
+use tokio::net::TcpStream;
 
 use super::gateway::{Configured, Edge, reason};
 use super::upstream::Upstream;
@@ -50,7 +51,8 @@ pub async fn for_an_issuer_holds_no_capacity() {
     let edge = Edge::start_in(folder, upstream, configured).await;
     let ask = async |path: &str, fields: &str| -> Exchange {
         let head = format!("GET {path} HTTP/1.1\r\nHost: small.test\r\nConnection: close\r\n{fields}\r\n");
-        edge.send(head).await
+        let stream = TcpStream::connect(edge.host()).await.unwrap();
+        raw::over_within(stream, head.as_bytes(), PATIENCE).await.unwrap()
     };
     let with =
         async |token: String| ask("/inspected/page", &format!("Authorization: Bearer {token}\r\n")).await;

@@ -47,12 +47,12 @@ limit = @LIMIT@.0
 [applications.identity]
 issuers = ["@ISSUER@"]
 audience = "@AUDIENCE@"
+step_up_acr_values = ["@STRONG@"]
 [applications.identity.session]
 client_id = "@CLIENT@"
 client_key_file = "client.jwk"
 scopes = ["@SCOPE@", "offline_access"]
 resource = "@SITE@"
-step_up_acr_values = ["@STRONG@"]
 post_logout_path = "/goodbye"
 [[applications.routes]]
 name = "accounts"

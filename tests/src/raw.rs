@@ -57,13 +57,25 @@ pub async fn exchange(to: &Url, bytes: &[u8]) -> anyhow::Result<Exchange> {
 ///
 /// # Errors
 /// The connection broke before everything was sent.
-pub async fn over(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> anyhow::Result<Exchange> {
+pub async fn over(stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> anyhow::Result<Exchange> {
+    over_within(stream, bytes, SILENCE_MAX).await
+}
+
+/// The same, of somebody who may stay silent for longer.
+///
+/// # Errors
+/// As [`over`].
+pub async fn over_within(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    bytes: &[u8],
+    silence: Duration,
+) -> anyhow::Result<Exchange> {
     stream.write_all(bytes).await?;
     let mut read = Vec::new();
     let mut closed = false;
     let mut chunk = vec![0; 16 * 1024];
     while read.len() < ANSWER_BYTES_MAX {
-        match tokio::time::timeout(SILENCE_MAX, stream.read(&mut chunk)).await {
+        match tokio::time::timeout(silence, stream.read(&mut chunk)).await {
             // A reset ends the connection as well as a FIN does.
             Ok(Ok(0) | Err(_)) => {
                 closed = true;

@@ -146,6 +146,7 @@ async fn stage(url: &str, tokens: usize) -> anyhow::Result<IdentityStage> {
         external_url: url.parse()?,
         proof_age_ms: 60_000,
         proof_nonce: false,
+        step_up_acr_values: Vec::new(),
         session: None,
     };
     let outbound = OutboundBounds { deadline: Duration::from_secs(5), body_bytes_max: 128 * 1024 };

@@ -14,5 +14,5 @@ pub use exchange::Exchange;
 pub use http2::Cut;
 pub use sockets::{SOCKETS_MAX, Sockets, SocketsError};
 pub use tls::server_config;
-pub use transport::{Remote, Transport, Trusts};
+pub use transport::{CAUSES, Remote, Transport, Trusts};
 pub use unreadable::Unreadable;

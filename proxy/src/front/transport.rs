@@ -61,8 +61,11 @@ pub(super) enum Fault {
     NoSocket,
 }
 
+/// Every cause for which a connection is refused, as the metric's label.
+pub const CAUSES: [&str; 6] = ["proxy_protocol", "silent", "tls", "late", "excess", "internal"];
+
 impl Fault {
-    /// As the metric's label.
+    /// One of [`CAUSES`].
     pub fn cause(&self) -> &'static str {
         match self {
             Self::Proxy(proxy_protocol::Fault::Silent) => "silent",

@@ -152,6 +152,7 @@ async fn stage(url: &str) -> IdentityStage {
         external_url: SITE.parse().unwrap(),
         proof_age_ms: 60_000,
         proof_nonce: false,
+        step_up_acr_values: Vec::new(),
         session: Some(SessionConfig {
             issuer: url.to_owned(),
             client_id: CLIENT.to_owned(),
@@ -159,7 +160,6 @@ async fn stage(url: &str) -> IdentityStage {
             scopes: vec!["accounts:read".to_owned()],
             prompt_consent: false,
             resource: None,
-            step_up_acr_values: Vec::new(),
             idle_s: 900,
             absolute_s: 28_800,
             refresh_grace_s: 60,

@@ -317,12 +317,12 @@ impl IdentityStage {
 
     /// The challenge (RFC 9470) for a step-up that a policy asks for.
     pub fn step_up_challenge(&self, app: usize, parts: &Parts) -> Refusal {
-        let session = self.apps.get(app).and_then(Option::as_ref).and_then(|a| a.config.session.as_ref());
+        let config = self.apps.get(app).and_then(Option::as_ref).map(|app| &app.config);
         let scheme = match presented(parts) {
             Ok(Presented::Dpop(_)) => Scheme::Dpop,
             _ => Scheme::Bearer,
         };
-        challenge::step_up(scheme, session.map_or(&[], |s| &s.step_up_acr_values), Some(0))
+        challenge::step_up(scheme, config.map_or(&[], |config| &config.step_up_acr_values), Some(0))
     }
 
     /// The signed identity for an upstream.

@@ -220,6 +220,7 @@ pub fn application(
         external_url: external_url.clone(),
         proof_age_ms: proof_age_s.saturating_mul(1000),
         proof_nonce: raw.dpop.nonce,
+        step_up_acr_values: faults.words("step_up_acr_values", &raw.step_up_acr_values),
         session,
     };
     if faults.0.is_empty() { Ok(checked) } else { Err(faults.0) }
@@ -252,7 +253,6 @@ fn session(raw: &RawSession, issuer: String, folder: &Path, faults: &mut Faults)
         prompt_consent: raw.prompt_consent.unwrap_or_else(|| scopes.iter().any(|s| s == OFFLINE_ACCESS)),
         scopes,
         resource: raw.resource.clone(),
-        step_up_acr_values: faults.words("session.step_up_acr_values", &raw.step_up_acr_values),
         idle_s: idle.into(),
         absolute_s: absolute.into(),
         refresh_grace_s: faults.range("session.refresh_grace_s", raw.refresh_grace_s, 300, [0, 3_600]).into(),

@@ -139,6 +139,8 @@ pub struct ApplicationIdentity {
     pub proof_age_ms: i64,
     /// Whether a DPoP proof must carry a nonce of the gateway's (RFC 9449 9).
     pub proof_nonce: bool,
+    /// `acr_values` that a step-up may ask for; the first is the default.
+    pub step_up_acr_values: Vec<String>,
     /// Browser log-in; `None`: the application is an API only.
     pub session: Option<SessionConfig>,
 }
@@ -158,8 +160,6 @@ pub struct SessionConfig {
     pub prompt_consent: bool,
     /// `resource` (RFC 8707) asked for.
     pub resource: Option<String>,
-    /// `acr_values` that a step-up may ask for; the first is the default.
-    pub step_up_acr_values: Vec<String>,
     /// A session unused this long is over, seconds.
     pub idle_s: i64,
     /// A session older than this is over, seconds.

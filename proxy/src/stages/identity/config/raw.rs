@@ -79,6 +79,9 @@ pub struct RawApplicationIdentity {
     /// Proofs of possession (RFC 9449).
     #[serde(default)]
     pub dpop: RawDpop,
+    /// What a step-up may ask for.
+    #[serde(default)]
+    pub step_up_acr_values: Vec<String>,
     /// Browser log-in.
     pub session: Option<RawSession>,
 }
@@ -111,9 +114,6 @@ pub struct RawSession {
     pub prompt_consent: Option<bool>,
     /// RFC 8707 resource.
     pub resource: Option<String>,
-    /// What a step-up may ask for.
-    #[serde(default)]
-    pub step_up_acr_values: Vec<String>,
     /// Default 900; 60 to 86,400.
     pub idle_s: Option<u32>,
     /// Default 28,800; at least `idle_s`, at most 2,592,000.

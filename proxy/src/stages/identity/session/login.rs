@@ -87,7 +87,7 @@ impl Own<'_> {
         let step_up = match (&current, wish.step_up) {
             (Some(session), true) => Some(StepUp {
                 subject: session.kept.subject.clone(),
-                acr_values: client.config.step_up_acr_values.clone(),
+                acr_values: app.config.step_up_acr_values.clone(),
             }),
             // Nobody is logged in: a plain log-in comes first.
             _ => None,

@@ -79,7 +79,7 @@ impl House {
     ) -> Self {
         let mut session = json!({
             "client_id": "gateway", "client_key_file": "client.jwk", "scopes": ["read", "pay"],
-            "resource": AUDIENCE, "step_up_acr_values": ["strong"], "post_logout_path": "/bye",
+            "resource": AUDIENCE, "post_logout_path": "/bye",
         });
         merge(&mut session, session_changes);
         let folder = tempfile::tempdir().unwrap();
@@ -104,7 +104,7 @@ impl House {
             "https://bank.example",
             json!({
                 "issuers": [fake.url], "audience": AUDIENCE, "upstream_audience": "urn:test:upstream",
-                "dpop": { "nonce": false, "proof_age_s": 60 },
+                "dpop": { "nonce": false, "proof_age_s": 60 }, "step_up_acr_values": ["strong"],
                 "session": session,
             }),
         );
@@ -112,6 +112,7 @@ impl House {
             "https://bank.example",
             json!({
                 "issuers": [format!("{}/lenient", fake.url), fake.url], "audience": AUDIENCE, "dpop": { "nonce": true },
+                "step_up_acr_values": ["strong", "stronger"],
             }),
         );
         let office = app(

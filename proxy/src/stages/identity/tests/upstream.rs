@@ -133,3 +133,14 @@ async fn remembered_tokens_and_sessions_are_cheap() {
         assert!(each < Duration::from_micros(200), "{what}: {each:?}");
     }
 }
+
+#[tokio::test]
+async fn an_application_for_programs_alone_says_what_a_step_up_asks_for() {
+    let house = House::new().await;
+    let parts = request("GET", "/", &[("authorization", "Bearer a.b.c")]);
+    let refusal = house.stage.step_up_challenge(1, &parts);
+    let (_, challenge) = refusal.headers.iter().find(|(name, _)| name == "www-authenticate").unwrap();
+    let challenge = challenge.to_str().unwrap();
+    assert!(challenge.contains(r#"acr_values="strong stronger""#), "{challenge}");
+    assert!(challenge.contains("insufficient_user_authentication"), "{challenge}");
+}
