@@ -1,6 +1,5 @@
 //! A caller with tokens, and the identity stage with the keys of their issuer.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +32,7 @@ use tokio::runtime::Runtime;
 
 use super::samples::{AUDIENCE, NOW_MS};
 
-const PEER: Peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), client_cert_sha256: None };
+const PEER: Peer = Peer { client_cert_sha256: None };
 
 pub struct Caller {
     stage: IdentityStage,

@@ -2,7 +2,6 @@
 //! revocation.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use admin::access::{Operator, Role};
@@ -94,7 +93,7 @@ impl People {
             .map_err(|_| AuthenticationError::Invalid("not a header value".to_owned()))?;
         let mut head = http::Request::new(()).into_parts().0;
         head.headers.insert(AUTHORIZATION, value);
-        let peer = Peer { address: IpAddr::from([0, 0, 0, 0]), client_cert_sha256: None };
+        let peer = Peer { client_cert_sha256: None };
         let now_ms = self.core.clock.now_ms();
         let found = self.core.identity.identify(self.place, &self.requirement, &head, &peer, now_ms).await;
         match found {

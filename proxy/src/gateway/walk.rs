@@ -50,12 +50,11 @@ impl Gateway {
         let canonical = canonical(session, &live.config.limits.head).at(Stage::Normalize)?;
         journey.client.certificate =
             peers.certificate(remote, &session.req_header().headers).at(Stage::Normalize)?;
-        let peer = Peer { address: journey.client.address, client_cert_sha256: journey.client.certificate };
         journey.path = canonical.path.as_str().into();
         let (app, own) = self.place(&live, &canonical, session.req_header(), journey).at(Stage::Normalize)?;
         clock.passed(1);
         if own {
-            return self.own_path(session, app, &peer, journey).await;
+            return self.own_path(session, app, journey).await;
         }
         let (_, position) = journey.place.unwrap_or_default();
         let Some(route) = live.config.applications.get(app).and_then(|a| a.routes.get(position)) else {
@@ -65,6 +64,7 @@ impl Gateway {
             ));
         };
 
+        let peer = Peer { client_cert_sha256: journey.client.certificate };
         let head: &Parts = session.req_header();
         let identity = &self.core.identity;
         let known = identity.recognise(app, head, &peer, journey.at_ms);
@@ -127,20 +127,14 @@ impl Gateway {
 
     /// The gateway's own paths: log-in, log-out, session, keys. They take nothing of the application's capacity, because
     /// nothing is forwarded and they may wait for an issuer; the identity stage bounds how many are under way.
-    async fn own_path(
-        &self,
-        session: &mut Session,
-        app: usize,
-        peer: &Peer,
-        journey: &mut Journey,
-    ) -> Result<(), Stop> {
+    async fn own_path(&self, session: &mut Session, app: usize, journey: &mut Journey) -> Result<(), Stop> {
         journey.stage = Stage::Identity;
         let limits = journey.live.config.limits;
         let body = inspection::read_body(session, OWN_BODY_BYTES_MAX, limits.body_timeout)
             .await
             .at(Stage::Inspection)?;
         let head = copy_head(session.req_header());
-        match self.core.identity.owned(app, &head, body, peer, journey.at_ms).await.at(Stage::Identity)? {
+        match self.core.identity.owned(app, &head, body, journey.at_ms).await.at(Stage::Identity)? {
             Some(response) => Err(Stop::Own(Box::new(response))),
             None => Err(Refusal::new(Reason::NotFound, "not a path of the gateway")).at(Stage::Normalize),
         }

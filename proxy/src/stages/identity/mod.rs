@@ -45,7 +45,6 @@ mod private_key_jwt;
 #[cfg(test)]
 mod tests;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,11 +84,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// How often tables are swept, in ticks.
 const SWEEP_TICKS: u32 = 30;
 
-/// The other end of the connection, as far as it matters for identity.
+/// What a client proved by its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Its address, after trusted proxies were taken off.
-    pub address: IpAddr,
     /// SHA-256 of its TLS client certificate.
     pub client_cert_sha256: Option<[u8; 32]>,
 }

@@ -63,7 +63,6 @@ impl IdentityStage {
         app: usize,
         parts: &Parts,
         body: Bytes,
-        _peer: &super::super::Peer,
         now_ms: i64,
     ) -> Result<Option<Response<Bytes>>, Refusal> {
         let Some(action) = parts.uri.path().strip_prefix("/.gatehouse/") else { return Ok(None) };

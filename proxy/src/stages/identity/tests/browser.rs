@@ -57,7 +57,7 @@ impl<'a> Browser<'a> {
         let parts = self.parts(method, target, fields);
         let body = Bytes::copy_from_slice(body.as_bytes());
         let response =
-            self.house.stage.owned(self.app, &parts, body, &PEER, self.now_ms).await?.expect("an own path");
+            self.house.stage.owned(self.app, &parts, body, self.now_ms).await?.expect("an own path");
         for cookie in response.headers().get_all(SET_COOKIE) {
             let text = cookie.to_str().unwrap();
             assert!(text.contains("; Path=/; Secure; HttpOnly; SameSite=Lax"), "{text}");
@@ -185,7 +185,7 @@ impl House {
         let form = [("content-type", "application/x-www-form-urlencoded")];
         let parts = request("POST", "/.gatehouse/backchannel-logout", &form);
         let body = Bytes::from(format!("logout_token={token}"));
-        self.stage.owned(0, &parts, body, &PEER, now_ms).await.map(Option::unwrap)
+        self.stage.owned(0, &parts, body, now_ms).await.map(Option::unwrap)
     }
 }
 

@@ -11,7 +11,6 @@ mod opaque;
 mod revoking;
 mod upstream;
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +30,7 @@ use crate::stores::{Bounds as StoreBounds, MemoryHot, MemoryRecords};
 const NOW_MS: i64 = 1_800_000_000_000;
 const NOW_S: i64 = NOW_MS / 1000;
 const AUDIENCE: &str = "urn:test:bank";
-const PEER: Peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), client_cert_sha256: None };
+const PEER: Peer = Peer { client_cert_sha256: None };
 
 /// The stage with one fake issuer and four applications: 0 "bank", strict with log-in; 1 "api", lenient without; 2 "static",
 /// without identities; 3 "office", with a log-in of its own.

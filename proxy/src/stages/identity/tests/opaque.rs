@@ -117,7 +117,7 @@ async fn an_active_token_becomes_an_identity() {
     assert!(Arc::ptr_eq(found.unwrap().identity(), &identity));
     let cnf = json!({ "cnf": { "x5t#S256": URL_SAFE_NO_PAD.encode(CERTIFICATE) } });
     house.give("bound", cnf);
-    let peer = Peer { client_cert_sha256: Some(CERTIFICATE), ..PEER };
+    let peer = Peer { client_cert_sha256: Some(CERTIFICATE) };
     let requirement = Requirement::default();
     let bound = known(house.stage.identify(0, &requirement, &bearer("bound"), &peer, NOW_MS).await).unwrap();
     assert_eq!(bound.credential, Credential::MtlsBound);

@@ -9,7 +9,7 @@ use super::*;
 
 async fn published(house: &House) -> JwkSet {
     let parts = request("GET", "/.gatehouse/jwks.json", &[]);
-    let response = house.stage.owned(0, &parts, Bytes::new(), &PEER, NOW_MS).await.unwrap().unwrap();
+    let response = house.stage.owned(0, &parts, Bytes::new(), NOW_MS).await.unwrap().unwrap();
     serde_json::from_slice(response.body()).unwrap()
 }
 
@@ -95,7 +95,7 @@ async fn a_token_bound_to_a_certificate_needs_it_every_time() {
     let thumbprint = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, cert);
     let bound = house.token(json!({ "cnf": { "x5t#S256": thumbprint } }));
     let twice = house.token(json!({ "cnf": { "x5t#S256": thumbprint, "jkt": "x" } }));
-    let peer = |client_cert_sha256| Peer { client_cert_sha256, ..PEER };
+    let peer = |client_cert_sha256| Peer { client_cert_sha256 };
     for (what, token, peer, result) in [
         ("none", &bound, peer(None), Err(Reason::TokenBinding)),
         ("another", &bound, peer(Some([8; 32])), Err(Reason::TokenBinding)),

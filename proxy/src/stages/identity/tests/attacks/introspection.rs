@@ -90,7 +90,7 @@ fn prepare(house: &Opaque, case: &Case, token: &str) {
 }
 
 async fn answer(house: &Opaque, case: &Case, token: &str) -> String {
-    let peer = Peer { client_cert_sha256: case.certificate.then_some(CERTIFICATE), ..PEER };
+    let peer = Peer { client_cert_sha256: case.certificate.then_some(CERTIFICATE) };
     let now_ms = NOW_MS + case.later_ms;
     let refusal = house.refusal(0, token, &peer, now_ms).await;
     let recognised = house.stage.recognise(0, &bearer(token), &peer, now_ms);

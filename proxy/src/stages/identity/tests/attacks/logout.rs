@@ -79,7 +79,7 @@ async fn nobody_is_logged_out_but_by_the_issuer() {
 async fn answer(house: &House, name: &str, token: &str, body: &str, media: &str, now_ms: i64) -> String {
     let parts = request("POST", "/.gatehouse/backchannel-logout", &[("content-type", media)]);
     let sent = Bytes::copy_from_slice(body.as_bytes());
-    let response = match house.stage.owned(At::Bank as usize, &parts, sent, &PEER, now_ms).await {
+    let response = match house.stage.owned(At::Bank as usize, &parts, sent, now_ms).await {
         Ok(response) => response.unwrap(),
         Err(refusal) => return code(&refusal, name, &[token]),
     };

@@ -67,7 +67,7 @@ fn good(house: &House, app: At, words: Words) -> (Good, Words) {
 }
 
 async fn answer(house: &House, case: &Case, parts: &Parts, token: &str, later_ms: i64) -> String {
-    let peer = Peer { client_cert_sha256: case.certificate.then_some(CERTIFICATE), ..PEER };
+    let peer = Peer { client_cert_sha256: case.certificate.then_some(CERTIFICATE) };
     let (app, now_ms) = (case.app as usize, NOW_MS + later_ms);
     let recognised = house.stage.recognise(app, parts, &peer, now_ms);
     match house.stage.identify(app, &Requirement::default(), parts, &peer, now_ms).await {
