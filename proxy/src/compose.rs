@@ -11,7 +11,7 @@ use policies::ports::{Clock, HotStore, RecordStore};
 use policies::{Name, Policy, Pseudonymizer};
 
 use crate::audit::{AuditLog, Settings};
-use crate::config::{Config, Models};
+use crate::config::{Config, Models, Server};
 use crate::gateway::{Core, Live, Parts, Pool, Scorers};
 use crate::habits;
 use crate::keys;
@@ -38,9 +38,11 @@ impl Stores {
     ///
     /// # Errors
     /// The records cannot be opened.
-    pub fn open(data: &Path) -> anyhow::Result<Self> {
+    pub fn open(server: &Server) -> anyhow::Result<Self> {
+        let data = &server.data_dir;
+        let bounds = Bounds { entries_max: server.store_entries_max, ..Bounds::default() };
         std::fs::create_dir_all(data).with_context(|| format!("cannot create {}", data.display()))?;
-        Ok(Self { records: Arc::new(open_records(data)?), hot: Arc::new(open_hot(data)?) })
+        Ok(Self { records: Arc::new(open_records(data, bounds)?), hot: Arc::new(open_hot(data, bounds)?) })
     }
 }
 
@@ -49,7 +51,7 @@ impl Stores {
 /// # Errors
 /// The first part that cannot be built, with what to do about it.
 pub async fn compose(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<Core>> {
-    let stores = Stores::open(&config.server.data_dir)?;
+    let stores = Stores::open(&config.server)?;
     compose_over(stores, config, clock).await
 }
 
@@ -266,15 +268,15 @@ pub fn capacity_table(folder: &Path) -> anyhow::Result<q_learning::Artifact> {
     q_learning::Artifact::from_text(&text).with_context(|| refused(&file))
 }
 
-fn open_records(data: &Path) -> anyhow::Result<SledRecords> {
+fn open_records(data: &Path, bounds: Bounds) -> anyhow::Result<SledRecords> {
     let folder = data.join("records");
-    SledRecords::open(&folder, Bounds::default()).with_context(|| format!("cannot open {}", folder.display()))
+    SledRecords::open(&folder, bounds).with_context(|| format!("cannot open {}", folder.display()))
 }
 
 /// Hot state may be lost: a store that does not open is set aside rather than keep the gateway down.
-fn open_hot(data: &Path) -> anyhow::Result<SledHot> {
+fn open_hot(data: &Path, bounds: Bounds) -> anyhow::Result<SledHot> {
     let folder = data.join("hot");
-    match SledHot::open(&folder, Bounds::default()) {
+    match SledHot::open(&folder, bounds) {
         Ok(store) => Ok(store),
         Err(error) => {
             let aside = data.join("hot.damaged");
@@ -284,8 +286,7 @@ fn open_hot(data: &Path) -> anyhow::Result<SledHot> {
                 _ => Err(e),
             })?;
             std::fs::rename(&folder, &aside)?;
-            SledHot::open(&folder, Bounds::default())
-                .with_context(|| format!("cannot open {}", folder.display()))
+            SledHot::open(&folder, bounds).with_context(|| format!("cannot open {}", folder.display()))
         }
     }
 }

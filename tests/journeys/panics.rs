@@ -70,7 +70,7 @@ pub async fn end_their_own_request() {
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace("threads = 2", "threads = 1")).unwrap();
     let config = Config::load(&file).unwrap();
-    let Stores { hot, records } = Stores::open(&config.server.data_dir).unwrap();
+    let Stores { hot, records } = Stores::open(&config.server).unwrap();
     let defective =
         Arc::new(Defective { inner: hot, reads: AtomicBool::new(false), writes: AtomicBool::new(false) });
     let stores = Stores { hot: defective.clone(), records };

@@ -86,6 +86,7 @@ pub fn config(file: raw::File, document: toml::Table, folder: &Path) -> Result<C
             threads,
             grace: Duration::from_secs(file.server.grace_s),
             utc_offset_hours: file.server.utc_offset_hours,
+            store_entries_max: file.server.store_entries_max,
         },
         backfill: file.server.backfill.map(path),
         listeners: file.listeners.into_iter().map(|raw| listener::listener(raw, folder)).collect(),
@@ -166,6 +167,7 @@ fn bounds(file: &raw::File, root: &At, found: &mut Found) {
     let (raw, held) = (&file.limits, &file.identity);
     for (at, key, value, low, high) in [
         (&server, "grace_s", Some(file.server.grace_s), 0, 3_600),
+        (&server, "store_entries_max", as_u64(file.server.store_entries_max), 1_000, 100_000_000),
         (&limits, "addresses_max", as_u64(raw.addresses_max), 1_000, 100_000_000),
         (&limits, "connections_per_address", Some(raw.connections_per_address.into()), 1, 1_000_000),
         (&limits, "connections_max", Some(raw.connections_max.into()), 1, 1_000_000),
@@ -180,6 +182,13 @@ fn bounds(file: &raw::File, root: &At, found: &mut Found) {
         (&identity, "cached_sessions", as_u64(held.cached_sessions), 1_000, 10_000_000),
         (&identity, "minted_tokens", as_u64(held.minted_tokens), 1_000, 10_000_000),
         (&identity, "revocations", as_u64(held.revocations), 1_000, 10_000_000),
+        (
+            &identity,
+            "proofs_of_subject",
+            Some(held.proofs_of_subject.into()),
+            10,
+            as_u64(file.server.store_entries_max).unwrap_or_default(),
+        ),
         (&identity, "logins", Some(held.logins.into()), 10, 10_000_000),
     ] {
         in_range(at.key(key), value, low, high, found);

@@ -69,6 +69,8 @@ pub struct Server {
     pub grace: Duration,
     /// Hours to add to UTC for the rules' hour of the day.
     pub utc_offset_hours: i32,
+    /// Entries of one kind that the stores hold.
+    pub store_entries_max: usize,
 }
 
 /// A place where clients connect.

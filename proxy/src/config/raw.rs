@@ -40,6 +40,7 @@ pub struct Server {
     pub threads: usize,
     pub grace_s: u64,
     pub utc_offset_hours: i32,
+    pub store_entries_max: usize,
     pub backfill: Option<PathBuf>,
 }
 
@@ -50,6 +51,7 @@ impl Default for Server {
             threads: 2,
             grace_s: 10,
             utc_offset_hours: 0,
+            store_entries_max: crate::stores::Bounds::default().entries_max,
             backfill: None,
         }
     }
