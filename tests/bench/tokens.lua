@@ -1,5 +1,5 @@
 -- Load for wrk that sends each token once: `BENCH_OUTCOME=FILE wrk -t1 … -s tokens.lua URL -- TOKENS FIRST COUNT` sends the
--- lines FIRST to FIRST + COUNT - 1 of the file TOKENS, and ends. A line is an access token, or one and its DPoP proof.
+-- lines FIRST to FIRST + COUNT - 1 of the file TOKENS, and is then silent until wrk's time is over. A line is an access token, or one and its DPoP proof.
 -- FILE gets "requests microseconds p50_us p99_us refused socket_errors".
 local requests, turn, answered = {}, 0, 0
 

@@ -76,8 +76,18 @@ pub struct Header {
 /// # Errors
 /// See [`CompactFault`].
 pub fn parse_compact(token: &str, bytes_max: usize) -> Result<Compact<'_>, CompactFault> {
-    let Jws { header, payload, signed, signature, .. } = parse_jws(token, bytes_max)?;
-    Ok(Compact { header, claims: claims_of(&payload)?, signed, signature })
+    parse_jws(token, bytes_max)?.with_claims()
+}
+
+impl<'a> Jws<'a> {
+    /// The same with its payload read as claims.
+    ///
+    /// # Errors
+    /// [`CompactFault::Json`].
+    pub fn with_claims(self) -> Result<Compact<'a>, CompactFault> {
+        let Jws { header, payload, signed, signature, .. } = self;
+        Ok(Compact { header, claims: claims_of(&payload)?, signed, signature })
+    }
 }
 
 /// The header alone of a token of at most `bytes_max` bytes.
