@@ -3,6 +3,13 @@
 targets=()
 declare -A title_of port_of tokens_of
 
+median='
+function median(values, n,   i, j, swap) {
+  for (i = 1; i <= n; i++) for (j = i + 1; j <= n; j++)
+    if (values[j] < values[i]) { swap = values[i]; values[i] = values[j]; values[j] = swap }
+  return n % 2 ? values[(n + 1) / 2] : (values[n / 2] + values[n / 2 + 1]) / 2
+}'
+
 # add_target NAME TITLE PORT TOKENS
 add_target() {
   [[ $1 == bare-pingora || $1 =~ $only ]] || return 0
@@ -10,10 +17,10 @@ add_target() {
   title_of[$1]=$2 port_of[$1]=$3 tokens_of[$1]=$folder/$4.tokens
 }
 
-# load TARGET JOURNEY SECONDS: drives the target; prints what load.lua writes.
+# load TARGET JOURNEY SECONDS [FIRST COUNT]: drives the target; prints what load.lua writes.
 load() {
   BENCH_OUTCOME=$folder/outcome wrk -t1 -c"$connections" -d"${3}s" --timeout 10s -s "$here/load.lua" \
-    "http://127.0.0.1:${port_of[$1]}" -- "$2" "${tokens_of[$1]}" >"$folder/wrk.out" 2>&1 ||
+    "http://127.0.0.1:${port_of[$1]}" -- "$2" "${tokens_of[$1]}" "${@:4}" >"$folder/wrk.out" 2>&1 ||
     { cat "$folder/wrk.out" >&2; return 1; }
   cat "$folder/outcome"
 }
@@ -58,12 +65,7 @@ table() {
   local target
   printf '%-34s %10s %8s %8s %10s %10s %8s %8s\n' "$1" requests/s "p50 ms" "p99 ms" "CPU us/req" "in kernel" "to bare" failed
   for target in "${targets[@]}"; do
-    awk -v target="$target" -v title="${title_of[$target]}" '
-      function median(values, n,   i, j, swap) {
-        for (i = 1; i <= n; i++) for (j = i + 1; j <= n; j++)
-          if (values[j] < values[i]) { swap = values[i]; values[i] = values[j]; values[j] = swap }
-        return n % 2 ? values[(n + 1) / 2] : (values[n / 2] + values[n / 2 + 1]) / 2
-      }
+    awk -v target="$target" -v title="${title_of[$target]}" "$median"'
       $3 > 0 && $1 == "bare-pingora" { bare[++nb] = $2 / $3 }
       $1 == target { failed += $7 + $8 }
       $3 > 0 && $1 == target { n++; cpu[n] = $2 / $3; kernel[n] = $9 / $3; rate[n] = $3 / $4 * 1e6; p50[n] = $5 / 1000; p99[n] = $6 / 1000 }

@@ -1,6 +1,33 @@
 # Sourced by run.sh and tokens.sh: configurations, processes, ports; what they cost.
 
 declare -A pid_of
+audience=urn:gatehouse:demo-bank
+
+# begin: a folder for this run, what it needs, and the binaries; whatever it starts ends with it.
+begin() {
+  local tool
+  folder=$(mktemp -d "${TMPDIR:-/tmp}/gatehouse-bench.XXXXXX")
+  chmod 711 "$folder" # nginx's workers give up root and still have to get in
+  trap stop_all EXIT
+  trap 'exit 130' INT TERM
+  for tool in wrk curl nginx; do
+    command -v "$tool" >/dev/null || { echo "missing: $tool (apt-get install --no-install-recommends $tool)" >&2; exit 1; }
+  done
+  if [ -z "$bin" ]; then
+    (cd "$root" && cargo build --profile "$profile" -p proxy --bin gatehouse -p tests --bin bare-pingora --bin bench-issuer)
+    bin=${CARGO_TARGET_DIR:-$root/target}/$profile
+  fi
+  # Every variable in capitals may stand as @NAME@ in a configuration.
+  FOLDER=$folder CONFIGS=$root/configs THREADS=$threads AUDIENCE=$audience
+}
+
+# What every target stands before, and what all are compared to.
+start_upstream_and_bare() {
+  fill peers/upstream.nginx.conf
+  start upstream nginx -c "$folder/upstream.nginx.conf" -g 'daemon off;'
+  wait_for_port upstream "$UPSTREAM"
+  start bare-pingora "$bin/bare-pingora" --listen "127.0.0.1:$BARE" --upstream "127.0.0.1:$UPSTREAM" --threads "$threads"
+}
 
 # fill TEMPLATE [NAME]: writes the template into the folder, perhaps under another name, with its @NAMES@ filled in.
 fill() {

@@ -30,25 +30,10 @@ while [ $# -gt 0 ]; do
   shift 2
 done
 
-customers=64 idle=1000 audience=urn:gatehouse:demo-bank
-folder=$(mktemp -d "${TMPDIR:-/tmp}/gatehouse-bench.XXXXXX")
-chmod 711 "$folder" # nginx's workers give up root and still have to get in
-
+customers=64 idle=1000
 . "$here/processes.sh"
 . "$here/measure.sh"
-trap stop_all EXIT
-trap 'exit 130' INT TERM
-
-for tool in wrk curl nginx; do
-  command -v "$tool" >/dev/null || { echo "missing: $tool (apt-get install --no-install-recommends $tool)" >&2; exit 1; }
-done
-if [ -z "$bin" ]; then
-  (cd "$root" && cargo build --profile "$profile" -p proxy --bin gatehouse -p tests --bin bare-pingora --bin bench-issuer)
-  bin=${CARGO_TARGET_DIR:-$root/target}/$profile
-fi
-
-# Every variable in capitals may stand as @NAME@ in a configuration.
-FOLDER=$folder CONFIGS=$root/configs THREADS=$threads AUDIENCE=$audience
+begin
 for port in UPSTREAM BARE STEALING APART GATEWAY OBSERVE NGINX HAPROXY JWT WAF; do
   declare "$port=$(free_port)"
 done
@@ -57,11 +42,7 @@ start issuer "$bin/bench-issuer" "$folder" "$audience" "$customers"
 wait_for_file issuer "$folder/issuer"
 ISSUER=$(cat "$folder/issuer")
 
-fill peers/upstream.nginx.conf
-start upstream nginx -c "$folder/upstream.nginx.conf" -g 'daemon off;'
-wait_for_port upstream "$UPSTREAM"
-
-start bare-pingora "$bin/bare-pingora" --listen "127.0.0.1:$BARE" --upstream "127.0.0.1:$UPSTREAM" --threads "$threads"
+start_upstream_and_bare
 start bare-stealing "$bin/bare-pingora" --listen "127.0.0.1:$STEALING" --upstream "127.0.0.1:$UPSTREAM" --threads "$threads" --work-stealing
 start bare-apart "$bin/bare-pingora" --listen "127.0.0.1:$APART" --upstream "127.0.0.1:$UPSTREAM" --threads "$threads" --apart
 

@@ -4,14 +4,14 @@
 #
 #   tests/bench/tokens.sh [--rounds 3] [--requests 12000] [--seconds 5] [--connections 32] [--threads 2] [--profile release] [--bin FOLDER]
 #
-# Each round sends each target as many requests, for which it has some seconds; tokens of the rows "never seen" and "DPoP" are
-# sent once and never again.
+# Each round loads each target for some seconds; of the rows "never seen", "bad signature" and "DPoP" it sends so many tokens,
+# each once and never again.
 # Needs wrk, curl and nginx (the upstream); HAProxy, if it is not installed, is left out. See run.sh for the rest.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-rounds=3 requests=12000 seconds=5 connections=32 threads=2 profile=release bin= only=.
+rounds=3 requests=12000 seconds=5 connections=32 threads=2 profile=release bin=
 while [ $# -gt 0 ]; do
   case $1 in
     --rounds) rounds=$2 ;;
@@ -26,24 +26,9 @@ while [ $# -gt 0 ]; do
   shift 2
 done
 
-audience=urn:gatehouse:demo-bank
-folder=$(mktemp -d "${TMPDIR:-/tmp}/gatehouse-bench.XXXXXX")
-chmod 711 "$folder" # nginx's workers give up root and still have to get in
-
 . "$here/processes.sh"
 . "$here/measure.sh"
-trap stop_all EXIT
-trap 'exit 130' INT TERM
-
-for tool in wrk curl nginx; do
-  command -v "$tool" >/dev/null || { echo "missing: $tool (apt-get install --no-install-recommends $tool)" >&2; exit 1; }
-done
-if [ -z "$bin" ]; then
-  (cd "$root" && cargo build --profile "$profile" -p proxy --bin gatehouse -p tests --bin bare-pingora --bin bench-issuer)
-  bin=${CARGO_TARGET_DIR:-$root/target}/$profile
-fi
-
-FOLDER=$folder CONFIGS=$root/configs THREADS=$threads AUDIENCE=$audience
+begin
 for port in UPSTREAM BARE GATEWAY OBSERVE ES256 RS256; do
   declare "$port=$(free_port)"
 done
@@ -57,10 +42,7 @@ until [ -s "$folder/issuer" ]; do
 done
 ISSUER=$(cat "$folder/issuer")
 
-fill peers/upstream.nginx.conf
-start upstream nginx -c "$folder/upstream.nginx.conf" -g 'daemon off;'
-wait_for_port upstream "$UPSTREAM"
-start bare-pingora "$bin/bare-pingora" --listen "127.0.0.1:$BARE" --upstream "127.0.0.1:$UPSTREAM" --threads "$threads"
+start_upstream_and_bare
 cp "$root/configs/policies/demo.toml" "$folder/policy.toml"
 fill gateway.toml
 # What tokens cost is measured here, not who is let in under load: tokens never seen are anonymous until they are verified.
@@ -84,7 +66,6 @@ done
 row dpop gatehouse "$GATEWAY" dpop.fresh once "Gatehouse, ES256 and a DPoP proof"
 if command -v haproxy >/dev/null; then
   for algorithm in es256 rs256; do
-    JWT=ES256
     case $algorithm in es256) JWT=$ES256 VERIFIES=ec.pub ;; rs256) JWT=$RS256 VERIFIES=rsa.pub ;; esac
     ALGORITHM=${algorithm^^} fill peers/jwt.haproxy.cfg "$algorithm.haproxy.cfg"
     start "haproxy-$algorithm" haproxy -db -f "$folder/$algorithm.haproxy.cfg"
@@ -96,19 +77,11 @@ else
   echo "left out: HAProxy (apt-get install --no-install-recommends haproxy)"
 fi
 
-# send ROW ROUND: prints what tokens.lua writes.
+# send ROW ROUND: prints what load.lua writes.
 send() {
-  local first=1 count=$requests file=${tokens_of[$1]}
-  if [ "${once_of[$1]}" = once ]; then
-    first=$(($2 * requests + 1))
-  else
-    # As often as it takes: wrk ends after so many requests whichever they are.
-    [ -s "$file.often" ] || yes "$(cat "$file")" | head -n "$requests" >"$file.often" || true
-    file=$file.often
-  fi
-  BENCH_OUTCOME=$folder/outcome wrk -t1 -c"$connections" -d"${seconds}s" --timeout 10s -s "$here/tokens.lua" \
-    "http://127.0.0.1:${port_of[$1]}" -- "$file" "$first" "$count" >"$folder/wrk.out" 2>&1 ||
-    { cat "$folder/wrk.out" >&2; return 1; }
+  local slice=()
+  if [ "${once_of[$1]}" = once ]; then slice=("$(($2 * requests + 1))" "$requests"); fi
+  load "$1" read "$seconds" "${slice[@]}" >/dev/null
   if [ "$(cut -d' ' -f1 "$folder/outcome")" -lt "$requests" ]; then
     echo "error: $1 did not answer $requests requests in $seconds s; give it more with --seconds" >&2
     return 1
@@ -121,12 +94,7 @@ costs() {
   local name
   printf '%-36s %10s %10s %10s %8s %8s\n' tokens "CPU us/req" "in kernel" "over bare" "to bare" refused
   for name in "${rows[@]}"; do
-    awk -v name="$name" -v title="${title_of[$name]}" '
-      function median(values, n,   i, j, swap) {
-        for (i = 1; i <= n; i++) for (j = i + 1; j <= n; j++)
-          if (values[j] < values[i]) { swap = values[i]; values[i] = values[j]; values[j] = swap }
-        return n % 2 ? values[(n + 1) / 2] : (values[n / 2] + values[n / 2 + 1]) / 2
-      }
+    awk -v name="$name" -v title="${title_of[$name]}" "$median"'
       $1 == "bare-pingora" { bare[++nb] = $2 / $3 }
       $1 == name { n++; cpu[n] = $2 / $3; kernel[n] = $6 / $3; refused += $4; errors += $5; sent += $3 }
       END {
@@ -137,7 +105,7 @@ costs() {
   done
 }
 
-echo "Tokens: $(uname -m), $(nproc) cores, load $(cut -d' ' -f1 /proc/loadavg), $rounds rounds of $requests requests," \
+echo "Tokens: $(uname -m), $(nproc) cores, load $(cut -d' ' -f1 /proc/loadavg), $rounds rounds of $seconds s, $requests single tokens," \
   "$connections connections, $threads threads a target"
 for name in "${rows[@]}"; do [ "${once_of[$name]}" = once ] || send "$name" 0 >/dev/null; done
 : >"$folder/rounds"

@@ -88,6 +88,48 @@ impl Configured {
     }
 }
 
+/// The resource that tokens for an [`Application`] name.
+pub const AUDIENCE: &str = "urn:edge";
+
+/// An application of its own host, `<name>.test`, that takes the tokens of one issuer.
+#[derive(Default)]
+pub struct Application<'a> {
+    pub name: &'a str,
+    /// More lines of the issuer's table, of the identity section, and of everything that follows it.
+    pub issuer: &'a str,
+    pub identity: &'a str,
+    pub more: &'a str,
+}
+
+impl Application<'_> {
+    /// Its part of the configuration, with the one route to all pages.
+    pub fn before(&self, upstream: &Upstream, issuer: &str) -> String {
+        let Self { name, issuer: of_issuer, identity, more } = self;
+        let upstream = upstream.address;
+        format!(
+            r#"
+[[issuers]]
+issuer = "{issuer}"
+algorithms = ["ES256"]
+{of_issuer}
+[[applications]]
+name = "{name}"
+hosts = ["{name}.test"]
+external_url = "https://{name}.test"
+upstream = {{ peers = ["{upstream}"] }}
+[applications.identity]
+issuers = ["{issuer}"]
+audience = "{AUDIENCE}"
+{identity}
+[[applications.routes]]
+name = "pages"
+paths = ["/inspected/{{*rest}}"]
+{more}
+"#
+        )
+    }
+}
+
 impl Edge {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -124,6 +166,17 @@ impl Edge {
     pub fn tell_to_end(&self) {
         let told = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().unwrap();
         assert!(told.success());
+    }
+
+    /// Tells the gateway to read its files again, and waits until it has.
+    pub async fn reload(&self) {
+        let told = Command::new("kill").arg("-HUP").arg(self.child.id().to_string()).status().unwrap();
+        assert!(told.success());
+        let began = Instant::now();
+        while !self.log().contains("configuration and policies reloaded") {
+            assert!(began.elapsed() < START_MAX, "{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Whether scrapers can connect, which ends when the gateway begins to end.

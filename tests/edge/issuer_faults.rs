@@ -1,6 +1,5 @@
 //! Issuers that are out of reach, slow or talk nonsense: what that costs the gateway, and what it costs others.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -8,31 +7,14 @@ use serde_json::json;
 use tests::issuer::{Issuer, Key, Mood};
 use tests::raw::Exchange;
 
-use super::gateway::{Configured, Edge, free_addresses, reason};
+use super::gateway::{AUDIENCE, Application, Configured, Edge, free_addresses, reason};
 use super::upstream::Upstream;
 
-const AUDIENCE: &str = "urn:edge:faults";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The gateway waits 5 s for an issuer, and asks all of them at the same time.
 const START_MAX: Duration = Duration::from_secs(30);
 /// Much less than an answer of 50 MB, and more than a gateway under its first requests grows by itself.
 const GROWTH_MAX_KIB: u64 = 24 * 1024;
-
-const APPLICATION: &str = r#"
-[[issuers]]
-issuer = "@ISSUER@"
-algorithms = ["ES256"]
-jwks_refresh_s = 10
-[[applications]]
-name = "@NAME@"
-hosts = ["@NAME@.test"]
-external_url = "https://@NAME@.test"
-identity = { issuers = ["@ISSUER@"], audience = "urn:edge:faults" }
-upstream = { peers = ["@UPSTREAM@"] }
-[[applications.routes]]
-name = "pages"
-paths = ["/inspected/{*rest}"]
-"#;
 
 /// One issuer for each way of failing, each with an application of its own.
 struct Faulty {
@@ -78,17 +60,13 @@ impl Faulty {
     }
 }
 
-fn application(name: &str, issuer: &str, upstream: &Upstream) -> String {
-    let text = APPLICATION.replace("@NAME@", name).replace("@ISSUER@", issuer);
-    text.replace("@UPSTREAM@", &upstream.address.to_string())
-}
-
 async fn started(issuers: &[(&str, &str)]) -> Edge {
     let folder = tempfile::tempdir().unwrap();
     let upstream = Upstream::start().await;
     let mut more = String::new();
     for (name, issuer) in issuers {
-        write!(more, "{}", application(name, issuer, &upstream)).unwrap();
+        let application = Application { name, issuer: "jwks_refresh_s = 10", ..Application::default() };
+        more += &application.before(&upstream, issuer);
     }
     let configured = Configured::write(folder.path(), &upstream, &more);
     Edge::start_in(folder, upstream, configured).await

@@ -6,33 +6,17 @@ use std::time::{Duration, Instant};
 use serde_json::Map;
 use tests::issuer::{Issuer, Key};
 
-use super::gateway::{Configured, Edge};
+use super::gateway::{AUDIENCE, Application, Configured, Edge};
 use super::upstream::Upstream;
 
-const AUDIENCE: &str = "urn:edge:keys";
 const CLIENTS: usize = 6;
 const PATIENCE: Duration = Duration::from_secs(60);
-
-const KEYS: &str = r#"
-[[issuers]]
-issuer = "@ISSUER@"
-algorithms = ["ES256"]
-jwks_refresh_s = 10
-[[applications]]
-name = "keys"
-hosts = ["keys.test"]
-external_url = "https://keys.test"
-identity = { issuers = ["@ISSUER@"], audience = "urn:edge:keys" }
-upstream = { peers = ["@UPSTREAM@"] }
-[[applications.routes]]
-name = "pages"
-paths = ["/inspected/{*rest}"]
-"#;
 
 async fn start(issuer: &Issuer) -> Edge {
     let folder = tempfile::tempdir().unwrap();
     let upstream = Upstream::start().await;
-    let keys = KEYS.replace("@ISSUER@", &issuer.url).replace("@UPSTREAM@", &upstream.address.to_string());
+    let keys = Application { name: "keys", issuer: "jwks_refresh_s = 10", ..Application::default() };
+    let keys = keys.before(&upstream, &issuer.url);
     let configured = Configured::write(folder.path(), &upstream, &keys);
     Edge::start_in(folder, upstream, configured).await
 }

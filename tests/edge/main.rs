@@ -94,6 +94,16 @@ fn noise_behind_a_terminator_does_not_lock_it_out() {
 }
 
 #[test]
+fn connections_without_tls_end_and_handshakes_have_a_rate() {
+    runtime().block_on(terminators::are_no_tls());
+}
+
+#[test]
+fn trust_that_a_reload_takes_away_is_gone_at_once() {
+    runtime().block_on(terminators::are_trusted_no_more());
+}
+
+#[test]
 fn connections_are_counted_for_clients_and_not_for_balancers() {
     runtime().block_on(terminators::count_for_their_clients());
 }

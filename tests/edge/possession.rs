@@ -5,26 +5,10 @@ use tests::holder::Holder;
 use tests::issuer::Issuer;
 use tests::raw::Exchange;
 
-use super::gateway::{Configured, Edge, reason};
+use super::gateway::{AUDIENCE, Application, Configured, Edge, reason};
 use super::upstream::Upstream;
 
-const AUDIENCE: &str = "urn:edge:holders";
 const ADDRESS: &str = "https://holders.test/inspected/page";
-
-const HOLDERS: &str = r#"
-[[issuers]]
-issuer = "@ISSUER@"
-algorithms = ["ES256"]
-[[applications]]
-name = "holders"
-hosts = ["holders.test"]
-external_url = "https://holders.test"
-identity = { issuers = ["@ISSUER@"], audience = "urn:edge:holders", dpop = { nonce = true } }
-upstream = { peers = ["@UPSTREAM@"] }
-[[applications.routes]]
-name = "pages"
-paths = ["/inspected/{*rest}"]
-"#;
 
 fn claims(value: Value) -> Map<String, Value> {
     value.as_object().unwrap().clone()
@@ -42,7 +26,8 @@ pub async fn carries_a_current_nonce() {
     let folder = tempfile::tempdir().unwrap();
     let upstream = Upstream::start().await;
     let holders =
-        HOLDERS.replace("@ISSUER@", &issuer.url).replace("@UPSTREAM@", &upstream.address.to_string());
+        Application { name: "holders", identity: "dpop = { nonce = true }", ..Application::default() };
+    let holders = holders.before(&upstream, &issuer.url);
     let configured = Configured::write(folder.path(), &upstream, &holders);
     let edge = Edge::start_in(folder, upstream, configured).await;
     let holder = Holder::new().unwrap();

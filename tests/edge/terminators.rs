@@ -11,7 +11,7 @@ use tests::tls::{Certificate, Http2};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use super::gateway::{Configured, Edge, free_addresses, reason};
+use super::gateway::{AUDIENCE, Application, Configured, Edge, free_addresses, reason};
 use super::upstream::Upstream;
 
 /// A client, and a trusted peer.
@@ -149,6 +149,87 @@ pub async fn say_who_the_client_is() {
     assert!(told.contains("\nx-forwarded-for: 198.51.100.7\r\nx-forwarded-proto: https\r\n"), "{told}");
 }
 
+/// What is no TLS, or takes too long, ends its connection; and a client has handshakes at the rate of requests.
+pub async fn are_no_tls() {
+    const BURST: usize = 8;
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start().await;
+    let configured = Configured::write(folder.path(), &upstream, TRUSTED);
+    let text = std::fs::read_to_string(&configured.file).unwrap();
+    let limit = format!("address = {{ per_second = 1, burst = {BURST} }}");
+    let text = text.replace("address = { per_second = 100_000, burst = 100_000 }", &limit);
+    std::fs::write(&configured.file, text).unwrap();
+    let edge = Edge::start_in(folder, upstream, configured).await;
+    let (tls, certificate) = &edge.tls;
+    let refused = async |cause: &str| {
+        edge.metric(&format!("gatehouse_connections_refused_total{{cause=\"{cause}\"}}")).await
+    };
+    // The first bytes of a handshake whose record says that 512 follow.
+    let begun = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+    let hello = b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x01";
+    let old = [&hello[..], &[7; 32], b"\x00\x00\x02\x00\x2f\x01\x00"].concat();
+    for (what, bytes, cause) in [
+        ("HTTP in the clear", get(edge.host(), "").into_bytes(), "tls"),
+        ("noise", vec![0xff; 4_096], "tls"),
+        ("a handshake in TLS 1.0", old, "tls"),
+        ("silence", Vec::new(), "late"),
+        ("half a handshake", begun.to_vec(), "late"),
+    ] {
+        let before = refused(cause).await;
+        let got = raw::over(TcpStream::connect(*tls).await.unwrap(), &bytes).await.unwrap();
+        assert!(got.closed && !got.text.contains("HTTP"), "{what}: {}", got.text);
+        assert_eq!(refused(cause).await, before + 1.0, "{what}");
+    }
+    // Another address of this machine, which has begun none yet.
+    let other = IpAddr::from([127, 0, 0, 3]);
+    let mut done = 0;
+    for _ in 0..2 * BURST {
+        let stream = raw::connect_from(other, *tls).await.unwrap();
+        done += usize::from(certificate.over(stream, b"http/1.1", None).await.is_ok());
+    }
+    assert!((BURST..2 * BURST).contains(&done), "{done} handshakes");
+    assert!(refused("excess").await >= 1.0);
+    // A peer's are not counted, and somebody else has some left.
+    for from in [PEER; 2 * BURST].into_iter().chain([IpAddr::from([127, 0, 0, 4])]) {
+        let stream = raw::connect_from(from, *tls).await.unwrap();
+        certificate.over(stream, b"http/1.1", None).await.unwrap();
+    }
+    assert!(edge.upstream.taken().is_empty());
+}
+
+/// Whom a reload trusts no more is not believed any more, on connections that are open already.
+pub async fn are_trusted_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start().await;
+    let [balanced] = free_addresses();
+    let more = format!("{TRUSTED}\n[[listeners]]\naddress = \"{balanced}\"\nproxy_protocol = true\n");
+    let configured = Configured::write(folder.path(), &upstream, &more);
+    let file = configured.file.clone();
+    let edge = Edge::start_in(folder, upstream, configured).await;
+    let plain: SocketAddr = edge.host().parse().unwrap();
+    let mut open = raw::connect_from(PEER, plain).await.unwrap();
+    let mut ask = async || {
+        let fields = "X-Forwarded-For: 198.51.100.7\r\n";
+        let request = format!("GET /inspected/page HTTP/1.1\r\nHost: {}\r\n{fields}\r\n", edge.host());
+        tokio::io::AsyncWriteExt::write_all(&mut open, request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\nok") {
+            assert!(open.read_buf(&mut answer).await.unwrap() > 0);
+        }
+        told(&edge)
+    };
+    assert!(ask().await.contains("\nx-forwarded-for: 198.51.100.7\r\n"));
+    // Listeners stay as they are until a new process; whoever waits for headers there is trusted no more.
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace(TRUSTED, "").replace("proxy_protocol = true\n", "")).unwrap();
+    edge.reload().await;
+    assert!(ask().await.contains("\nx-forwarded-for: 127.0.0.2\r\n"));
+    let header = proxy_header([198, 51, 100, 7], &[]);
+    let stream = raw::connect_from(PEER, balanced).await.unwrap();
+    let got = raw::over(stream, &[&header, get(edge.host(), "").as_bytes()].concat()).await.unwrap();
+    assert_eq!((got.status(), &*reason(&got)), (400, "request.malformed"), "{}", got.text);
+}
+
 /// What clients make unreadable does not count against the peer that passes it on.
 pub async fn do_not_pay_for_noise() {
     const BURST: usize = 40;
@@ -227,21 +308,6 @@ pub async fn count_for_their_clients() {
     assert!(hold(CLIENT, plain, Vec::new()).await.is_some(), "what ended gives its place back");
 }
 
-const BOUND: &str = r#"
-[[issuers]]
-issuer = "@ISSUER@"
-algorithms = ["ES256"]
-[[applications]]
-name = "bound"
-hosts = ["bound.test"]
-external_url = "https://bound.test"
-identity = { issuers = ["@ISSUER@"], audience = "urn:edge:bound" }
-upstream = { peers = ["@UPSTREAM@"] }
-[[applications.routes]]
-name = "pages"
-paths = ["/inspected/{*rest}"]
-"#;
-
 pub async fn show_certificates() {
     let issuer = Issuer::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -250,7 +316,8 @@ pub async fn show_certificates() {
     let [own, ada, eve] = ["own", "ada", "eve"].map(|name| Certificate::named(folder.path(), name).unwrap());
     let authorities =
         format!(", client_certificates = \"required\", client_authorities = \"{}\"", ada.chain.display());
-    let more = BOUND.replace("@ISSUER@", &issuer.url).replace("@UPSTREAM@", &upstream.address.to_string())
+    let bound = Application { name: "bound", ..Application::default() };
+    let more = bound.before(&upstream, &issuer.url)
         + TRUSTED
         + &listener(optional, false, &own, ", client_certificates = \"optional\"")
         + &listener(required, false, &own, ", client_certificates = \"required\"")
@@ -258,9 +325,8 @@ pub async fn show_certificates() {
     let configured = Configured::write(folder.path(), &upstream, &more);
     let edge = Edge::start_in(folder, upstream, configured).await;
     let bound = json!({ "cnf": { "x5t#S256": ada.thumbprint() } });
-    let (token, _) =
-        issuer.token_with("ada", "urn:edge:bound", 600, bound.as_object().unwrap().clone()).unwrap();
-    let (loose, _) = issuer.token("ada", "urn:edge:bound", 600).unwrap();
+    let (token, _) = issuer.token_with("ada", AUDIENCE, 600, bound.as_object().unwrap().clone()).unwrap();
+    let (loose, _) = issuer.token("ada", AUDIENCE, 600).unwrap();
     let request =
         |token: &str, fields: &str| get("bound.test", &format!("Authorization: Bearer {token}\r\n{fields}"));
     let ask = async |from: IpAddr, to: SocketAddr, of: Option<&Certificate>, token: &str, fields: &str| {

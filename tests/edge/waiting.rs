@@ -7,34 +7,12 @@ use tests::issuer::{Issuer, Mood};
 use tests::raw::{self, Exchange};
 use tokio::net::TcpStream;
 
-use super::gateway::{Configured, Edge, reason};
+use super::gateway::{AUDIENCE, Application, Configured, Edge, reason};
 use super::upstream::Upstream;
 
-const AUDIENCE: &str = "urn:edge:waiting";
 /// Of each kind; far more than the application's capacity.
 const WAITING: usize = 20;
 const PATIENCE: Duration = Duration::from_secs(20);
-
-const SMALL: &str = r#"
-[[issuers]]
-issuer = "@ISSUER@"
-algorithms = ["ES256"]
-[[applications]]
-name = "small"
-hosts = ["small.test"]
-external_url = "https://small.test"
-upstream = { peers = ["@UPSTREAM@"] }
-[applications.identity]
-issuers = ["@ISSUER@"]
-audience = "urn:edge:waiting"
-session = { client_id = "gateway", client_key_file = "client.jwk" }
-[applications.capacity]
-controller = "static"
-limit = 4.0
-[[applications.routes]]
-name = "pages"
-paths = ["/inspected/{*rest}"]
-"#;
 
 /// RFC 7517 A.2's example key, known to everybody and used for nothing.
 const CLIENT_JWK: &str = r#"{"kty":"EC","crv":"P-256","kid":"client",
@@ -46,7 +24,13 @@ pub async fn for_an_issuer_holds_no_capacity() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("client.jwk"), CLIENT_JWK).unwrap();
     let upstream = Upstream::start().await;
-    let small = SMALL.replace("@ISSUER@", &issuer.url).replace("@UPSTREAM@", &upstream.address.to_string());
+    let small = Application {
+        name: "small",
+        identity: r#"session = { client_id = "gateway", client_key_file = "client.jwk" }"#,
+        more: "[applications.capacity]\ncontroller = \"static\"\nlimit = 4.0",
+        ..Application::default()
+    };
+    let small = small.before(&upstream, &issuer.url);
     let configured = Configured::write(folder.path(), &upstream, &small);
     let edge = Edge::start_in(folder, upstream, configured).await;
     let ask = async |path: &str, fields: &str| -> Exchange {

@@ -33,27 +33,51 @@ impl<'a> Cost<'a> {
         Self { budget_us: Some(budget_us), ..self }
     }
 
-    /// Of a call that needs an input of its own each time: at most [`FRESH_CALLS`] are made.
-    pub fn once_each(self) -> Self {
-        Self { calls: FRESH_CALLS_A_ROUND, ..self }
+    /// Measures `call` and prints a line.
+    pub fn print<T>(&self, mut call: impl FnMut() -> T) {
+        let mut round = || round(self.calls, &mut call);
+        round();
+        self.print_line(median((0..ROUNDS).map(|_| round()).collect()));
     }
 
-    /// Measures `call`, prints a line, and gives the nanoseconds of a call.
-    pub fn print<T>(&self, mut call: impl FnMut() -> T) -> f64 {
-        let mut round = || {
-            let began = Instant::now();
-            for _ in 0..self.calls {
-                black_box(call());
-            }
-            began.elapsed().as_secs_f64() * 1e9 / f64::from(self.calls)
-        };
-        round();
-        let mut rounds: Vec<f64> = (0..ROUNDS).map(|_| round()).collect();
-        rounds.sort_by(f64::total_cmp);
-        let ns = rounds.get(rounds.len() / 2).copied().unwrap_or(f64::NAN);
+    fn print_line(&self, ns: f64) {
         let budget = self.budget_us.map_or_else(String::new, |us| format!("{:.0}", us * 1e3));
         let over = if self.budget_us.is_some_and(|us| ns > us * 1e3) { "  over" } else { "" };
         println!("{:<44}{ns:>12.0}{budget:>12}{over}", self.name);
-        ns
     }
+}
+
+/// One of several things that are compared.
+pub type Compared<'a> = (&'a str, &'a mut dyn FnMut());
+
+/// Measures things in turn, round by round, prints a line for each, and gives for each the median of its ratio to the first
+/// in the same round: what else the machine does meets all of them alike. Each is called at most [`FRESH_CALLS`] times.
+pub fn compare<const N: usize>(mut all: [Compared<'_>; N]) -> [f64; N] {
+    let mut rounds: Vec<[f64; N]> = Vec::new();
+    for _ in 0..=ROUNDS {
+        rounds.push(std::array::from_fn(|at| {
+            all.get_mut(at).map_or(f64::NAN, |(_, call)| round(FRESH_CALLS_A_ROUND, call))
+        }));
+    }
+    // The first round warms up.
+    let over = |value: &dyn Fn(&[f64; N]) -> f64| median(rounds.iter().skip(1).map(value).collect());
+    let own = |round: &[f64; N], at: usize| round.get(at).copied().unwrap_or(f64::NAN);
+    for (at, (name, _)) in all.iter().enumerate() {
+        Cost::of(name).print_line(over(&|round| own(round, at)));
+    }
+    std::array::from_fn(|at| over(&|round| own(round, at) / own(round, 0)))
+}
+
+/// Nanoseconds of one of `calls` calls.
+fn round<T>(calls: u32, call: &mut (impl FnMut() -> T + ?Sized)) -> f64 {
+    let began = Instant::now();
+    for _ in 0..calls {
+        black_box(call());
+    }
+    began.elapsed().as_secs_f64() * 1e9 / f64::from(calls)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -35,7 +35,7 @@ use proxy::stages::normalize::{HeadLimits, normalize};
 use proxy::stages::transfer::{Assessment, Customers, assess, intent};
 
 use caller::Caller;
-use figures::{Cost, FRESH_CALLS, print_head};
+use figures::{Cost, FRESH_CALLS, compare, print_head};
 
 /// Requests are served with this allocator.
 #[global_allocator]
@@ -116,40 +116,43 @@ fn identity() -> anyhow::Result<()> {
     for algorithm in [Algorithm::Es256, Algorithm::Rs256] {
         let name = algorithm.name();
         let (key, message, signature) = caller.signed(algorithm)?;
-        let alone = Cost::of(&format!("  {name} signature alone"))
-            .print(|| key.verifies(black_box(&message), black_box(&signature)));
-        let never_seen = once_each(&caller, &format!("identity: {name} token never seen"), true, |number| {
-            caller.token(algorithm, number)
-        })?;
-        let forged = once_each(&caller, &format!("identity: {name} signature is bad"), false, |number| {
-            caller.forged(algorithm, number)
-        })?;
-        println!(
-            "  never seen {:.2}, refused {:.2} times the signature alone",
-            never_seen / alone,
-            forged / alone
+        let alone_name = format!("  {name} signature alone");
+        let mut verify = || {
+            black_box(key.verifies(black_box(&message), black_box(&signature)));
+        };
+        let good = Presented::new(|number| caller.token(algorithm, number))?;
+        let bad = Presented::new(|number| caller.forged(algorithm, number))?;
+        let (mut accepted, mut refused) = (0, 0);
+        let [good_name, bad_name] =
+            [format!("identity: {name} token never seen"), format!("identity: {name} signature is bad")];
+        let [_, never_seen, forged] = compare([
+            (&alone_name, &mut verify),
+            (&good_name, &mut good.each(&caller, &mut accepted)),
+            (&bad_name, &mut bad.each(&caller, &mut refused)),
+        ]);
+        ensure!(
+            (accepted, refused) == (FRESH_CALLS, 0),
+            "{accepted} good and {refused} bad tokens are accepted"
         );
+        println!("  never seen {never_seen:.2}, refused {forged:.2} times the signature alone");
     }
     Ok(())
 }
 
-/// The cost of tokens of which each is seen once, nanoseconds; all must be accepted, or none.
-fn once_each(
-    caller: &Caller,
-    name: &str,
-    accepted: bool,
-    token: impl Fn(u32) -> anyhow::Result<String>,
-) -> anyhow::Result<f64> {
-    let heads: anyhow::Result<Vec<Parts>> =
-        (1..=FRESH_CALLS).map(|number| Ok(samples::read_head(&token(number)?))).collect();
-    let mut heads = heads?.into_iter();
-    let mut others = 0_u32;
-    let cost = Cost::of(name).once_each().print(|| {
-        let found = heads.next().and_then(|head| caller.identify(&head));
-        others += u32::from(found.is_some() != accepted);
-    });
-    ensure!(others == 0, "{name}: {others} tokens are not judged so");
-    Ok(cost)
+/// Requests with tokens of which each is presented once.
+struct Presented(Vec<Parts>);
+
+impl Presented {
+    fn new(token: impl Fn(u32) -> anyhow::Result<String>) -> anyhow::Result<Self> {
+        let heads = (1..=FRESH_CALLS).map(|number| Ok(samples::read_head(&token(number)?)));
+        heads.collect::<anyhow::Result<_>>().map(Self)
+    }
+
+    /// Presents the next one, and counts it if it is accepted.
+    fn each<'a>(self, caller: &'a Caller, accepted: &'a mut u32) -> impl FnMut() + use<'a> {
+        let mut heads = self.0.into_iter();
+        move || *accepted += u32::from(heads.next().and_then(|head| caller.identify(&head)).is_some())
+    }
 }
 
 /// What a million remembered tokens take, and what one of them costs among so many.

@@ -182,13 +182,8 @@ fn bounds(file: &raw::File, root: &At, found: &mut Found) {
         (&identity, "cached_sessions", as_u64(held.cached_sessions), 1_000, 10_000_000),
         (&identity, "minted_tokens", as_u64(held.minted_tokens), 1_000, 10_000_000),
         (&identity, "revocations", as_u64(held.revocations), 1_000, 10_000_000),
-        (
-            &identity,
-            "proofs_of_subject",
-            Some(held.proofs_of_subject.into()),
-            10,
-            as_u64(file.server.store_entries_max).unwrap_or_default(),
-        ),
+        (&identity, "proofs_of_subject", Some(held.proofs_of_subject.into()), 10, 100_000_000),
+        (&identity, "own_requests", as_u64(held.own_requests), 10, 1_000_000),
         (&identity, "logins", Some(held.logins.into()), 10, 10_000_000),
     ] {
         in_range(at.key(key), value, low, high, found);

@@ -129,3 +129,21 @@ impl ClientCertVerifier for ClientCertificates {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_pingora_could_not_read_ends_the_handshake() {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let any = ClientCertificates { provider, authorities: None, required: false };
+        for der in
+            [&b""[..], b"\x30", b"\x30\x00", b"\x30\x84\xff\xff\xff\xff", &[0x30; 64], b"no certificate"]
+        {
+            let certificate = CertificateDer::from(der);
+            let verified = any.verify_client_cert(&certificate, &[], UnixTime::now());
+            assert_eq!(verified.err(), Some(CertificateError::BadEncoding.into()), "{der:?}");
+        }
+    }
+}

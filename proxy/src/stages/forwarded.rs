@@ -355,6 +355,20 @@ mod tests {
     }
 
     #[test]
+    fn however_many_peers_there_are_the_client_is_found() {
+        for (forwarding, name, hop) in [
+            (Forwarding::XForwarded, "x-forwarded-for", ", 10.0.0.2"),
+            (Forwarding::Forwarded, "forwarded", ", for=10.0.0.2"),
+        ] {
+            let of = peers(forwarding);
+            let client = if name == "forwarded" { "for=192.0.2.7" } else { "192.0.2.7" };
+            let value = format!("{client}{}", hop.repeat(50_000));
+            let client = of.client(remote("10.0.0.1", &of), &fields(name, &[&value])).unwrap();
+            assert_eq!(client.address.to_string(), "192.0.2.7");
+        }
+    }
+
+    #[test]
     fn forwarded_says_the_same_and_the_scheme() {
         let of = peers(Forwarding::Forwarded);
         for (values, expected) in [
