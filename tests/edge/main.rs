@@ -129,6 +129,11 @@ fn waiting_for_an_issuer_holds_no_capacity() {
 }
 
 #[test]
+fn log_ins_are_shared_and_nobody_is_listened_to_for_nothing() {
+    runtime().block_on(waiting::for_log_ins_is_shared());
+}
+
+#[test]
 fn keys_rotate_under_load_without_one_wrong_answer() {
     runtime().block_on(keys_under_load::rotate_without_one_wrong_answer());
 }

@@ -1,5 +1,6 @@
 //! Who waits for an issuer that hangs holds nothing of what the application serves others with.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
@@ -19,8 +20,8 @@ const CLIENT_JWK: &str = r#"{"kty":"EC","crv":"P-256","kid":"client",
     "x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
     "d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"}"#;
 
-pub async fn for_an_issuer_holds_no_capacity() {
-    let issuer = Issuer::start().await.unwrap();
+/// An application with log-ins, and little capacity.
+async fn small(issuer: &Issuer) -> Edge {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("client.jwk"), CLIENT_JWK).unwrap();
     let upstream = Upstream::start().await;
@@ -32,7 +33,12 @@ pub async fn for_an_issuer_holds_no_capacity() {
     };
     let small = small.before(&upstream, &issuer.url);
     let configured = Configured::write(folder.path(), &upstream, &small);
-    let edge = Edge::start_in(folder, upstream, configured).await;
+    Edge::start_in(folder, upstream, configured).await
+}
+
+pub async fn for_an_issuer_holds_no_capacity() {
+    let issuer = Issuer::start().await.unwrap();
+    let edge = small(&issuer).await;
     let ask = async |path: &str, fields: &str| -> Exchange {
         let head = format!("GET {path} HTTP/1.1\r\nHost: small.test\r\nConnection: close\r\n{fields}\r\n");
         let stream = TcpStream::connect(edge.host()).await.unwrap();
@@ -86,4 +92,42 @@ pub async fn for_an_issuer_holds_no_capacity() {
     for got in unknowns {
         assert_eq!((got.status(), &*reason(&got)), (401, "token.signature"), "{}", got.text);
     }
+}
+
+/// No address uses up the log-ins of all, and nobody is listened to who has nothing to say.
+pub async fn for_log_ins_is_shared() {
+    const BURST: usize = 100;
+    let issuer = Issuer::start().await.unwrap();
+    let edge = small(&issuer).await;
+    let at: SocketAddr = edge.host().parse().unwrap();
+    let ask = async |from: u8, line: &str, fields: &str| -> Exchange {
+        let head = format!("{line} HTTP/1.1\r\nHost: small.test\r\nConnection: close\r\n{fields}\r\n");
+        let stream = raw::connect_from(IpAddr::from([127, 0, 0, from]), at).await.unwrap();
+        raw::over(stream, head.as_bytes()).await.unwrap()
+    };
+    let mut refused = 0;
+    for number in 0..2 * BURST {
+        let got = ask(1, "GET /.gatehouse/login?return_to=/", "").await;
+        let limited = got.status() == 429 && reason(&got) == "limit.address";
+        assert!(!limited || number >= BURST, "{number}: {}", got.text);
+        refused += usize::from(limited);
+    }
+    assert!(refused > BURST / 2, "{refused}");
+    let got = ask(3, "GET /.gatehouse/login?return_to=/", "").await;
+    assert_ne!(got.status(), 429, "another address: {}", got.text);
+    let got = ask(1, "GET /.gatehouse/session", "").await;
+    assert_eq!(got.status(), 401, "what is no log-in: {}", got.text);
+
+    // A body that never comes is not waited for, but where an issuer sends one.
+    for (line, status) in [
+        ("POST /.gatehouse/session", 405),
+        ("GET /.gatehouse/jwks.json", 200),
+        ("POST /.gatehouse/nothing", 404),
+        ("POST /.gatehouse/backchannel-logout", 408),
+    ] {
+        let got = ask(4, line, "Content-Length: 1000\r\n").await;
+        assert_eq!(got.status(), status, "{line}: {}", got.text);
+    }
+    let got = ask(4, "POST /.gatehouse/backchannel-logout", "Content-Length: 100000\r\n").await;
+    assert_eq!(got.status(), 413, "{}", got.text);
 }

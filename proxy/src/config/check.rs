@@ -70,6 +70,7 @@ pub fn config(file: raw::File, document: toml::Table, folder: &Path) -> Result<C
     let issuers = issuers(file.issuers, folder, &root, &mut found);
     let applications = applications(file.applications, &root, folder, &issuers, &mut found);
     let address = rate(Some(file.limits.address), &root.key("limits").key("address"), &mut found);
+    let logins = rate(Some(file.limits.logins), &root.key("limits").key("logins"), &mut found);
     if let Some(admin) = &file.admin {
         found.unless(
             issuers.iter().any(|i| i.issuer == admin.issuer),
@@ -78,7 +79,9 @@ pub fn config(file: raw::File, document: toml::Table, folder: &Path) -> Result<C
             "add it there, exactly as its tokens spell it",
         );
     }
-    let (Some(address), true) = (address, found.0.is_empty()) else { return Err(found.0) };
+    let (Some(address), Some(logins), true) = (address, logins, found.0.is_empty()) else {
+        return Err(found.0);
+    };
     Ok(Config {
         document,
         server: Server {
@@ -99,7 +102,7 @@ pub fn config(file: raw::File, document: toml::Table, folder: &Path) -> Result<C
             external_url: a.external_url,
         }),
         observe: file.observe.map(|o| o.address),
-        limits: limits(&file.limits, address),
+        limits: limits(&file.limits, address, logins),
         models: Models {
             fraud: file.models.fraud.map(path),
             anomaly: file.models.anomaly.map(path),
@@ -238,9 +241,10 @@ fn files(file: &raw::File, folder: &Path, root: &At, found: &mut Found) {
     }
 }
 
-fn limits(raw: &raw::Limits, address: Rate) -> Limits {
+fn limits(raw: &raw::Limits, address: Rate, logins: Rate) -> Limits {
     Limits {
         address,
+        logins,
         addresses_max: raw.addresses_max,
         connections_per_address: raw.connections_per_address,
         connections_max: raw.connections_max,

@@ -134,6 +134,8 @@ pub struct Admin {
 pub struct Limits {
     /// Requests an address may make.
     pub address: Rate,
+    /// Log-ins an address may begin.
+    pub logins: Rate,
     /// Addresses remembered at most.
     pub addresses_max: usize,
     /// Open connections from one address.

@@ -117,6 +117,7 @@ pub struct Rate {
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     pub address: Rate,
+    pub logins: Rate,
     pub addresses_max: usize,
     pub connections_per_address: u32,
     pub connections_max: u32,
@@ -132,6 +133,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             address: Rate { per_second: 200, burst: 400 },
+            logins: Rate { per_second: 5, burst: 100 },
             addresses_max: 1_000_000,
             connections_per_address: 256,
             connections_max: 20_000,

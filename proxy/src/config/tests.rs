@@ -168,8 +168,8 @@ const WRONG_VALUES: &[(&str, &str, &str)] = &[
 const WRONGS: &[(&str, &str, &str, &str)] = &[
     ("tls = { certificate", "tls = { certificat", "certificat ", "did you mean `certificate`?"),
     (
-        "per_second = 200, burst = 400 }\n# Addresses",
-        "per_second = 0, burst = 400 }\n# Addresses",
+        "per_second = 200, burst = 400 }\n# Log-ins",
+        "per_second = 0, burst = 400 }\n# Log-ins",
         "{ per_second = 0",
         "1..1000000",
     ),

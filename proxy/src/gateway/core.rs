@@ -53,6 +53,8 @@ pub struct Core {
     pub pools: Vec<Pool>,
     /// The address limit.
     pub addresses: AddressLimit,
+    /// Log-ins that an address may begin.
+    pub logins: AddressLimit,
     /// Keys of limits and fair shares.
     pub keys: KeyHash,
     /// Metrics.
@@ -239,6 +241,7 @@ impl Core {
             customers: parts.customers,
             repeats: Repeats::new(Arc::clone(&parts.hot), parts.pseudonyms.clone()),
             addresses: AddressLimit::new(limits.address, limits.addresses_max),
+            logins: AddressLimit::new(limits.logins, limits.addresses_max),
             live: RwLock::new(Arc::new(parts.live)),
             clock: parts.clock,
             identity: parts.identity,

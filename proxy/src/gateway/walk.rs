@@ -126,14 +126,24 @@ impl Gateway {
     }
 
     /// The gateway's own paths: log-in, log-out, session, keys. They take nothing of the application's capacity, because
-    /// nothing is forwarded and they may wait for an issuer; the identity stage bounds how many are under way.
+    /// nothing is forwarded and they may wait for an issuer; the identity stage bounds how many are under way, and no address
+    /// may use up the log-ins of all.
     async fn own_path(&self, session: &mut Session, app: usize, journey: &mut Journey) -> Result<(), Stop> {
         journey.stage = Stage::Identity;
         let limits = journey.live.config.limits;
-        let body = inspection::read_body(session, OWN_BODY_BYTES_MAX, limits.body_timeout)
-            .await
-            .at(Stage::Inspection)?;
+        if matches!(&*journey.path, "/.gatehouse/login" | "/.gatehouse/step-up") {
+            let within = self.core.logins.take(journey.client.address);
+            within.map_err(limited(Reason::LimitAddress)).at(Stage::Limits)?;
+        }
         let head = copy_head(session.req_header());
+        // Nobody but an issuer has anything to say here.
+        let body = if &*journey.path == "/.gatehouse/backchannel-logout" && head.method == http::Method::POST
+        {
+            let read = inspection::read_body(session, LOGOUT_BODY_BYTES_MAX, limits.body_timeout).await;
+            read.at(Stage::Inspection)?
+        } else {
+            Bytes::new()
+        };
         match self.core.identity.owned(app, &head, body, journey.at_ms).await.at(Stage::Identity)? {
             Some(response) => Err(Stop::Own(Box::new(response))),
             None => Err(Refusal::new(Reason::NotFound, "not a path of the gateway")).at(Stage::Normalize),
@@ -495,8 +505,8 @@ impl Gateway {
     }
 }
 
-/// Largest body on a path of the gateway's own: a logout token.
-const OWN_BODY_BYTES_MAX: usize = 32 * 1024;
+/// A log-out token is read up to 8 KiB; some of its letters may be percent-encoded.
+const LOGOUT_BODY_BYTES_MAX: usize = 16 * 1024;
 
 fn unavailable(error: CaseError) -> Refusal {
     Refusal::new(Reason::StoreUnavailable, error.to_string()).retry_after(5)

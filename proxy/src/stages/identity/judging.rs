@@ -42,7 +42,9 @@ impl IdentityStage {
             }
             (Presented::Bearer(token), None | Some(Recognised::Opaque(_))) => {
                 self.consult_about(config, token, Scheme::Bearer, now_ms).await?;
-                Ok(recognised.or_else(|| self.recognise_opaque(config, token, peer, now_ms)))
+                let opaque =
+                    config.introspects(token).then(|| self.recognise_opaque(config, token, peer, now_ms));
+                Ok(recognised.or_else(|| opaque.flatten()))
             }
             (Presented::Dpop(token), _) => {
                 self.consult_about(config, token, Scheme::Dpop, now_ms).await.map(|()| recognised)

@@ -155,6 +155,8 @@ pub(crate) struct App {
     nonces: Option<Nonces>,
     /// Places at the application's own paths. They need none of its capacity, and may wait for its issuer.
     own: Semaphore,
+    /// The same for those who log out.
+    log_outs: Semaphore,
 }
 
 /// The identity stage.
@@ -191,8 +193,7 @@ impl IdentityStage {
             .apps
             .into_iter()
             .map(|(name, config)| {
-                let own = Semaphore::new(bounds.own_requests);
-                Some(App::new(name, config?, &issuers, &introspectors, &setup.outbound, own))
+                Some(App::new(name, config?, &issuers, &introspectors, &setup.outbound, bounds.own_requests))
             })
             .collect();
         Self {
@@ -381,7 +382,7 @@ impl App {
         issuers: &[Arc<IssuerKeys>],
         introspectors: &[Arc<Introspector>],
         outbound: &Outbound,
-        own: Semaphore,
+        own_requests: usize,
     ) -> Self {
         let find = |wanted: &str| issuers.iter().find(|i| i.config.issuer == wanted).cloned();
         let asked = |wanted: &str| introspectors.iter().find(|i| &**i.issuer() == wanted).cloned();
@@ -396,7 +397,8 @@ impl App {
             introspectors: config.issuers.iter().filter_map(|i| asked(i)).collect(),
             login,
             nonces: config.proof_nonce.then(Nonces::default),
-            own,
+            own: Semaphore::new(own_requests),
+            log_outs: Semaphore::new(own_requests),
             config,
         }
     }

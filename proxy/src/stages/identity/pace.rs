@@ -31,7 +31,8 @@ impl Pace {
     pub fn take(&self, now_ms: i64) -> bool {
         let mut state = self.state.lock();
         let window = now_ms.div_euclid(self.window_ms);
-        if window != state.window {
+        // Requests are judged at the time they entered, so that some are a little behind.
+        if window > state.window {
             state.before = if window.checked_sub(1) == Some(state.window) { state.count } else { 0 };
             state.count = 0;
             state.window = window;

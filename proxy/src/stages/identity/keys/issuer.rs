@@ -189,6 +189,24 @@ impl IssuerKeys {
         }
     }
 
+    /// The same for what the gateway asked the issuer for, or is sent by it: where it is too early to ask about an unknown
+    /// `kid`, nobody can say whether that is the issuer's.
+    ///
+    /// # Errors
+    /// As [`Self::find`], and then.
+    pub async fn find_surely(
+        self: &Arc<Self>,
+        kid: Option<&str>,
+        now_ms: i64,
+    ) -> Result<Arc<KeySet>, KeyUnavailable> {
+        let set = self.find(kid, now_ms).await?;
+        if !set.knows(kid) && self.held.read().wanted {
+            let problem = "the key is not known yet, and will be asked for within a minute".to_owned();
+            return Err(KeyUnavailable { issuer: self.name.clone(), problem });
+        }
+        Ok(set)
+    }
+
     /// The key set held now, without waiting.
     ///
     /// # Errors
@@ -202,7 +220,7 @@ impl IssuerKeys {
         self.usable(now_ms).is_some_and(|set| set.knows(kid))
     }
 
-    /// The same without waiting: what is held now.
+    /// What is held now, if it may be used.
     fn usable(&self, now_ms: i64) -> Option<Arc<KeySet>> {
         let held = self.held.read();
         let (set, fetched_ms) = held.keys.as_ref()?;

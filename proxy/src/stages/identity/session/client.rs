@@ -90,8 +90,6 @@ pub struct Asked<'a> {
     pub verifier: &'a str,
     /// A step-up asks for one of these and for a fresh authentication.
     pub acr_values: Option<&'a [String]>,
-    /// Who should log in, for a step-up.
-    pub id_token_hint: Option<&'a str>,
 }
 
 /// The client of one application at one issuer.
@@ -141,9 +139,6 @@ impl LoginClient {
             if !acr_values.is_empty() {
                 request = request.add_extra_param("acr_values", acr_values.join(" "));
             }
-        }
-        if let Some(hint) = asked.id_token_hint {
-            request = request.add_extra_param("id_token_hint", hint);
         }
         let (url, _) = request.url();
         match &metadata.pushed_authorization_request_endpoint {

@@ -107,7 +107,7 @@ impl IdentityStage {
         if parts.headers.contains_key(http::header::AUTHORIZATION) {
             return None;
         }
-        let own = match Own::enter(self, app, client, parts, now_ms) {
+        let own = match Own::enter(self, app, client, parts, &app.own, now_ms) {
             Ok(own) => own,
             Err(shed) => return Some(Err(shed)),
         };

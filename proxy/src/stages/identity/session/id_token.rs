@@ -158,7 +158,7 @@ async fn signed<'a>(
     }
     let issuer = issuer_of(&compact, std::slice::from_ref(issuer))?;
     let keys = match issuer.accepts(compact.header.algorithm) {
-        true => issuer.find(compact.header.kid.as_deref(), now_ms).await,
+        true => issuer.find_surely(compact.header.kid.as_deref(), now_ms).await,
         false => issuer.keys(now_ms),
     };
     check_signature(compact, issuer, keys)

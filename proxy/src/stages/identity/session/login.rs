@@ -124,7 +124,6 @@ impl Own<'_> {
             nonce: &login.nonce,
             verifier: &login.verifier,
             acr_values: login.step_up.as_ref().map(|s| s.acr_values.as_slice()),
-            id_token_hint: None,
         };
         let url = client.authorize(&asked, now_ms).await.map_err(client_failed)?;
         let mut response = see_other(&url);

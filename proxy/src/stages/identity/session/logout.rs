@@ -79,18 +79,13 @@ impl Own<'_> {
         };
         let key = self.replay_key(&logged_out);
         let (store, expires_ms) = (self.stage.sessions.store(), logged_out.expires_at.saturating_mul(1000));
-        let new = store
-            .insert(Space::LogoutTokens, &key, b"", self.now_ms, expires_ms)
-            .await
-            .map_err(store_failed)?;
-        if !new {
+        let used = store.get(Space::LogoutTokens, &key, self.now_ms).await.map_err(store_failed)?;
+        if used.is_some() {
             return Ok(refused("the logout token was used before"));
         }
-        if let Err(error) = self.stage.revocations.revoke(&self.revocation(&logged_out)).await {
-            // The issuer is told that it failed, and may send the token again.
-            store.remove(Space::LogoutTokens, &key).await.map_err(store_failed)?;
-            return Err(store_failed(error));
-        }
+        // First what it asks for: an issuer that hears of a failure, or nothing, may send it again. Twice revokes no more.
+        self.stage.revocations.revoke(&self.revocation(&logged_out)).await.map_err(store_failed)?;
+        store.put(Space::LogoutTokens, &key, b"", expires_ms).await.map_err(store_failed)?;
         let mut response = Response::new(Bytes::new());
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)

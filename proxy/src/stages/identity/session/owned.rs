@@ -7,7 +7,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use serde_json::json;
-use tokio::sync::SemaphorePermit;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use url::{Url, form_urlencoded};
 
 use super::super::challenge;
@@ -36,7 +36,7 @@ pub(super) struct Own<'a> {
 }
 
 impl<'a> Own<'a> {
-    /// A request that has a place among those that may wait for the application's issuer.
+    /// A request that has one of `places`, whose holders may wait for the application's issuer.
     ///
     /// # Errors
     /// All are taken.
@@ -45,10 +45,12 @@ impl<'a> Own<'a> {
         app: &'a App,
         client: &'a Arc<LoginClient>,
         parts: &'a Parts,
+        places: &'a Semaphore,
         now_ms: i64,
     ) -> Result<Self, Refusal> {
-        let taken = |_| Refusal::new(Reason::Shed, "too many at the gateway's own paths");
-        let place = app.own.try_acquire().map_err(|full| taken(full).retry_after(SHED_RETRY_AFTER_S))?;
+        let place = places.try_acquire().map_err(|_| {
+            Refusal::new(Reason::Shed, "too many at the gateway's own paths").retry_after(SHED_RETRY_AFTER_S)
+        })?;
         Ok(Self { stage, app, client, parts, now_ms, _place: place })
     }
 }
@@ -73,7 +75,9 @@ impl IdentityStage {
                 .map(Some);
         }
         let Some(client) = &app.login else { return Ok(None) };
-        let own = Own::enter(self, app, client, parts, now_ms)?;
+        // Whoever logs out does not stand in line with those who log in.
+        let places = if action.ends_with("logout") { &app.log_outs } else { &app.own };
+        let own = Own::enter(self, app, client, parts, places, now_ms)?;
         let get = [Method::GET];
         let answer = match action {
             "login" => only(parts, &get, async || own.begin_login(own.wish(false)?).await).await,

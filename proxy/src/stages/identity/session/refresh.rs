@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use dashmap::DashMap;
 use policies::ports::StoreError;
 use tokio::sync::Mutex;
 
@@ -21,24 +22,44 @@ use super::secret::{Secret, session_key};
 use super::store::{Cached, Session, Sessions};
 use crate::refusal::{Reason, Refusal};
 
-/// After an issuer could not be reached, the next try for the same session, milliseconds.
-const AGAIN_MS: i64 = 5_000;
-/// Sessions that can be tended at the same time.
-const TURNS: usize = 256;
+/// After an issuer could not be reached, the next try for the same session, milliseconds from the request that found out. As
+/// long as the session holds without it, that is much longer than an issuer is waited for.
+const AGAIN_MS: i64 = 30_000;
+const AGAIN_OVERDUE_MS: i64 = 5_000;
 
-/// Locks, of which every session has one, shared with some others.
-pub struct Turns(Vec<Arc<Mutex<()>>>);
+/// Locks, one for each session for which something is done: an issuer that hangs over one session holds up no other.
+#[derive(Clone, Default)]
+pub struct Turns(Arc<DashMap<[u8; 32], Queue>>);
 
-impl Default for Turns {
-    fn default() -> Self {
-        Self((0..TURNS).map(|_| Arc::default()).collect())
-    }
+#[derive(Default)]
+struct Queue {
+    lock: Arc<Mutex<()>>,
+    /// Those in it.
+    length: u32,
 }
 
 impl Turns {
-    fn of(&self, key: &[u8; 32]) -> Arc<Mutex<()>> {
-        let [first, ..] = key;
-        self.0.get(usize::from(*first)).cloned().unwrap_or_default()
+    /// Whoever wants to do something for a session, until it is dropped.
+    fn of(&self, key: [u8; 32]) -> Turn {
+        let mut entry = self.0.entry(key).or_default();
+        entry.length = entry.length.saturating_add(1);
+        Turn { lock: Arc::clone(&entry.lock), key, all: self.clone() }
+    }
+}
+
+/// A place in the queue for one session.
+struct Turn {
+    lock: Arc<Mutex<()>>,
+    key: [u8; 32],
+    all: Turns,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.all.0.remove_if_mut(&self.key, |_, queue| {
+            queue.length = queue.length.saturating_sub(1);
+            queue.length == 0
+        });
     }
 }
 
@@ -55,8 +76,8 @@ impl Own<'_> {
     /// Ends the session of a cookie, here and in the store, and closes what is open under it.
     pub(super) async fn end_session(&self, value: &str) -> Result<(), Refusal> {
         let Some(key) = session_key(&self.app.name, value) else { return Ok(()) };
-        let turn = self.stage.turns.of(&key);
-        let _turn = turn.lock().await;
+        let turn = self.stage.turns.of(key);
+        let _turn = turn.lock.lock().await;
         if let Cached::Ready(session) | Cached::Due(session) =
             self.stage.sessions.cached(&key, &self.stage.revocations, self.now_ms)
         {
@@ -100,9 +121,9 @@ impl IdentityStage {
             key,
             now_ms,
         };
-        let turn = self.turns.of(&key);
+        let turn = self.turns.of(key);
         let task = tokio::spawn(async move {
-            let _turn = turn.lock().await;
+            let _turn = turn.lock.lock().await;
             tending.run().await
         });
         task.await.unwrap_or_else(|ended| match ended.try_into_panic() {
@@ -165,7 +186,8 @@ impl Tending {
             Ok(granted) => granted,
             Err(ClientFault::Unavailable(problem)) => {
                 tracing::warn!(issuer = %self.client.issuer.name, problem, "a session could not be refreshed");
-                let again_ms = self.now_ms.saturating_add(AGAIN_MS);
+                let pause_ms = if session.overdue(self.now_ms) { AGAIN_OVERDUE_MS } else { AGAIN_MS };
+                let again_ms = self.now_ms.saturating_add(pause_ms);
                 session.refresh_after_ms.store(again_ms, Ordering::Relaxed);
                 return Ok(Some(Arc::clone(session)));
             }
@@ -209,5 +231,27 @@ impl Tending {
         tracing::info!(issuer = %self.client.issuer.name, problem, "a session ended at its refresh");
         self.sessions.end(&self.key).await.map_err(store_failed)?;
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn sessions_wait_for_themselves_alone() {
+        let turns = Turns::default();
+        let (one, mut other) = ([7; 32], [7; 32]);
+        other[31] = 8;
+        let (first, second, third) = (turns.of(one), turns.of(one), turns.of(other));
+        let held = first.lock.lock().await;
+        assert!(second.lock.try_lock().is_err(), "the same session");
+        assert!(third.lock.try_lock().is_ok(), "another session");
+        drop(held);
+        drop((first, third));
+        assert!(second.lock.try_lock().is_ok());
+        assert_eq!(turns.0.len(), 1);
+        drop(second);
+        assert!(turns.0.is_empty(), "nothing is left of them");
     }
 }

@@ -188,3 +188,36 @@ async fn what_ends_between_the_two_looks_of_one_request_is_refused() {
     house.stage.revocations().revoke(&revocation(&house, target, i64::MAX)).await.unwrap();
     assert_eq!(again(recognised, NOW_MS).await.err().unwrap().reason, Reason::TokenRevoked);
 }
+
+#[tokio::test]
+async fn a_log_out_by_a_key_that_nobody_may_ask_about_yet_can_be_sent_again() {
+    let house = House::new().await;
+    let told = async |kid: &str, now_ms: i64| {
+        let header = json!({ "alg": "ES256", "kid": kid, "typ": "logout+jwt" });
+        let token = house.issuer.sign("es-other", &header, &house.logout_claims(now_ms));
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        let parts = request("POST", "/.gatehouse/backchannel-logout", &form);
+        let answer = house.stage.owned(0, &parts, format!("logout_token={token}").into(), now_ms).await;
+        answer.map(|answer| answer.unwrap().status().as_u16()).map_err(|refusal| refusal.reason)
+    };
+    // Somebody's made-up key has the minute's fetch, which says that it is nobody's.
+    assert_eq!(told("made-up", NOW_MS).await, Ok(400));
+    assert_eq!(told("new", NOW_MS).await, Err(Reason::IssuerUnavailable));
+    assert_eq!(told("new", NOW_MS + 60_000).await, Ok(400));
+}
+
+#[tokio::test]
+async fn those_who_log_out_do_not_wait_behind_those_who_log_in() {
+    let house = House::new().await;
+    let mut browser = Browser::new(&house);
+    browser.log_in().await;
+    let own = &house.stage.apps[0].as_ref().unwrap().own;
+    let held = own.try_acquire_many(own.available_permits().try_into().unwrap()).unwrap();
+    let login = request("GET", "/.gatehouse/login", &[]);
+    let shed = house.stage.owned(0, &login, Bytes::new(), NOW_MS).await;
+    assert_eq!(shed.err().map(|refusal| refusal.reason), Some(Reason::Shed));
+    house.log_out_by_issuer("s1", NOW_MS).await;
+    assert_eq!(browser.get("/").await.err(), Some(Reason::SessionEnded));
+    drop(held);
+    browser.log_in().await;
+}
