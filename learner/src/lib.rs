@@ -7,6 +7,7 @@
 
 pub mod anomaly;
 pub mod artifact;
+pub mod behaviour;
 pub mod capacity;
 pub mod evaluate;
 pub mod features;
