@@ -20,3 +20,4 @@ pub mod score;
 pub mod simulate;
 pub mod table;
 pub mod train;
+pub mod trees;
