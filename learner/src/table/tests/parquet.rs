@@ -112,7 +112,7 @@ fn times_of_older_writers_are_read() {
 /// `groups` of 5,000 rows, which is more than a batch: a number, a text that is there in every third row, and a column of
 /// rubbish before them.
 pub(super) fn large(groups: usize, codec: Codec) -> Vec<u8> {
-    let schema = "message t { required int64 rubbish; required double a; optional byte_array b (STRING); }";
+    let schema = "message t { required int64 rubbish (INTEGER(64, false)); required double a; optional byte_array b (STRING); }";
     file(schema, groups, codec, |group_at, group| {
         let rows: Vec<usize> = (group_at * 5_000..(group_at + 1) * 5_000).collect();
         let rubbish: Vec<i64> =
