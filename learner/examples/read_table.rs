@@ -4,13 +4,25 @@
 use learner::table::{self, Mapping};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Instant;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [data, mapping] = arguments.as_slice() else {
-        return Err("read_table DATA MAPPING".into());
+        eprintln!("read_table DATA MAPPING");
+        return ExitCode::FAILURE;
     };
+    match show(data, mapping) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn show(data: &str, mapping: &str) -> Result<(), Box<dyn std::error::Error>> {
     let mapping = Mapping::read(Path::new(mapping))?;
     let start = Instant::now();
     let mut sum = 0.0;

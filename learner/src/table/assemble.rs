@@ -332,8 +332,6 @@ impl<'m> Assembler<'m> {
             self.hashed.push(tag);
             self.hashed.extend_from_slice(&bits.to_le_bytes());
             match *value {
-                // That a negative row has no scenario is nothing missing.
-                Value::Missing if column.role == Role::Scenario && self.record.label != Some(true) => {}
                 Value::Missing => column.counts.missing += 1,
                 Value::OutOfRange => column.counts.out_of_range += 1,
                 Value::Bits(bits) => column.varies |= *column.first.get_or_insert(bits) != bits,
@@ -374,12 +372,15 @@ impl<'m> Assembler<'m> {
             ignored || self.columns.iter().any(|column| column.counts.name == *name)
         };
         let unread = header.iter().filter(|name| !known(name)).cloned().collect();
-        let columns = self.columns.into_iter().map(|column| {
+        let (scenario, columns): (Vec<_>, Vec<_>) =
+            self.columns.into_iter().partition(|column| column.role == Role::Scenario);
+        let columns = columns.into_iter().map(|column| {
             let constant = column.first.is_some() && !column.varies && self.delivered > 1;
-            ColumnCounts { constant: constant && column.role != Role::Scenario, ..column.counts }
+            ColumnCounts { constant, ..column.counts }
         });
         Ok(Summary {
             columns: columns.collect(),
+            scenarios: scenario.into_iter().find_map(|column| column.counts.levels),
             path: self.path,
             rows,
             delivered: self.delivered,

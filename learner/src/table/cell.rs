@@ -5,7 +5,6 @@ use std::io::Write;
 
 /// What stands in one row of one column.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[allow(dead_code, reason = "values of Parquet files")]
 pub(super) enum Cell<'a> {
     Missing,
     /// Without spaces around it.

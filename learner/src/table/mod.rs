@@ -21,10 +21,12 @@
 
 mod assemble;
 mod cell;
+mod columnar;
 mod delimited;
 pub mod error;
 pub mod levels;
 pub mod mapping;
+mod parquet_value;
 pub mod record;
 mod source;
 pub mod split;
@@ -56,6 +58,6 @@ pub fn read(
 ) -> Result<Summary, TableError> {
     match source::open(path)? {
         source::Source::Text(text) => delimited::read(path, text, mapping, visit),
-        source::Source::Parquet(_) => Err(error::Broken::new(path, "Parquet files are not read yet").into()),
+        source::Source::Parquet(file) => columnar::read(path, file, mapping, visit),
     }
 }

@@ -16,7 +16,6 @@ const PREFIX_BYTES: u64 = 256 * 1024;
 /// An opened table.
 pub(super) enum Source {
     Text(Text),
-    #[allow(dead_code, reason = "not read yet")]
     Parquet(File),
 }
 

@@ -24,8 +24,10 @@ pub struct Summary {
     pub labels: Labels,
     /// Rows whose id was not compared with the others, because there were too many ids to remember.
     pub ids_unchecked: u64,
-    /// Counts of each mapped column, over the rows handed over.
+    /// Counts of each mapped column but the scenario, over the rows handed over.
     pub columns: Vec<ColumnCounts>,
+    /// Kinds of positive, where the mapping names their column.
+    pub scenarios: Option<Levels>,
     /// Columns of the file that the mapping neither names nor ignores.
     pub unread: Vec<String>,
     /// Whether the caller stopped before the end.
