@@ -3,8 +3,9 @@
 use super::TableError;
 use super::cell::{Cell, Number, number_fault};
 use super::error::Broken;
+use super::label;
 use super::levels::Levels;
-use super::mapping::{LabelRule, Mapping};
+use super::mapping::Mapping;
 use super::record::Record;
 use super::summary::{ColumnCounts, FaultCount, FaultKind, Labels, Skipped, Summary, shortened};
 use super::when::Clock;
@@ -263,7 +264,8 @@ impl<'m> Assembler<'m> {
                 value
             }
             Role::Label => {
-                self.record.label = label(&self.mapping.label, cell, &mut self.scratch)?;
+                self.record.label = label::meaning(&self.mapping.label, cell, &mut self.scratch)
+                    .ok_or_else(|| Fault::new(FaultKind::Label, label::UNKNOWN))?;
                 bits(self.record.label.map(u64::from))
             }
             Role::Id => {
@@ -417,42 +419,6 @@ fn number(cell: &Cell<'_>, size_max: f64) -> Result<(f64, Value), Fault> {
         Number::Unreadable => {
             let reason = if let Cell::Text(text) = cell { number_fault(text) } else { "no number" };
             Err(Fault::new(FaultKind::Number, reason))
-        }
-    }
-}
-
-/// The label of a cell; `None` is unknown.
-fn label(rule: &LabelRule, cell: &Cell<'_>, scratch: &mut Vec<u8>) -> Result<Option<bool>, Fault> {
-    let text = cell.text(scratch);
-    let is = |value: &String| {
-        let value = value.as_bytes();
-        value.eq_ignore_ascii_case(text)
-            || super::cell::number(text).is_some_and(|number| super::cell::number(value) == Some(number))
-    };
-    let (positive, negative) = (rule.positive.iter().any(is), rule.negative.iter().any(is));
-    // A mapping may give a meaning to what elsewhere is a missing value.
-    if positive || negative {
-        return Ok(Some(positive));
-    }
-    if cell.is_missing(false) {
-        return Ok(None);
-    }
-    match (rule.positive.is_empty(), rule.negative.is_empty()) {
-        (false, true) => Ok(Some(false)),
-        (true, false) => Ok(Some(true)),
-        (false, false) => Ok(None),
-        (true, true) => {
-            let is = |words: [&str; 2]| words.iter().any(|word| text.eq_ignore_ascii_case(word.as_bytes()));
-            match super::cell::number(text) {
-                Some(1.0) => Ok(Some(true)),
-                Some(0.0) => Ok(Some(false)),
-                _ if is(["true", "yes"]) => Ok(Some(true)),
-                _ if is(["false", "no"]) => Ok(Some(false)),
-                _ => Err(Fault::new(
-                    FaultKind::Label,
-                    "neither 1, true, yes nor 0, false, no; say `positive` or `negative` in [label]",
-                )),
-            }
         }
     }
 }

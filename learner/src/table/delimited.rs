@@ -10,6 +10,7 @@ use super::source::{Guarded, Prefixed, ROW_BYTES_MAX, Text};
 use super::summary::{Summary, shortened};
 use csv::ByteRecord;
 use policies::compile::nearest;
+use std::collections::HashSet;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -45,7 +46,7 @@ pub(super) fn read(
                     .into());
             }
             rows.row = 0;
-            cells.iter().map(|cell| String::from_utf8_lossy(cell.trim_ascii()).into_owned()).collect()
+            names(&cells)
         }
     };
     let places = locate(path, &header, mapping)?;
@@ -128,6 +129,25 @@ impl Rows<'_> {
     }
 }
 
+/// Names of a header's columns. As pandas has it, a second `a` is `a.1`, and a column without a name is `Unnamed: 0` by its
+/// place.
+fn names(cells: &ByteRecord) -> Vec<String> {
+    let mut names: Vec<String> = Vec::with_capacity(cells.len());
+    let mut taken: HashSet<String> = HashSet::with_capacity(cells.len());
+    for (place, cell) in cells.iter().enumerate() {
+        let written = String::from_utf8_lossy(cell.trim_ascii());
+        let first = if written.is_empty() { format!("Unnamed: {place}") } else { written.into_owned() };
+        let mut name = first.clone();
+        let mut again = 0_usize;
+        while !taken.insert(name.clone()) {
+            again += 1;
+            name = format!("{first}.{again}");
+        }
+        names.push(name);
+    }
+    names
+}
+
 /// The delimiter under which the first row has most of the columns that the mapping wants; among equals, most cells.
 fn fitting(prefix: &[u8], mapping: &Mapping) -> u8 {
     let wanted = wanted(mapping);
@@ -167,14 +187,7 @@ pub(super) fn locate(path: &Path, header: &[String], mapping: &Mapping) -> Resul
     if let Some(first) = unknown.first() {
         return Err(unknown_column(path, first, &unknown, header).into());
     }
-    let place = |name: &&str| {
-        let mut places = header.iter().enumerate().filter(|(_, known)| known == name).map(|(place, _)| place);
-        match (places.next(), places.next()) {
-            (Some(place), None) => Ok(place),
-            _ => Err(Broken::new(path, "the file has two columns of this name").column(*name).into()),
-        }
-    };
-    wanted.iter().map(place).collect()
+    Ok(wanted.iter().filter_map(|name| header.iter().position(|known| known == name)).collect())
 }
 
 fn unknown_column(path: &Path, first: &str, unknown: &[&str], header: &[String]) -> Broken {

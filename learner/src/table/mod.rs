@@ -13,7 +13,8 @@
 //! without a count, and no bytes make it panic.
 //!
 //! # Cells
-//! Spaces around a cell are none of it. Empty, `NA`, `NaN`, `null` and `?` are missing (`NA` is a level of a category).
+//! Spaces around a cell or a name are none of it; of two columns named `a` the second is `a.1`, and a first column without
+//! a name is `Unnamed: 0`, as pandas has it. Empty, `NA`, `NaN`, `null` and `?` are missing (`NA` is a level of a category).
 //! Infinite numbers, numbers too large for a feature and coordinates off the earth are counted and taken for missing.
 //! Numbers have a decimal point and no thousands separators. Times are as [`when::FORMS`] says, all of a column alike.
 //! Rows come in the file's order; those with a time before that of the row before them are counted.
@@ -24,6 +25,7 @@ mod cell;
 mod columnar;
 mod delimited;
 pub mod error;
+mod label;
 pub mod levels;
 pub mod mapping;
 mod parquet_value;

@@ -64,6 +64,15 @@ fn a_file_without_a_header_has_its_names_from_the_mapping() {
 }
 
 #[test]
+fn columns_of_one_name_and_of_none_can_be_told_apart() {
+    let columns = "[columns]\nnumeric = [\"a.1\", \"a\"]\ncategorical = [\"Unnamed: 0\"]\n";
+    let read = read_text(",a,a,a,a.1\nx,1,2,3,4\n", columns);
+    assert_eq!(read.records[0].numbers, [2.0, 1.0]);
+    assert_eq!(read.records[0].categories, [Some(hash_text(b"x"))]);
+    assert_eq!(read.summary().unread, ["a.2", "a.1.1"]);
+}
+
+#[test]
 fn gzip_is_told_by_content_and_may_have_members() {
     let text = transfers(50);
     let (head, tail) = text.split_at(701);
