@@ -18,6 +18,16 @@ pub enum Method {
     Trees(Trees),
 }
 
+impl Method {
+    /// Raw score of a vector: the higher, the riskier.
+    pub fn raw(&self, vector: &[f32]) -> f64 {
+        match self {
+            Self::Scorecard(card) => card.raw(vector),
+            Self::Trees(trees) => trees.raw(vector),
+        }
+    }
+}
+
 /// A model with everything that its scores depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Classifier {
@@ -53,10 +63,7 @@ impl Classifier {
 
     /// Raw score of a vector.
     pub fn raw(&self, vector: &[f32]) -> f64 {
-        match &self.method {
-            Method::Scorecard(card) => card.raw(vector),
-            Method::Trees(trees) => trees.raw(vector),
-        }
+        self.method.raw(vector)
     }
 
     /// Calibrated probability of fraud, strictly between 0 and 1.
@@ -76,7 +83,8 @@ impl Classifier {
     /// Whether the parts fit together and the numbers can score.
     pub(crate) fn check(&self) -> Result<(), String> {
         let width = self.width();
-        if self.encoder.levels().iter().any(|level| level.category >= self.schema.inputs().categorical.len()) {
+        if self.encoder.levels().iter().any(|level| level.category >= self.schema.inputs().categorical.len())
+        {
             return Err("a column for a category that the schema does not have".to_owned());
         }
         match &self.method {

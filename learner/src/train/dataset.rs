@@ -70,10 +70,11 @@ impl Dataset {
     pub fn read(tables: &Tables, progress: &mut dyn Progress) -> Result<Self, TrainError> {
         let first = survey(&tables.data, &tables.mapping, progress)?;
         let gap_ms = if tables.mapping.columns.time.is_some() { tables.mapping.label.delay_ms } else { 0 };
-        let cut =
-            tables.mapping.split.cut(first.span_ms, tables.test.is_some(), gap_ms, tables.seed).map_err(
-                |error| TrainError::Unusable { part: "test", problem: error.to_string() },
-            )?;
+        let cut = tables
+            .mapping
+            .split
+            .cut(first.span_ms, tables.test.is_some(), gap_ms, tables.seed)
+            .map_err(|error| TrainError::Unusable { part: "test", problem: error.to_string() })?;
         let mut builder = Builder::new(tables, cut);
         let mut summaries = vec![builder.play(&tables.data, first.backwards > 0, false, progress)?];
         if let Some(test) = &tables.test {
@@ -234,7 +235,7 @@ impl<'a> Builder<'a> {
             }
             part.categories = Vec::new();
         }
-        let scenarios = scenario_texts(&summaries, self.tables.mapping.columns.scenario.as_deref());
+        let scenarios = scenario_texts(&summaries);
         let fingerprint =
             summaries.iter().map(|summary| summary.fingerprint.as_str()).collect::<Vec<_>>().join("+");
         Dataset { schema, encoder, train, validate, test, folds, scenarios, fingerprint, summaries }
@@ -248,10 +249,9 @@ fn is_known(known: &HashMap<u64, i64>, row: &Row, delay_ms: i64) -> bool {
     first.is_some_and(|&fraud_ms| fraud_ms < day_ms.saturating_sub(delay_ms))
 }
 
-fn scenario_texts(summaries: &[Summary], column: Option<&str>) -> BTreeMap<u64, String> {
-    let columns = column.into_iter().flat_map(|name| summaries.iter().filter_map(|s| s.column(name)));
-    let levels = columns.filter_map(|column| column.levels.as_ref()).flat_map(|levels| levels.kept());
-    levels.map(|level| (level.hash, level.text.clone())).collect()
+fn scenario_texts(summaries: &[Summary]) -> BTreeMap<u64, String> {
+    let levels = summaries.iter().filter_map(|summary| summary.scenarios.as_ref());
+    levels.flat_map(|levels| levels.kept()).map(|level| (level.hash, level.text.clone())).collect()
 }
 
 /// A place in the shuffle of a table without time (the finaliser of SplitMix64).

@@ -5,15 +5,24 @@
 
 pub mod anomaly;
 mod autoencoder;
+mod binning;
+mod calibrate;
+pub mod classify;
+mod crossing;
 pub mod data;
 pub mod dataset;
 pub mod fraud;
 mod logistic;
+mod measure;
+mod methods;
 mod part;
 mod replay;
+mod scorecard;
 mod smote;
 
 pub use data::DataError;
+pub use measure::{Costs, Measured};
+pub use methods::ModelKind;
 pub use part::Part;
 pub use smote::oversample;
 

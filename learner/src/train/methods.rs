@@ -1,0 +1,150 @@
+//! The ways to classify: which settings are tried, and how one is fitted.
+
+use super::{Part, TrainError, scorecard};
+use crate::fraud::Method;
+use crate::trees::{Examples, boosted};
+use serde::Serialize;
+use std::fmt;
+
+/// Non-frauds that the logistic regression's optimiser sees, while settings are compared and in the end.
+const NEGATIVES_COMPARED: usize = 20_000;
+const NEGATIVES_FITTED: usize = 80_000;
+/// Above so many rows, boosted trees are not compared but fitted with settings that suit large tables.
+const BOOSTED_COMPARED: usize = 300_000;
+
+/// Which model to train.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelKind {
+    /// Logistic regression over bins, straight terms and crosses.
+    Logistic,
+    /// A decision tree.
+    Tree,
+    /// A random forest.
+    Forest,
+    /// A linear support vector machine.
+    Svm,
+    /// Gradient-boosted trees.
+    Boosted,
+}
+
+impl ModelKind {
+    /// All of them, the explainable champion first.
+    pub const ALL: [Self; 5] = [Self::Logistic, Self::Boosted, Self::Forest, Self::Tree, Self::Svm];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Logistic => "logistic",
+            Self::Tree => "tree",
+            Self::Forest => "forest",
+            Self::Svm => "svm",
+            Self::Boosted => "boosted",
+        }
+    }
+}
+
+impl fmt::Display for ModelKind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+/// A way to classify with all its settings.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "model", rename_all = "lowercase")]
+pub(super) enum Candidate {
+    Logistic(scorecard::Settings),
+    Boosted(boosted::Settings),
+}
+
+impl Candidate {
+    /// What is tried of a kind on so many training rows.
+    pub(super) fn grid(kind: ModelKind, rows: usize, seed: u64) -> Vec<Self> {
+        match kind {
+            ModelKind::Logistic => {
+                let base = scorecard::Settings {
+                    smote_ratio: 0.0,
+                    class_weight: 1,
+                    l2: 30.0,
+                    crosses: 12,
+                    negatives_max: NEGATIVES_COMPARED,
+                    seed,
+                };
+                [
+                    (0.0, 1, 3.0),
+                    (0.0, 1, 30.0),
+                    (0.0, 1, 300.0),
+                    (0.5, 1, 30.0),
+                    (1.0, 1, 100.0),
+                    (0.0, 3, 100.0),
+                ]
+                .map(|(smote_ratio, class_weight, l2)| {
+                    Self::Logistic(scorecard::Settings { smote_ratio, class_weight, l2, ..base })
+                })
+                .to_vec()
+            }
+            ModelKind::Tree | ModelKind::Forest | ModelKind::Svm => Vec::new(),
+            ModelKind::Boosted => boosted_grid(rows, seed),
+        }
+    }
+
+    /// The same for the final fit.
+    pub(super) fn settled(&self) -> Self {
+        match self {
+            Self::Logistic(settings) => {
+                Self::Logistic(scorecard::Settings { negatives_max: NEGATIVES_FITTED, ..*settings })
+            }
+            other => other.clone(),
+        }
+    }
+
+    /// Fits on a part; what learns step by step stops where `validate` says.
+    pub(super) fn fit(&self, train: &Part, validate: Option<&Part>) -> Result<Method, TrainError> {
+        let weight = train.negative_weight() as f32;
+        let weights: Option<Vec<f32>> = (weight > 1.0)
+            .then(|| train.labels.iter().map(|&label| if label { 1.0 } else { weight }).collect());
+        let examples = Examples { frame: &train.frame, labels: &train.labels, weights: weights.as_deref() };
+        let failed = |error: crate::trees::FitError| TrainError::Fit(error.to_string());
+        Ok(match self {
+            Self::Logistic(settings) => Method::Scorecard(scorecard::fit(train, settings)?),
+            Self::Boosted(settings) => {
+                let validation =
+                    validate.map(|part| Examples { frame: &part.frame, labels: &part.labels, weights: None });
+                let fitted = boosted::fit(&examples, validation.as_ref(), settings).map_err(failed)?;
+                Method::Trees(fitted.trees)
+            }
+        })
+    }
+
+    /// The settings for a fit without validation rows, after a fit with them came out as `method`.
+    pub(super) fn as_stopped(&self, method: &Method) -> Self {
+        match (self, method) {
+            (Self::Boosted(settings), Method::Trees(trees)) => {
+                Self::Boosted(boosted::Settings { trees: trees.count().max(1), ..settings.clone() })
+            }
+            _ => self.clone(),
+        }
+    }
+}
+
+fn boosted_grid(rows: usize, seed: u64) -> Vec<Candidate> {
+    let base = boosted::Settings {
+        learning_rate: 0.07,
+        l2: 30.0,
+        child_weight_min: 1.0,
+        row_share: 0.7,
+        column_share: 0.5,
+        patience: 30,
+        seed,
+        ..boosted::Settings::default()
+    };
+    if rows > BOOSTED_COMPARED {
+        return vec![Candidate::Boosted(base)];
+    }
+    [(6, 0.07, 30.0), (4, 0.07, 5.0), (3, 0.1, 5.0), (6, 0.04, 10.0)]
+        .map(|(depth, learning_rate, l2)| {
+            Candidate::Boosted(boosted::Settings { depth, learning_rate, l2, ..base.clone() })
+        })
+        .to_vec()
+}
