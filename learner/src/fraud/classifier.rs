@@ -41,6 +41,8 @@ pub struct Classifier {
     pub calibrator: Calibrator,
     /// Where to act.
     pub thresholds: Thresholds,
+    /// The probability with the best F1 on validation rows.
+    pub best_f1: f64,
 }
 
 impl Classifier {
@@ -98,7 +100,9 @@ impl Classifier {
         }
         self.calibrator.check()?;
         let Thresholds { step_up, hold } = self.thresholds;
-        let sound = (0.0..=1.0).contains(&step_up) && (step_up..=1.0).contains(&hold);
+        let sound = (0.0..=1.0).contains(&step_up)
+            && (step_up..=1.0).contains(&hold)
+            && (0.0..=1.0).contains(&self.best_f1);
         if sound { Ok(()) } else { Err("the thresholds are out of range".to_owned()) }
     }
 }

@@ -5,11 +5,12 @@ use super::measure::{self, Costs, Measured};
 use super::methods::{Candidate, ModelKind};
 use super::{Part, Progress, TrainError, calibrate, rounded};
 use crate::artifact::{self, Artifact, Kind, Manifest};
+use crate::behaviour::Schema;
 use crate::evaluate::{self, Scored};
 use crate::fraud::{Calibrator, Classifier, Method, Thresholds};
 use rayon::prelude::*;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Fewer positives or negatives than this in a part teach or measure nothing.
 const EACH_MIN: usize = 10;
@@ -68,25 +69,16 @@ pub struct TrainedTable {
 /// # Errors
 /// A [`TrainError`] that names what is wrong with table, mapping, fit or output.
 pub fn train(settings: &TrainTable, progress: &mut dyn Progress) -> Result<TrainedTable, TrainError> {
-    let data = Dataset::read(&settings.tables, progress)?;
-    for (part, rows) in [("training", &data.train), ("test", &data.test)] {
-        let positives = rows.positives();
-        if positives < EACH_MIN || rows.rows() - positives < EACH_MIN {
-            let problem = format!(
-                "{positives} positive rows of {}; at least {EACH_MIN} of each kind are needed: look at [split] and at \
-                 what the mapping calls positive",
-                rows.rows()
-            );
-            return Err(TrainError::Unusable { part, problem });
-        }
-    }
+    let data = Dataset::read(&settings.tables, None, progress)?;
+    both_classes("training", &data.train)?;
+    both_classes("test", &data.test)?;
     let found = search(&data, settings, progress)?;
     let classifier = found.classifier;
     progress.stage("measuring", 1);
     let test = measure::measure(
         &data.test,
         &classifier,
-        found.threshold,
+        classifier.best_f1,
         settings.costs,
         &found.single,
         &data.scenarios,
@@ -99,10 +91,12 @@ pub fn train(settings: &TrainTable, progress: &mut dyn Progress) -> Result<Train
         model: found.kind,
         trials: found.trials,
         chosen: found.chosen,
-        threshold: rounded(found.threshold),
+        threshold: classifier.best_f1,
         test,
         remarks: data.summaries.iter().flat_map(crate::table::Summary::remarks).collect(),
     };
+    // What cannot serve is an error of training.
+    classifier.check().map_err(TrainError::Fit)?;
     let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let manifest = Manifest {
         schema_hash: classifier.schema.hash().to_owned(),
@@ -115,6 +109,55 @@ pub fn train(settings: &TrainTable, progress: &mut dyn Progress) -> Result<Train
     let artifact = artifact::to_bytes(Kind::Fraud, &Artifact { manifest, model: classifier })?;
     super::write(&settings.out, artifact::FILE, &artifact)?;
     Ok(trained)
+}
+
+/// What measuring a model says.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EvaluatedTable {
+    /// Rows of train, validate and test, as the mapping splits this table.
+    pub rows: [usize; 3],
+    /// Measured on the test part.
+    pub test: Measured,
+    /// What reading the tables found out of the ordinary.
+    pub remarks: Vec<String>,
+}
+
+/// Measures a model on the test part of tables. What the tables teach of behaviour is learned anew, as everything before
+/// the test part happened before it.
+///
+/// # Errors
+/// A [`TrainError`] that names what is wrong with artifact, table or mapping.
+pub fn evaluate(
+    model: &Path,
+    tables: &Tables,
+    costs: Costs,
+    progress: &mut dyn Progress,
+) -> Result<EvaluatedTable, TrainError> {
+    let schema = Schema::new(super::replay::inputs(&tables.mapping));
+    let classifier = artifact::load::<Classifier>(model, Kind::Fraud, schema.hash())?.model;
+    classifier.check().map_err(artifact::ArtifactError::Malformed)?;
+    let data = Dataset::read(tables, Some(&classifier.encoder), progress)?;
+    both_classes("test", &data.test)?;
+    progress.stage("measuring", 1);
+    let test = measure::measure(&data.test, &classifier, classifier.best_f1, costs, &[], &data.scenarios);
+    Ok(EvaluatedTable {
+        rows: [&data.train, &data.validate, &data.test].map(Part::rows),
+        test,
+        remarks: data.summaries.iter().flat_map(crate::table::Summary::remarks).collect(),
+    })
+}
+
+fn both_classes(part: &'static str, rows: &Part) -> Result<(), TrainError> {
+    let positives = rows.positives();
+    if positives >= EACH_MIN && rows.rows() - positives >= EACH_MIN {
+        return Ok(());
+    }
+    let problem = format!(
+        "{positives} positive rows of {}; at least {EACH_MIN} of each kind are needed: look at [split] and at what the \
+         mapping calls positive",
+        rows.rows()
+    );
+    Err(TrainError::Unusable { part, problem })
 }
 
 /// The command that makes the same model again.
@@ -136,7 +179,6 @@ struct Found {
     kind: ModelKind,
     trials: Vec<Trial>,
     chosen: serde_json::Value,
-    threshold: f64,
     single: Vec<String>,
 }
 
@@ -187,15 +229,7 @@ fn search(data: &Dataset, settings: &TrainTable, progress: &mut dyn Progress) ->
     let (method, raw, cents) = finally(data, &folds, &settled, tried)?;
     progress.step();
     let classifier = finished(data, method, &raw, &cents, settings.costs);
-    let said = measure::probabilities(&raw, &classifier);
-    Ok(Found {
-        threshold: evaluate::best_f1_threshold(&said),
-        single: best_single(&folds),
-        classifier,
-        kind,
-        trials,
-        chosen: as_json(&settled)?,
-    })
+    Ok(Found { single: best_single(&folds), classifier, kind, trials, chosen: as_json(&settled)? })
 }
 
 fn as_json(candidate: &Candidate) -> Result<serde_json::Value, TrainError> {
@@ -278,8 +312,10 @@ fn finished(data: &Dataset, method: Method, raw: &[Scored], cents: &[i64], costs
         method,
         calibrator,
         thresholds: Thresholds { step_up: 1.0, hold: 1.0 },
+        best_f1: 1.0,
     };
     let said = measure::probabilities(raw, &classifier);
+    classifier.best_f1 = rounded(evaluate::best_f1_threshold(&said)).min(1.0);
     let step_up = cheapest(&said, cents, costs.challenge_cents);
     let hold = cheapest(&said, cents, costs.hold_cents).max(step_up);
     classifier.thresholds = Thresholds { step_up: rounded(step_up).min(1.0), hold: rounded(hold).min(1.0) };

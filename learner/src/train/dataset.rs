@@ -63,11 +63,16 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Reads, replays and splits.
+    /// Reads, replays and splits. `encoder` is that of a model to be measured; without one it is learned from the training
+    /// part.
     ///
     /// # Errors
     /// A [`TrainError`] that names file, row and column, or the part that has nothing to teach.
-    pub fn read(tables: &Tables, progress: &mut dyn Progress) -> Result<Self, TrainError> {
+    pub fn read(
+        tables: &Tables,
+        encoder: Option<&Encoder>,
+        progress: &mut dyn Progress,
+    ) -> Result<Self, TrainError> {
         let first = survey(&tables.data, &tables.mapping, progress)?;
         let gap_ms = if tables.mapping.columns.time.is_some() { tables.mapping.label.delay_ms } else { 0 };
         let cut = tables
@@ -84,7 +89,7 @@ impl Dataset {
             };
             summaries.push(builder.play(test, backwards, true, progress)?);
         }
-        Ok(builder.finish(summaries))
+        Ok(builder.finish(encoder, summaries))
     }
 }
 
@@ -220,13 +225,15 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn finish(self, summaries: Vec<Summary>) -> Dataset {
+    fn finish(self, encoder: Option<&Encoder>, summaries: Vec<Summary>) -> Dataset {
         let Self { mut train, mut validate, mut test, folds, schema, .. } = self;
         let text = |category: usize, hash: u64| {
             let name = schema.inputs().categorical.get(category)?;
             summaries.first()?.column(name)?.levels.as_ref()?.text(hash).map(str::to_owned)
         };
-        let encoder = Encoder::learn(&train.categories, ONE_HOT_SHARE, ONE_HOT_MAX, text);
+        let encoder = encoder
+            .cloned()
+            .unwrap_or_else(|| Encoder::learn(&train.categories, ONE_HOT_SHARE, ONE_HOT_MAX, text));
         let mut folds: Vec<FoldParts> = folds.into_iter().map(|(_, parts)| parts).collect();
         let in_folds = folds.iter_mut().flat_map(|fold| [&mut fold.train, &mut fold.validate]);
         for part in [&mut train, &mut validate, &mut test].into_iter().chain(in_folds) {

@@ -130,8 +130,8 @@ impl Candidate {
 
 fn boosted_grid(rows: usize, seed: u64) -> Vec<Candidate> {
     let base = boosted::Settings {
-        learning_rate: 0.07,
-        l2: 30.0,
+        learning_rate: 0.06,
+        l2: 50.0,
         child_weight_min: 1.0,
         row_share: 0.7,
         column_share: 0.5,
