@@ -2,11 +2,22 @@
 
 use super::calibrator::Calibrator;
 use super::encoder::Encoder;
-use super::model::Thresholds;
 use super::scorecard::Scorecard;
 use crate::behaviour::{Event, Profiles, Schema};
 use crate::trees::Trees;
 use serde::{Deserialize, Serialize};
+
+/// Longest vector that is scored.
+pub const WIDTH_MAX: usize = 512;
+
+/// Where a bank acts on the probability, learned on validation data.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Thresholds {
+    /// From here on a challenge to the customer costs less than the fraud it stops.
+    pub step_up: f64,
+    /// From here on holding for review costs less; never below `step_up`.
+    pub hold: f64,
+}
 
 /// The part that turns a vector into a raw score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,18 +84,27 @@ impl Classifier {
         self.calibrator.probability(self.raw(vector))
     }
 
-    /// Each feature's share in the raw score, put into `out` (shape `[width]`): exact for a scorecard, along the paths
-    /// for trees.
-    pub fn contributions(&self, vector: &[f32], out: &mut [f64]) {
+    /// Raw score of a vector, and each feature's share in it, put into `out` (shape `[width]`): exact for a scorecard,
+    /// along the paths for trees.
+    pub fn contributions(&self, vector: &[f32], out: &mut [f64]) -> f64 {
         match &self.method {
-            Method::Scorecard(card) => card.contributions(vector, out),
-            Method::Trees(trees) => trees.path_contributions(vector, out),
+            Method::Scorecard(card) => {
+                card.contributions(vector, out);
+                card.intercept + out.iter().sum::<f64>()
+            }
+            Method::Trees(trees) => {
+                trees.path_contributions(vector, out);
+                trees.raw(vector)
+            }
         }
     }
 
     /// Whether the parts fit together and the numbers can score.
     pub(crate) fn check(&self) -> Result<(), String> {
         let width = self.width();
+        if width > WIDTH_MAX {
+            return Err(format!("{width} features, of at most {WIDTH_MAX}"));
+        }
         if self.encoder.levels().iter().any(|level| level.category >= self.schema.inputs().categorical.len())
         {
             return Err("a column for a category that the schema does not have".to_owned());

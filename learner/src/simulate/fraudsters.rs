@@ -3,7 +3,7 @@
 use super::Random;
 use super::people::{Person, cents, round};
 use super::transfers::{DAY_MS, event};
-use crate::features::transfer::TransferEvent;
+use crate::transfer::TransferEvent;
 use crate::train::data::RecordedTransfer;
 
 type Events = Vec<RecordedTransfer>;

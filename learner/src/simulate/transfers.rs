@@ -3,7 +3,7 @@
 use super::Random;
 use super::fraudsters;
 use super::people::{Person, Town, cents};
-use crate::features::transfer::TransferEvent;
+use crate::transfer::TransferEvent;
 use crate::train::data::RecordedTransfer;
 
 pub(super) const DAY_MS: i64 = 86_400_000;

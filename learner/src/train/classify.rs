@@ -58,8 +58,12 @@ pub struct TrainedTable {
     pub chosen: serde_json::Value,
     /// The probability with the best F1 on validation rows.
     pub threshold: f64,
+    /// The features that rank validation rows best by themselves; a minus sign where low values are the risky ones.
+    pub singles: Vec<String>,
     /// Measured on the test part.
     pub test: Measured,
+    /// Measured on other customers, where there are some.
+    pub other: Option<Measured>,
     /// What reading the tables found out of the ordinary.
     pub remarks: Vec<String>,
 }
@@ -70,19 +74,32 @@ pub struct TrainedTable {
 /// A [`TrainError`] that names what is wrong with table, mapping, fit or output.
 pub fn train(settings: &TrainTable, progress: &mut dyn Progress) -> Result<TrainedTable, TrainError> {
     let data = Dataset::read(&settings.tables, None, progress)?;
+    let (classifier, trained) = fit(&data, settings.model, settings.seed, settings.costs, progress)?;
+    let origin = (name(&settings.tables.data), data.fingerprint);
+    let command = command(settings, trained.model);
+    let artifact = artifact_of(classifier, &trained, origin, settings.seed, command)?;
+    super::write(&settings.out, artifact::FILE, &artifact)?;
+    Ok(trained)
+}
+
+/// Searches, fits, calibrates and measures; `model` as in [`TrainTable`].
+///
+/// # Errors
+/// A [`TrainError`] that names the part that cannot teach, or why no model serves.
+pub fn fit(
+    data: &Dataset,
+    model: Option<ModelKind>,
+    seed: u64,
+    costs: Costs,
+    progress: &mut dyn Progress,
+) -> Result<(Classifier, TrainedTable), TrainError> {
     both_classes("training", &data.train)?;
     both_classes("test", &data.test)?;
-    let found = search(&data, settings, progress)?;
+    let found = search(data, model, seed, costs, progress)?;
     let classifier = found.classifier;
+    classifier.check().map_err(TrainError::Fit)?;
     progress.stage("measuring", 1);
-    let test = measure::measure(
-        &data.test,
-        &classifier,
-        classifier.best_f1,
-        settings.costs,
-        &found.single,
-        &data.scenarios,
-    );
+    let test = measure::measure(&data.test, &classifier, costs, &found.singles, &data.scenarios);
     progress.step();
     let parts = [&data.train, &data.validate, &data.test];
     let trained = TrainedTable {
@@ -92,23 +109,36 @@ pub fn train(settings: &TrainTable, progress: &mut dyn Progress) -> Result<Train
         trials: found.trials,
         chosen: found.chosen,
         threshold: classifier.best_f1,
+        singles: found.singles,
         test,
-        remarks: data.summaries.iter().flat_map(crate::table::Summary::remarks).collect(),
+        other: None,
+        remarks: data.remarks.clone(),
     };
-    // What cannot serve is an error of training.
-    classifier.check().map_err(TrainError::Fit)?;
-    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok((classifier, trained))
+}
+
+/// The bytes of a trained classifier's artifact; `origin` is its data's name and fingerprint.
+pub(super) fn artifact_of(
+    classifier: Classifier,
+    trained: &TrainedTable,
+    (data, data_fingerprint): (String, String),
+    seed: u64,
+    command: String,
+) -> Result<Vec<u8>, TrainError> {
     let manifest = Manifest {
         schema_hash: classifier.schema.hash().to_owned(),
-        data: name(&settings.tables.data),
-        data_fingerprint: data.fingerprint,
-        seed: settings.seed,
-        command: command(settings, found.kind),
-        metrics: serde_json::to_value(&trained).map_err(|error| TrainError::Report(error.to_string()))?,
+        data,
+        data_fingerprint,
+        seed,
+        command,
+        metrics: serde_json::to_value(trained).map_err(|error| TrainError::Report(error.to_string()))?,
     };
-    let artifact = artifact::to_bytes(Kind::Fraud, &Artifact { manifest, model: classifier })?;
-    super::write(&settings.out, artifact::FILE, &artifact)?;
-    Ok(trained)
+    Ok(artifact::to_bytes(Kind::Fraud, &Artifact { manifest, model: classifier })?)
+}
+
+/// A file's name without its folder, so that artifacts do not tell where they were made.
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// What measuring a model says.
@@ -139,15 +169,15 @@ pub fn evaluate(
     let data = Dataset::read(tables, Some(&classifier.encoder), progress)?;
     both_classes("test", &data.test)?;
     progress.stage("measuring", 1);
-    let test = measure::measure(&data.test, &classifier, classifier.best_f1, costs, &[], &data.scenarios);
+    let test = measure::measure(&data.test, &classifier, costs, &[], &data.scenarios);
     Ok(EvaluatedTable {
         rows: [&data.train, &data.validate, &data.test].map(Part::rows),
         test,
-        remarks: data.summaries.iter().flat_map(crate::table::Summary::remarks).collect(),
+        remarks: data.remarks,
     })
 }
 
-fn both_classes(part: &'static str, rows: &Part) -> Result<(), TrainError> {
+pub(super) fn both_classes(part: &'static str, rows: &Part) -> Result<(), TrainError> {
     let positives = rows.positives();
     if positives >= EACH_MIN && rows.rows() - positives >= EACH_MIN {
         return Ok(());
@@ -162,7 +192,6 @@ fn both_classes(part: &'static str, rows: &Part) -> Result<(), TrainError> {
 
 /// The command that makes the same model again.
 fn command(settings: &TrainTable, kind: ModelKind) -> String {
-    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let tables = &settings.tables;
     let test = tables.test.as_ref().map_or(String::new(), |test| format!(" --test {}", name(test)));
     format!(
@@ -179,7 +208,7 @@ struct Found {
     kind: ModelKind,
     trials: Vec<Trial>,
     chosen: serde_json::Value,
-    single: Vec<String>,
+    singles: Vec<String>,
 }
 
 /// A fold's rows.
@@ -188,7 +217,13 @@ struct Fold<'a> {
     validate: std::borrow::Cow<'a, Part>,
 }
 
-fn search(data: &Dataset, settings: &TrainTable, progress: &mut dyn Progress) -> Result<Found, TrainError> {
+fn search(
+    data: &Dataset,
+    model: Option<ModelKind>,
+    seed: u64,
+    costs: Costs,
+    progress: &mut dyn Progress,
+) -> Result<Found, TrainError> {
     let folds = folds(data);
     for fold in &folds {
         if fold.validate.positives() < 2 {
@@ -197,11 +232,11 @@ fn search(data: &Dataset, settings: &TrainTable, progress: &mut dyn Progress) ->
             return Err(TrainError::Unusable { part: "validation", problem });
         }
     }
-    let kinds = settings.model.map_or_else(|| ModelKind::ALL.to_vec(), |kind| vec![kind]);
+    let kinds = model.map_or_else(|| ModelKind::ALL.to_vec(), |kind| vec![kind]);
     let candidates: Vec<(ModelKind, Candidate)> = kinds
         .iter()
         .flat_map(|&kind| {
-            let grid = Candidate::grid(kind, data.train.rows(), settings.seed);
+            let grid = Candidate::grid(kind, data.train.rows(), seed);
             grid.into_iter().map(move |candidate| (kind, candidate))
         })
         .collect();
@@ -228,8 +263,8 @@ fn search(data: &Dataset, settings: &TrainTable, progress: &mut dyn Progress) ->
     let settled = candidate.settled();
     let (method, raw, cents) = finally(data, &folds, &settled, tried)?;
     progress.step();
-    let classifier = finished(data, method, &raw, &cents, settings.costs);
-    Ok(Found { single: best_single(&folds), classifier, kind, trials, chosen: as_json(&settled)? })
+    let classifier = finished(data, method, &raw, &cents, costs);
+    Ok(Found { singles: best_single(&folds), classifier, kind, trials, chosen: as_json(&settled)? })
 }
 
 fn as_json(candidate: &Candidate) -> Result<serde_json::Value, TrainError> {

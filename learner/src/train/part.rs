@@ -92,6 +92,20 @@ impl Part {
         }
     }
 
+    /// Adds the rows of a part with the same columns.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.frame.extend(other.frame);
+        self.labels.extend(other.labels);
+        self.at_ms.extend(other.at_ms);
+        self.customers.extend(other.customers);
+        self.cents.extend(other.cents);
+        self.scenarios.extend(other.scenarios);
+        self.keys.extend(other.keys);
+        for (column, more) in self.categories.iter_mut().zip(other.categories) {
+            column.extend(more);
+        }
+    }
+
     /// The rows at these places, in their order.
     pub fn select(&self, rows: &[usize]) -> Self {
         fn pick<T: Copy>(values: &[T], rows: &[usize]) -> Vec<T> {
