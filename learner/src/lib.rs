@@ -17,5 +17,6 @@ pub mod profiles;
 pub mod report;
 pub mod score;
 pub mod simulate;
+pub mod svm;
 pub mod train;
 pub mod trees;
