@@ -17,6 +17,7 @@ pub mod lexical;
 pub mod report;
 pub mod score;
 pub mod simulate;
+pub mod svm;
 pub mod table;
 pub mod train;
 pub mod transfer;

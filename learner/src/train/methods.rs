@@ -1,8 +1,10 @@
 //! The ways to classify: which settings are tried, and how one is fitted.
 
-use super::{Part, TrainError, scorecard};
-use crate::fraud::Method;
-use crate::trees::{Examples, boosted};
+use super::{Part, TrainError, binning, scorecard};
+use crate::fraud::{Method, Scorecard};
+use crate::frame::Frame;
+use crate::svm;
+use crate::trees::{Examples, boosted, forest, tree};
 use serde::Serialize;
 use std::fmt;
 
@@ -55,6 +57,9 @@ impl fmt::Display for ModelKind {
 #[serde(tag = "model", rename_all = "lowercase")]
 pub(super) enum Candidate {
     Logistic(scorecard::Settings),
+    Tree(tree::Settings),
+    Forest(forest::Settings),
+    Svm(svm::Settings),
     Boosted(boosted::Settings),
 }
 
@@ -71,20 +76,23 @@ impl Candidate {
                     negatives_max: NEGATIVES_COMPARED,
                     seed,
                 };
-                [
-                    (0.0, 1, 3.0),
-                    (0.0, 1, 30.0),
-                    (0.0, 1, 300.0),
-                    (0.5, 1, 30.0),
-                    (1.0, 1, 100.0),
-                    (0.0, 3, 100.0),
-                ]
-                .map(|(smote_ratio, class_weight, l2)| {
-                    Self::Logistic(scorecard::Settings { smote_ratio, class_weight, l2, ..base })
-                })
-                .to_vec()
+                [(0.0, 1, 3.0), (0.0, 1, 30.0), (0.0, 1, 300.0), (0.5, 1, 30.0), (1.0, 1, 100.0), (0.0, 3, 100.0)]
+                    .map(|(smote_ratio, class_weight, l2)| {
+                        Self::Logistic(scorecard::Settings { smote_ratio, class_weight, l2, ..base })
+                    })
+                    .to_vec()
             }
-            ModelKind::Tree | ModelKind::Forest | ModelKind::Svm => Vec::new(),
+            ModelKind::Tree => [6, 8]
+                .map(|depth| Self::Tree(tree::Settings { depth, seed, ..tree::Settings::default() }))
+                .to_vec(),
+            ModelKind::Forest => {
+                let base = forest::Settings::default();
+                let tree = tree::Settings { seed, ..base.tree.clone() };
+                vec![Self::Forest(forest::Settings { tree, ..base })]
+            }
+            ModelKind::Svm => [0.01, 0.1]
+                .map(|cost| Self::Svm(svm::Settings { cost, seed, ..svm::Settings::default() }))
+                .to_vec(),
             ModelKind::Boosted => boosted_grid(rows, seed),
         }
     }
@@ -104,13 +112,20 @@ impl Candidate {
         let weight = train.negative_weight() as f32;
         let weights: Option<Vec<f32>> = (weight > 1.0)
             .then(|| train.labels.iter().map(|&label| if label { 1.0 } else { weight }).collect());
-        let examples = Examples { frame: &train.frame, labels: &train.labels, weights: weights.as_deref() };
+        let examples =
+            Examples { frame: &train.frame, labels: &train.labels, weights: weights.as_deref() };
         let failed = |error: crate::trees::FitError| TrainError::Fit(error.to_string());
         Ok(match self {
             Self::Logistic(settings) => Method::Scorecard(scorecard::fit(train, settings)?),
+            Self::Tree(settings) => Method::Trees(tree::fit(&examples, settings).map_err(failed)?),
+            Self::Forest(settings) => Method::Trees(forest::fit(&examples, settings).map_err(failed)?),
+            Self::Svm(settings) => Method::Scorecard(machine(train, settings)?),
             Self::Boosted(settings) => {
-                let validation =
-                    validate.map(|part| Examples { frame: &part.frame, labels: &part.labels, weights: None });
+                let validation = validate.map(|part| Examples {
+                    frame: &part.frame,
+                    labels: &part.labels,
+                    weights: None,
+                });
                 let fitted = boosted::fit(&examples, validation.as_ref(), settings).map_err(failed)?;
                 Method::Trees(fitted.trees)
             }
@@ -147,4 +162,18 @@ fn boosted_grid(rows: usize, seed: u64) -> Vec<Candidate> {
             Candidate::Boosted(boosted::Settings { depth, learning_rate, l2, ..base.clone() })
         })
         .to_vec()
+}
+
+/// A support vector machine over binned evidence and standardised values, folded into a scorecard.
+fn machine(train: &Part, settings: &svm::Settings) -> Result<Scorecard, TrainError> {
+    let terms = binning::learn(train, train.negative_weight());
+    let design = scorecard::straight_and_binned(train, &terms);
+    let mut frame = Frame::new(Vec::new());
+    for (at, column) in design.columns().into_iter().enumerate() {
+        frame.append(format!("design {at}"), column.iter().map(|&value| value as f32).collect());
+    }
+    let examples = Examples { frame: &frame, labels: &train.labels, weights: None };
+    let fitted = svm::fit(&examples, settings).map_err(|error| TrainError::Fit(error.to_string()))?;
+    let weights: Vec<f64> = fitted.weights.iter().copied().chain([fitted.intercept]).collect();
+    Ok(scorecard::scorecard(&terms, &[], &weights))
 }
