@@ -69,7 +69,7 @@ struct Training {
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
     /// logistic, tree, forest, svm, boosted, autoencoder, or auto to compare what fits.
-    #[arg(long, default_value = "auto", requires = "mapping")]
+    #[arg(long, default_value = "auto")]
     model: String,
     /// Folder for the model and its report.
     #[arg(long, value_name = "DIR")]
@@ -137,16 +137,11 @@ pub fn train(arguments: Train) -> anyhow::Result<()> {
     match arguments.what {
         What::Fraud(with) if with.mapping.is_some() => tables::train(with.table()?),
         What::Fraud(with) => {
-            let settings = TrainFraud { data: with.data, out: with.out, seed: with.seed };
+            let model = tables::model_kind(&with.model)?;
+            let settings = TrainFraud { data: with.data, model, out: with.out, seed: with.seed };
             let trained = with_progress(with.json, |progress| fraud(&settings, progress))?;
-            let [train, validate, test] = trained.rows;
-            let metrics: Vec<Value> =
-                trained.tests.iter().map(serde_json::to_value).collect::<Result<_, _>>()?;
-            say(
-                &json!({ "rows": { "train": train, "validate": validate, "test": test }, "tests": metrics }),
-                &settings.out,
-                began,
-            )
+            tables::say(&trained, &settings.out, with.json, began);
+            Ok(())
         }
         What::Anomaly(with) => {
             let settings = TrainAnomaly { data: with.data, out: with.out, seed: with.seed };
@@ -254,7 +249,10 @@ pub fn evaluate(arguments: &Evaluate) -> anyhow::Result<()> {
     }
     let (model, out) = (arguments.model.as_path(), arguments.out.as_deref());
     let (figures, text) = match Scorer::load(model)? {
-        Scorer::Fraud(..) => told(&fraud::evaluate(model, &arguments.data, out)?)?,
+        Scorer::Fraud(..) => {
+            tables::say_measured(&fraud::evaluate(model, &arguments.data)?, began);
+            return Ok(());
+        }
         Scorer::Anomaly(_) => told(&anomaly::evaluate(model, &arguments.data, out)?)?,
     };
     if arguments.json {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use learner::table::Mapping;
-use learner::train::classify::{self, TrainTable, TrainedTable};
+use learner::train::classify::{self, EvaluatedTable, TrainTable, TrainedTable};
 use learner::train::dataset::Tables;
 use learner::train::{Costs, Measured, ModelKind};
 use serde_json::{Value, json};
@@ -33,13 +33,7 @@ pub struct Training {
 /// Trains and prints figures of the test part.
 pub fn train(with: Training) -> anyhow::Result<()> {
     let began = Instant::now();
-    let model = match with.model.as_str() {
-        "auto" => None,
-        name => Some(ModelKind::ALL.into_iter().find(|kind| kind.name() == name).with_context(|| {
-            let known = ModelKind::ALL.map(ModelKind::name).join(", ");
-            format!("no fraud model is called {name}; choose from {known}, auto")
-        })?),
-    };
+    let model = model_kind(&with.model)?;
     let settings = TrainTable {
         tables: tables(with.data, with.test, &with.mapping, with.seed)?,
         model,
@@ -48,17 +42,41 @@ pub fn train(with: Training) -> anyhow::Result<()> {
         costs: Costs::default(),
     };
     let trained = with_progress(with.json, |progress| classify::train(&settings, progress))?;
+    say(&trained, &settings.out, with.json, began);
+    Ok(())
+}
+
+/// The model of that name; `None` for `auto`.
+pub fn model_kind(name: &str) -> anyhow::Result<Option<ModelKind>> {
+    if name == "auto" {
+        return Ok(None);
+    }
+    let found = ModelKind::ALL.into_iter().find(|kind| kind.name() == name);
+    let known = ModelKind::ALL.map(ModelKind::name).join(", ");
+    Ok(Some(found.with_context(|| format!("no fraud model is called {name}; choose from {known}, auto"))?))
+}
+
+/// What training found: for people, or one JSON object for programs.
+pub fn say(trained: &TrainedTable, out: &Path, json: bool, began: Instant) {
     remark(&trained.remarks);
+    if !json {
+        print!("{}", text(trained));
+        return;
+    }
     let mut figures = figures(&trained.rows, &trained.test, began);
     figures["model"] = json!(trained.model);
     figures["threshold"] = json!(trained.threshold);
-    figures["out"] = json!(settings.out.display().to_string());
-    if with.json {
-        println!("{figures}");
-    } else {
-        print!("{}", text(&trained));
+    figures["out"] = json!(out.display().to_string());
+    if let Some(other) = &trained.other {
+        figures["other_customers"] = json!({ "auprc": other.ranking.auprc, "auroc": other.ranking.auroc });
     }
-    Ok(())
+    println!("{figures}");
+}
+
+/// What measuring found, as one JSON object.
+pub fn say_measured(measured: &EvaluatedTable, began: Instant) {
+    remark(&measured.remarks);
+    println!("{}", figures(&measured.rows, &measured.test, began));
 }
 
 /// Measures a model on the test part of a table.
@@ -67,8 +85,7 @@ pub fn evaluate(model: &Path, data: PathBuf, mapping: &Path, json: bool) -> anyh
     let tables = tables(data, None, mapping, 1)?;
     let measured =
         with_progress(json, |progress| classify::evaluate(model, &tables, Costs::default(), progress))?;
-    remark(&measured.remarks);
-    println!("{}", figures(&measured.rows, &measured.test, began));
+    say_measured(&measured, began);
     Ok(())
 }
 
