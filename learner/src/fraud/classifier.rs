@@ -88,10 +88,7 @@ impl Classifier {
     /// along the paths for trees.
     pub fn contributions(&self, vector: &[f32], out: &mut [f64]) -> f64 {
         match &self.method {
-            Method::Scorecard(card) => {
-                card.contributions(vector, out);
-                card.intercept + out.iter().sum::<f64>()
-            }
+            Method::Scorecard(card) => card.contributions(vector, out),
             Method::Trees(trees) => {
                 trees.path_contributions(vector, out);
                 trees.raw(vector)

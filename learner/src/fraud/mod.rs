@@ -107,9 +107,8 @@ impl FraudScorer {
     /// [`Unavailable`] for another shape, infinities, or `NaN` where a feature cannot be missing; never panics.
     pub fn score(&self, vector: &[f32]) -> Result<FraudScore, Unavailable> {
         let columns = self.model.schema.columns();
-        let whole = |(value, column): (&f32, &Column)| {
-            value.is_finite() || (value.is_nan() && column.may_be_missing)
-        };
+        let whole =
+            |(value, column): (&f32, &Column)| value.is_finite() || (value.is_nan() && column.may_be_missing);
         let (behaviour, levels) = vector.split_at_checked(columns.len()).ok_or(Unavailable::BadInput)?;
         let sound = vector.len() == self.names.len()
             && behaviour.iter().zip(columns).all(whole)

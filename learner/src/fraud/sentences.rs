@@ -71,7 +71,10 @@ fn amount(facts: &Facts<'_>) -> Option<String> {
 
 fn payee(facts: &Facts<'_>) -> Option<String> {
     if let Some(streak) = facts.count("payee_streak").filter(|streak| *streak > 0) {
-        return Some(format!("the last {streak} known payment{} to this payee turned out fraud", plural(streak)));
+        return Some(format!(
+            "the last {streak} known payment{} to this payee turned out fraud",
+            plural(streak)
+        ));
     }
     if let Some(frauds) = facts.count("payee_frauds_30d").filter(|frauds| *frauds > 0) {
         return Some(format!("{frauds} payment{} to this payee turned out fraud lately", plural(frauds)));

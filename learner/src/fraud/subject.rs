@@ -55,9 +55,18 @@ impl Subject {
             name if name.starts_with("device.") => Self::Device,
             name if name.starts_with("amount_") => Self::Amount,
             name if name.starts_with("new_payee") || name.starts_with("payee_") => Self::Payee,
-            name if ["count_", "sum_", "mean_", "large_", "very_large_", "first_large_", "last_large_", "customer_"]
-                .iter()
-                .any(|start| name.starts_with(start)) =>
+            name if [
+                "count_",
+                "sum_",
+                "mean_",
+                "large_",
+                "very_large_",
+                "first_large_",
+                "last_large_",
+                "customer_",
+            ]
+            .iter()
+            .any(|start| name.starts_with(start)) =>
             {
                 Self::Activity
             }

@@ -106,8 +106,8 @@ impl Dataset {
         let schema = transfer::schema();
         let names: Vec<String> = schema.columns().iter().map(|column| column.name.clone()).collect();
         let mut parts = [(); 3].map(|()| Part::new(names.clone(), 0));
-        let [first_ms, last_ms] =
-            [events.first(), events.last()].map(|recorded| recorded.map_or(0, |recorded| recorded.event.at_ms));
+        let [first_ms, last_ms] = [events.first(), events.last()]
+            .map(|recorded| recorded.map_or(0, |recorded| recorded.event.at_ms));
         let span = last_ms.saturating_sub(first_ms).saturating_add(1) as f64;
         let begins = SHARES.map(|share| first_ms.saturating_add((span * share) as i64));
         let mut replay = Replay::new(schema.clone());

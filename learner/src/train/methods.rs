@@ -1,8 +1,8 @@
 //! The ways to classify: which settings are tried, and how one is fitted.
 
 use super::{Part, TrainError, binning, scorecard};
-use crate::fraud::{Method, Scorecard};
 use crate::frame::Frame;
+use crate::fraud::{Method, Scorecard};
 use crate::svm;
 use crate::trees::{Examples, boosted, forest, tree};
 use serde::Serialize;
@@ -76,11 +76,18 @@ impl Candidate {
                     negatives_max: NEGATIVES_COMPARED,
                     seed,
                 };
-                [(0.0, 1, 3.0), (0.0, 1, 30.0), (0.0, 1, 300.0), (0.5, 1, 30.0), (1.0, 1, 100.0), (0.0, 3, 100.0)]
-                    .map(|(smote_ratio, class_weight, l2)| {
-                        Self::Logistic(scorecard::Settings { smote_ratio, class_weight, l2, ..base })
-                    })
-                    .to_vec()
+                [
+                    (0.0, 1, 3.0),
+                    (0.0, 1, 30.0),
+                    (0.0, 1, 300.0),
+                    (0.5, 1, 30.0),
+                    (1.0, 1, 100.0),
+                    (0.0, 3, 100.0),
+                ]
+                .map(|(smote_ratio, class_weight, l2)| {
+                    Self::Logistic(scorecard::Settings { smote_ratio, class_weight, l2, ..base })
+                })
+                .to_vec()
             }
             ModelKind::Tree => [6, 8]
                 .map(|depth| Self::Tree(tree::Settings { depth, seed, ..tree::Settings::default() }))
@@ -112,8 +119,7 @@ impl Candidate {
         let weight = train.negative_weight() as f32;
         let weights: Option<Vec<f32>> = (weight > 1.0)
             .then(|| train.labels.iter().map(|&label| if label { 1.0 } else { weight }).collect());
-        let examples =
-            Examples { frame: &train.frame, labels: &train.labels, weights: weights.as_deref() };
+        let examples = Examples { frame: &train.frame, labels: &train.labels, weights: weights.as_deref() };
         let failed = |error: crate::trees::FitError| TrainError::Fit(error.to_string());
         Ok(match self {
             Self::Logistic(settings) => Method::Scorecard(scorecard::fit(train, settings)?),
@@ -121,11 +127,8 @@ impl Candidate {
             Self::Forest(settings) => Method::Trees(forest::fit(&examples, settings).map_err(failed)?),
             Self::Svm(settings) => Method::Scorecard(machine(train, settings)?),
             Self::Boosted(settings) => {
-                let validation = validate.map(|part| Examples {
-                    frame: &part.frame,
-                    labels: &part.labels,
-                    weights: None,
-                });
+                let validation =
+                    validate.map(|part| Examples { frame: &part.frame, labels: &part.labels, weights: None });
                 let fitted = boosted::fit(&examples, validation.as_ref(), settings).map_err(failed)?;
                 Method::Trees(fitted.trees)
             }
