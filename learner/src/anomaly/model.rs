@@ -1,165 +1,151 @@
-//! The autoencoder as its artifact keeps it, and its forward pass over one row.
+//! The autoencoder as its artifact keeps it, and the score of one row.
 
+use super::encode::Encoding;
+use super::network::{Dense, JOINT_MAX, WIDTH_MAX, Whitening, leaky};
 use super::{AnomalyScore, Contribution, TOP, Unavailable};
-use crate::features::request::{COUNT, FEATURES};
 use serde::{Deserialize, Serialize};
 
-/// Widest layer the forward pass has room for on its stack.
-pub(crate) const WIDTH_MAX: usize = 64;
-/// Slope of the activation below zero.
-pub(crate) const LEAK: f32 = 0.1;
-/// A transformed input never leaves this range, so that no single feature can overflow the rest.
-const INPUT_MAX: f32 = 6.0;
-/// One feature's scaled error counts at most this much.
-const ERROR_MAX: f32 = 100.0;
+/// One feature's scaled error counts at most this much among contributions.
+const ERROR_MAX: f32 = 1e6;
 
-/// How one input becomes comparable with the others: standardised, then bounded.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Transform {
-    /// Median of the training part; also put in where the value is missing.
-    pub centre: f32,
-    /// Spread of the training part, above zero.
-    pub spread: f32,
-}
-
-impl Transform {
-    /// The transformed value, -6 to 6; the centre for `NaN`.
-    pub fn apply(&self, value: f32) -> f32 {
-        if value.is_nan() { 0.0 } else { ((value - self.centre) / self.spread).clamp(-INPUT_MAX, INPUT_MAX) }
-    }
-}
-
-/// A fully connected layer as an artifact keeps it, weights by output: shape `[outputs][inputs]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Rows {
-    /// Weights, one row an output.
-    pub weights: Vec<Vec<f32>>,
-    /// Biases, one an output.
-    pub biases: Vec<f32>,
-}
-
-/// The same with its weights by input. Every output then grows by one input's share at a time: many outputs in one
-/// instruction, and each in the order of its inputs, so that sums come out the same to the last bit.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Rows", into = "Rows")]
-pub struct Dense {
-    /// One an input, each one weight an output.
-    columns: Vec<Vec<f32>>,
-    biases: Vec<f32>,
-}
-
-impl TryFrom<Rows> for Dense {
-    type Error = &'static str;
-
-    fn try_from(rows: Rows) -> Result<Self, Self::Error> {
-        let inputs = rows.weights.first().map_or(0, Vec::len);
-        if rows.weights.len() != rows.biases.len() || rows.weights.iter().any(|row| row.len() != inputs) {
-            return Err("a layer's rows do not fit together");
-        }
-        let column = |at: usize| rows.weights.iter().filter_map(|row| row.get(at).copied()).collect();
-        Ok(Self { columns: (0..inputs).map(column).collect(), biases: rows.biases })
-    }
-}
-
-impl From<Dense> for Rows {
-    fn from(layer: Dense) -> Self {
-        let row = |at: usize| layer.columns.iter().filter_map(|column| column.get(at).copied()).collect();
-        Self { weights: (0..layer.biases.len()).map(row).collect(), biases: layer.biases }
-    }
-}
-
-/// An autoencoder with its input transform, error scales and calibration.
+/// An autoencoder with its input encoding, error scales and calibration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AnomalyModel {
-    /// One a feature, in table order.
-    pub transforms: Vec<Transform>,
-    /// From the input through the bottleneck back to the input; leaky ReLU between layers, the last one linear.
+    /// From a row's columns to the network's inputs.
+    pub encoding: Encoding,
+    /// From the inputs through the bottleneck back to the inputs; leaky ReLU between layers, the last one linear.
     pub layers: Vec<Dense>,
-    /// Root mean square error a feature on normal validation traffic, above zero; shape `[COUNT]`.
-    pub error_scales: Vec<f32>,
-    /// Errors of normal validation traffic at evenly spaced percentiles from 0 to 1, rising.
+    /// How many layers lead to the bottleneck, 1 or more.
+    pub encoder_depth: usize,
+    /// Of what the network could not give back (shape `[inputs]`) and of the bottleneck (shape `[bottleneck]`), one after
+    /// the other, over normal validation rows: every error in units of its spread, and none counted twice.
+    pub whitening: Whitening,
+    /// Errors of normal validation rows at evenly spaced percentiles from 0 to 1, rising.
     pub percentiles: Vec<f32>,
+    /// What every evaluation shows beside the network.
+    pub baselines: Baselines,
+}
+
+/// Simpler detectors on the same inputs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Baselines {
+    /// Of the inputs of training rows.
+    pub mahalanobis: Whitening,
+    /// Of the inputs of training rows; shape `[inputs]`.
+    pub medians: Vec<f32>,
+}
+
+/// What the network makes of a row.
+pub(crate) struct Passed {
+    joint: [f32; JOINT_MAX],
+    inputs: usize,
+    bottleneck: usize,
+}
+
+impl Passed {
+    /// What it could not give back, and the bottleneck; shape `[inputs + bottleneck]`.
+    pub(crate) fn joint(&self) -> &[f32] {
+        self.joint.get(..self.inputs + self.bottleneck).unwrap_or_default()
+    }
+
+    fn bottleneck(&self) -> &[f32] {
+        self.joint().get(self.inputs..).unwrap_or_default()
+    }
 }
 
 impl AnomalyModel {
     /// Whether the shapes fit together and the numbers can score.
     pub(crate) fn check(&self) -> Result<(), String> {
-        if self.transforms.len() != COUNT || self.error_scales.len() != COUNT {
-            return Err(format!("transforms or error scales for other than {COUNT} features"));
-        }
-        let mut width = COUNT;
+        self.encoding.check()?;
+        let inputs = self.encoding.inputs();
+        let mut width = inputs;
         for layer in &self.layers {
-            if layer.columns.len() != width || layer.biases.len() > WIDTH_MAX {
+            if layer.inputs() != width || layer.outputs() > WIDTH_MAX {
                 return Err("layers do not fit together".to_owned());
             }
-            width = layer.biases.len();
+            width = layer.outputs();
         }
-        if width != COUNT || self.layers.is_empty() {
+        if width != inputs || !(1..self.layers.len()).contains(&self.encoder_depth) {
             return Err("the last layer does not give the input back".to_owned());
         }
-        let positive =
-            self.transforms.iter().map(|transform| transform.spread).chain(self.error_scales.clone());
-        let sound = positive.into_iter().all(|n| n.is_finite() && n > 0.0)
-            && self.transforms.iter().all(|transform| transform.centre.is_finite())
-            && self.layers.iter().all(Dense::is_finite)
+        if !self.baselines.mahalanobis.fits(inputs) || self.baselines.medians.len() != inputs {
+            return Err("baselines for other inputs".to_owned());
+        }
+        if !self.whitening.fits(inputs + self.bottleneck_width()) {
+            return Err("whitening for other inputs".to_owned());
+        }
+        let sound = self.layers.iter().all(Dense::is_finite)
             && self.percentiles.len() >= 2
-            && self.percentiles.iter().all(|n| n.is_finite())
+            && self.percentiles.iter().chain(&self.baselines.medians).all(|n| n.is_finite())
             && self.percentiles.is_sorted();
         if sound { Ok(()) } else { Err("a number is out of range".to_owned()) }
     }
 
-    pub(crate) fn score(&self, vector: &[f32; COUNT]) -> Result<AnomalyScore, Unavailable> {
-        let input = self.input(vector)?;
-        let output = self.reconstruct(&input);
-        let mut contributions = [Contribution::default(); TOP];
-        let mut sum = 0.0;
-        for (feature, ((x, y), scale)) in input.iter().zip(&output).zip(&self.error_scales).enumerate() {
-            let error = ((x - y) / scale).powi(2).min(ERROR_MAX);
-            // Squared once more, so that one feature far out is not lost in the mean over all others.
-            sum += error * error;
-            keep_largest(&mut contributions, Contribution { feature, error });
-        }
-        let error = (sum / COUNT as f32).sqrt();
+    /// Width of the bottleneck.
+    pub fn bottleneck_width(&self) -> usize {
+        self.encoder_depth.checked_sub(1).and_then(|at| self.layers.get(at)).map_or(0, Dense::outputs)
+    }
+
+    /// Scores a row: its numbers in the order of training (`NaN` is missing) and the hashes of its categories.
+    ///
+    /// # Errors
+    /// [`Unavailable`] for infinities and for other numbers of columns than were learned.
+    pub fn score(&self, numbers: &[f32], categories: &[Option<u64>]) -> Result<AnomalyScore, Unavailable> {
+        let passed = self.pass(numbers, categories)?;
+        let whitened = self.whitening.apply(passed.joint());
+        let whitened = whitened.get(..passed.joint().len()).unwrap_or_default();
+        // Not squared, so that one odd feature, which new but harmless traffic has as well, does not outweigh all others.
+        let error = whitened.iter().map(|x| x.abs()).sum::<f32>() / whitened.len().max(1) as f32;
         if !error.is_finite() {
             return Err(Unavailable::NotFinite);
+        }
+        let mut contributions = [Contribution::default(); TOP];
+        let mut residuals = whitened.iter();
+        for (feature, width) in self.encoding.widths().enumerate() {
+            let squares = residuals.by_ref().take(width).map(|x| x * x);
+            let error = (squares.sum::<f32>() / width.max(1) as f32).min(ERROR_MAX);
+            keep_largest(&mut contributions, Contribution { feature, error });
         }
         Ok(AnomalyScore { percentile: self.percentile(error), error, contributions })
     }
 
-    /// Transformed input; shape `[COUNT]` in an array of the widest layer.
-    pub(crate) fn input(&self, vector: &[f32; COUNT]) -> Result<[f32; COUNT], Unavailable> {
-        let mut input = [0.0; COUNT];
-        let rows = input.iter_mut().zip(vector).zip(&self.transforms).zip(&FEATURES);
-        for (((slot, &value), transform), spec) in rows {
-            if value.is_infinite() || (value.is_nan() && !spec.may_be_missing) {
-                return Err(Unavailable::BadInput);
-            }
-            *slot = transform.apply(value);
-        }
-        Ok(input)
+    /// Fills in the bottleneck of a row, shape [`AnomalyModel::bottleneck_width`]: what the network keeps of it, in
+    /// fewer dimensions.
+    ///
+    /// # Errors
+    /// As [`AnomalyModel::score`].
+    pub fn bottleneck(
+        &self,
+        numbers: &[f32],
+        categories: &[Option<u64>],
+        out: &mut [f32],
+    ) -> Result<(), Unavailable> {
+        let passed = self.pass(numbers, categories)?;
+        out.iter_mut().zip(passed.bottleneck()).for_each(|(slot, value)| *slot = *value);
+        Ok(())
     }
 
     /// One forward pass.
-    pub(crate) fn reconstruct(&self, input: &[f32; COUNT]) -> [f32; COUNT] {
-        let mut front = [0.0f32; WIDTH_MAX];
-        let mut back = [0.0f32; WIDTH_MAX];
-        front.iter_mut().zip(input).for_each(|(slot, x)| *slot = *x);
+    pub(crate) fn pass(&self, numbers: &[f32], categories: &[Option<u64>]) -> Result<Passed, Unavailable> {
+        let (inputs, bottleneck) = (self.encoding.inputs(), self.bottleneck_width());
+        let mut joint = [0.0f32; JOINT_MAX];
+        let input = joint.get_mut(..inputs).ok_or(Unavailable::BadInput)?;
+        self.encoding.apply(numbers, categories, input)?;
+        let (mut front, mut back) = (&mut [0.0f32; WIDTH_MAX], &mut [0.0f32; WIDTH_MAX]);
+        front.iter_mut().zip(&*input).for_each(|(slot, x)| *slot = *x);
         for (depth, layer) in self.layers.iter().enumerate() {
-            let last = depth + 1 == self.layers.len();
-            let sums = back.get_mut(..layer.biases.len()).unwrap_or_default();
-            sums.fill(0.0);
-            for (column, x) in layer.columns.iter().zip(&front) {
-                sums.iter_mut().zip(column).for_each(|(sum, w)| *sum += w * x);
+            let sums = layer.sums(front, back);
+            if depth + 1 < self.layers.len() {
+                sums.iter_mut().for_each(|sum| *sum = leaky(*sum));
             }
-            for (slot, bias) in sums.iter_mut().zip(&layer.biases) {
-                let sum = bias + *slot;
-                *slot = if last || sum > 0.0 { sum } else { LEAK * sum };
+            if depth + 1 == self.encoder_depth {
+                let slots = joint.get_mut(inputs..).unwrap_or_default();
+                slots.iter_mut().zip(&*sums).for_each(|(slot, value)| *slot = *value);
             }
             std::mem::swap(&mut front, &mut back);
         }
-        let mut output = [0.0; COUNT];
-        output.iter_mut().zip(&front).for_each(|(slot, y)| *slot = *y);
-        output
+        joint.iter_mut().take(inputs).zip(front.iter()).for_each(|(slot, given)| *slot -= given);
+        Ok(Passed { joint, inputs, bottleneck })
     }
 
     /// Where an error stands among normal ones, by linear interpolation; above all of them the distance to 1 halves
@@ -179,12 +165,6 @@ impl AnomalyModel {
         };
         let part = f64::from((error - low) / (high - low));
         ((above - 1) as f64 + part) / steps * (1.0 - 0.5 / steps)
-    }
-}
-
-impl Dense {
-    fn is_finite(&self) -> bool {
-        self.columns.iter().flatten().chain(&self.biases).all(|n| n.is_finite())
     }
 }
 

@@ -4,10 +4,11 @@
 //! of the data it is meant for, and periods follow one another in time: training, validation, test.
 
 pub mod anomaly;
-mod autoencoder;
+pub mod autoencoder;
 pub mod data;
 pub mod fraud;
 mod logistic;
+mod product;
 mod smote;
 
 pub use data::DataError;
