@@ -17,4 +17,5 @@ pub mod profiles;
 pub mod report;
 pub mod score;
 pub mod simulate;
+pub mod table;
 pub mod train;
