@@ -8,7 +8,7 @@ mod network;
 
 pub use crate::fraud::Unavailable;
 pub use encode::{Category, Encoding, Level, Number};
-pub use model::{AnomalyModel, Baselines};
+pub use model::{AnomalyModel, Baselines, Member};
 pub use network::{Dense, Rows, WIDTH_MAX, Whitening};
 pub(crate) use network::{LEAK, leaky};
 
@@ -26,8 +26,7 @@ pub const TOP: usize = 4;
 pub struct Contribution {
     /// Place of the feature: of a request in [`request::FEATURES`], of a table among its columns, numbers first.
     pub feature: usize,
-    /// Squared error in units of its spread over normal rows, all other features accounted for; 0 or more, 1 on average
-    /// over normal rows.
+    /// Squared error in units of what is usual for the feature, 0 or more; about 1 on average over normal rows.
     pub error: f32,
 }
 
@@ -37,8 +36,8 @@ pub struct AnomalyScore {
     /// Share of normal validation traffic that is less unusual, 0 to 1; 0.99 is passed by one normal request in 100.
     /// Beyond all of it the score goes on rising towards 1.
     pub percentile: f64,
-    /// Mean absolute value of what the network could not give back and of its bottleneck, both whitened; of the order of
-    /// 1 for normal traffic.
+    /// Mean over all inputs of the reconstruction's absolute error, in units of what is usual for that input; below 1 for
+    /// most normal traffic.
     pub error: f32,
     /// The largest contributions, largest first.
     pub contributions: [Contribution; TOP],

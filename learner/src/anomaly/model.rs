@@ -1,29 +1,36 @@
 //! The autoencoder as its artifact keeps it, and the score of one row.
 
 use super::encode::Encoding;
-use super::network::{Dense, JOINT_MAX, WIDTH_MAX, Whitening, leaky};
+use super::network::{Dense, WIDTH_MAX, Whitening, leaky};
 use super::{AnomalyScore, Contribution, TOP, Unavailable};
 use serde::{Deserialize, Serialize};
 
 /// One feature's scaled error counts at most this much among contributions.
 const ERROR_MAX: f32 = 1e6;
 
-/// An autoencoder with its input encoding, error scales and calibration.
+/// Autoencoders with their input encoding, error scales and calibration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AnomalyModel {
-    /// From a row's columns to the network's inputs.
+    /// From a row's columns to the networks' inputs.
     pub encoding: Encoding,
+    /// Networks that differ in their first weights alone; their errors are averaged, which evens out what each makes of
+    /// rows unlike any of training. At least one.
+    pub members: Vec<Member>,
+    /// Errors of normal validation rows at evenly spaced percentiles from 0 to 1, rising.
+    pub percentiles: Vec<f32>,
+    /// What every evaluation shows beside the networks.
+    pub baselines: Baselines,
+}
+
+/// One autoencoder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Member {
     /// From the inputs through the bottleneck back to the inputs; leaky ReLU between layers, the last one linear.
     pub layers: Vec<Dense>,
     /// How many layers lead to the bottleneck, 1 or more.
     pub encoder_depth: usize,
-    /// Of what the network could not give back (shape `[inputs]`) and of the bottleneck (shape `[bottleneck]`), one after
-    /// the other, over normal validation rows: every error in units of its spread, and none counted twice.
-    pub whitening: Whitening,
-    /// Errors of normal validation rows at evenly spaced percentiles from 0 to 1, rising.
-    pub percentiles: Vec<f32>,
-    /// What every evaluation shows beside the network.
-    pub baselines: Baselines,
+    /// Root mean square error an input on normal validation rows, above zero; shape `[inputs]`.
+    pub error_scales: Vec<f32>,
 }
 
 /// Simpler detectors on the same inputs.
@@ -35,21 +42,65 @@ pub struct Baselines {
     pub medians: Vec<f32>,
 }
 
-/// What the network makes of a row.
-pub(crate) struct Passed {
-    joint: [f32; JOINT_MAX],
-    inputs: usize,
-    bottleneck: usize,
+impl Baselines {
+    /// What each makes of a row's inputs, shape `[inputs]`; higher is more unusual.
+    pub fn scores(&self, inputs: &[f32]) -> [(&'static str, f64); 2] {
+        let apart = inputs.iter().zip(&self.medians).map(|(x, median)| f64::from(x - median).powi(2));
+        [
+            ("Mahalanobis distance", f64::from(self.mahalanobis.squared_distance(inputs))),
+            ("distance from the median", apart.sum()),
+        ]
+    }
 }
 
-impl Passed {
-    /// What it could not give back, and the bottleneck; shape `[inputs + bottleneck]`.
-    pub(crate) fn joint(&self) -> &[f32] {
-        self.joint.get(..self.inputs + self.bottleneck).unwrap_or_default()
+impl Member {
+    /// Whether the shapes fit together and the numbers can score.
+    fn check(&self, inputs: usize) -> Result<(), &'static str> {
+        let mut width = inputs;
+        for layer in &self.layers {
+            if layer.inputs() != width || layer.outputs() > WIDTH_MAX {
+                return Err("layers do not fit together");
+            }
+            width = layer.outputs();
+        }
+        if width != inputs || !(1..self.layers.len()).contains(&self.encoder_depth) {
+            return Err("the last layer does not give the input back");
+        }
+        let sound = self.error_scales.len() == inputs
+            && self.error_scales.iter().all(|n| n.is_finite() && *n > 0.0)
+            && self.layers.iter().all(Dense::is_finite);
+        if sound { Ok(()) } else { Err("a number of a network is out of range") }
     }
 
-    fn bottleneck(&self) -> &[f32] {
-        self.joint().get(self.inputs..).unwrap_or_default()
+    /// Width of the bottleneck.
+    pub fn bottleneck_width(&self) -> usize {
+        self.encoder_depth.checked_sub(1).and_then(|at| self.layers.get(at)).map_or(0, Dense::outputs)
+    }
+
+    /// Sends `front` through the first layers, so many of them, and gives where the outputs are.
+    fn pass<'a>(
+        &self,
+        depth: usize,
+        mut front: &'a mut [f32; WIDTH_MAX],
+        mut back: &'a mut [f32; WIDTH_MAX],
+    ) -> &'a mut [f32; WIDTH_MAX] {
+        for (at, layer) in self.layers.iter().enumerate().take(depth) {
+            let sums = layer.sums(front, back);
+            if at + 1 < self.layers.len() {
+                sums.iter_mut().for_each(|sum| *sum = leaky(*sum));
+            }
+            std::mem::swap(&mut front, &mut back);
+        }
+        front
+    }
+
+    /// Adds to `errors`, shape `[inputs]`, how far off the network's picture of `input` is, in units of what is usual.
+    pub(crate) fn add_errors(&self, input: &[f32], errors: &mut [f32]) {
+        let (mut front, mut back) = ([0.0f32; WIDTH_MAX], [0.0f32; WIDTH_MAX]);
+        front.iter_mut().zip(input).for_each(|(slot, x)| *slot = *x);
+        let output = self.pass(self.layers.len(), &mut front, &mut back);
+        let pairs = input.iter().zip(output.iter()).zip(&self.error_scales);
+        errors.iter_mut().zip(pairs).for_each(|(error, ((x, y), scale))| *error += (x - y).abs() / scale);
     }
 }
 
@@ -58,32 +109,17 @@ impl AnomalyModel {
     pub(crate) fn check(&self) -> Result<(), String> {
         self.encoding.check()?;
         let inputs = self.encoding.inputs();
-        let mut width = inputs;
-        for layer in &self.layers {
-            if layer.inputs() != width || layer.outputs() > WIDTH_MAX {
-                return Err("layers do not fit together".to_owned());
-            }
-            width = layer.outputs();
+        if self.members.is_empty() {
+            return Err("no network".to_owned());
         }
-        if width != inputs || !(1..self.layers.len()).contains(&self.encoder_depth) {
-            return Err("the last layer does not give the input back".to_owned());
-        }
+        self.members.iter().try_for_each(|member| member.check(inputs))?;
         if !self.baselines.mahalanobis.fits(inputs) || self.baselines.medians.len() != inputs {
             return Err("baselines for other inputs".to_owned());
         }
-        if !self.whitening.fits(inputs + self.bottleneck_width()) {
-            return Err("whitening for other inputs".to_owned());
-        }
-        let sound = self.layers.iter().all(Dense::is_finite)
-            && self.percentiles.len() >= 2
+        let sound = self.percentiles.len() >= 2
             && self.percentiles.iter().chain(&self.baselines.medians).all(|n| n.is_finite())
             && self.percentiles.is_sorted();
         if sound { Ok(()) } else { Err("a number is out of range".to_owned()) }
-    }
-
-    /// Width of the bottleneck.
-    pub fn bottleneck_width(&self) -> usize {
-        self.encoder_depth.checked_sub(1).and_then(|at| self.layers.get(at)).map_or(0, Dense::outputs)
     }
 
     /// Scores a row: its numbers in the order of training (`NaN` is missing) and the hashes of its categories.
@@ -91,26 +127,35 @@ impl AnomalyModel {
     /// # Errors
     /// [`Unavailable`] for infinities and for other numbers of columns than were learned.
     pub fn score(&self, numbers: &[f32], categories: &[Option<u64>]) -> Result<AnomalyScore, Unavailable> {
-        let passed = self.pass(numbers, categories)?;
-        let whitened = self.whitening.apply(passed.joint());
-        let whitened = whitened.get(..passed.joint().len()).unwrap_or_default();
+        let (mut input, mut errors) = ([0.0f32; WIDTH_MAX], [0.0f32; WIDTH_MAX]);
+        let input = input.get_mut(..self.encoding.inputs()).ok_or(Unavailable::BadInput)?;
+        let errors = errors.get_mut(..input.len()).ok_or(Unavailable::BadInput)?;
+        self.encoding.apply(numbers, categories, input)?;
+        self.members.iter().for_each(|member| member.add_errors(input, errors));
+        let share = 1.0 / self.members.len().max(1) as f32;
+        errors.iter_mut().for_each(|error| *error *= share);
         // Not squared, so that one odd feature, which new but harmless traffic has as well, does not outweigh all others.
-        let error = whitened.iter().map(|x| x.abs()).sum::<f32>() / whitened.len().max(1) as f32;
+        let error = errors.iter().sum::<f32>() / errors.len().max(1) as f32;
         if !error.is_finite() {
             return Err(Unavailable::NotFinite);
         }
         let mut contributions = [Contribution::default(); TOP];
-        let mut residuals = whitened.iter();
+        let mut rest = errors.iter();
         for (feature, width) in self.encoding.widths().enumerate() {
-            let squares = residuals.by_ref().take(width).map(|x| x * x);
+            let squares = rest.by_ref().take(width).map(|error| error * error);
             let error = (squares.sum::<f32>() / width.max(1) as f32).min(ERROR_MAX);
             keep_largest(&mut contributions, Contribution { feature, error });
         }
         Ok(AnomalyScore { percentile: self.percentile(error), error, contributions })
     }
 
-    /// Fills in the bottleneck of a row, shape [`AnomalyModel::bottleneck_width`]: what the network keeps of it, in
-    /// fewer dimensions.
+    /// Width of the bottleneck.
+    pub fn bottleneck_width(&self) -> usize {
+        self.members.first().map_or(0, Member::bottleneck_width)
+    }
+
+    /// Fills in the first network's bottleneck of a row, shape [`AnomalyModel::bottleneck_width`]: what it keeps of the
+    /// row, in fewer dimensions.
     ///
     /// # Errors
     /// As [`AnomalyModel::score`].
@@ -120,32 +165,16 @@ impl AnomalyModel {
         categories: &[Option<u64>],
         out: &mut [f32],
     ) -> Result<(), Unavailable> {
-        let passed = self.pass(numbers, categories)?;
-        out.iter_mut().zip(passed.bottleneck()).for_each(|(slot, value)| *slot = *value);
-        Ok(())
-    }
-
-    /// One forward pass.
-    pub(crate) fn pass(&self, numbers: &[f32], categories: &[Option<u64>]) -> Result<Passed, Unavailable> {
-        let (inputs, bottleneck) = (self.encoding.inputs(), self.bottleneck_width());
-        let mut joint = [0.0f32; JOINT_MAX];
-        let input = joint.get_mut(..inputs).ok_or(Unavailable::BadInput)?;
+        let (mut front, mut back) = ([0.0f32; WIDTH_MAX], [0.0f32; WIDTH_MAX]);
+        let input = front.get_mut(..self.encoding.inputs()).ok_or(Unavailable::BadInput)?;
         self.encoding.apply(numbers, categories, input)?;
-        let (mut front, mut back) = (&mut [0.0f32; WIDTH_MAX], &mut [0.0f32; WIDTH_MAX]);
-        front.iter_mut().zip(&*input).for_each(|(slot, x)| *slot = *x);
-        for (depth, layer) in self.layers.iter().enumerate() {
-            let sums = layer.sums(front, back);
-            if depth + 1 < self.layers.len() {
-                sums.iter_mut().for_each(|sum| *sum = leaky(*sum));
-            }
-            if depth + 1 == self.encoder_depth {
-                let slots = joint.get_mut(inputs..).unwrap_or_default();
-                slots.iter_mut().zip(&*sums).for_each(|(slot, value)| *slot = *value);
-            }
-            std::mem::swap(&mut front, &mut back);
-        }
-        joint.iter_mut().take(inputs).zip(front.iter()).for_each(|(slot, given)| *slot -= given);
-        Ok(Passed { joint, inputs, bottleneck })
+        let member = self.members.first().ok_or(Unavailable::BadInput)?;
+        let kept = member.pass(member.encoder_depth, &mut front, &mut back);
+        out.iter_mut()
+            .zip(kept.iter())
+            .take(member.bottleneck_width())
+            .for_each(|(slot, value)| *slot = *value);
+        Ok(())
     }
 
     /// Where an error stands among normal ones, by linear interpolation; above all of them the distance to 1 halves

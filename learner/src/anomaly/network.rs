@@ -77,9 +77,6 @@ pub(crate) fn leaky(sum: f32) -> f32 {
     if sum > 0.0 { sum } else { LEAK * sum }
 }
 
-/// Most inputs of a whitening: a residual an input of the network, and its bottleneck.
-pub(crate) const JOINT_MAX: usize = 2 * WIDTH_MAX;
-
 /// How rows lie apart from the middle of normal ones, in units of their spread with all correlation taken out: the inverse
 /// of the covariance's symmetric root, which leaves every column as close to itself as can be (Kessy et al., 2018).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -92,9 +89,9 @@ pub struct Whitening {
 
 impl Whitening {
     /// What is left of a row, shape `[width]`: 0 on average over normal rows, with a variance of 1.
-    pub(super) fn apply(&self, row: &[f32]) -> [f32; JOINT_MAX] {
-        let mut apart = [0.0f32; JOINT_MAX];
-        let mut sums = [0.0f32; JOINT_MAX];
+    pub(super) fn apply(&self, row: &[f32]) -> [f32; WIDTH_MAX] {
+        let mut apart = [0.0f32; WIDTH_MAX];
+        let mut sums = [0.0f32; WIDTH_MAX];
         apart.iter_mut().zip(row.iter().zip(&self.centre)).for_each(|(slot, (x, mean))| *slot = x - mean);
         for (at, (half, x)) in self.rows.iter().zip(&apart).enumerate() {
             // Left of the diagonal the half stands for itself, above it for its mirror image.
@@ -118,7 +115,7 @@ impl Whitening {
 
     pub(super) fn fits(&self, width: usize) -> bool {
         self.centre.len() == width
-            && width <= JOINT_MAX
+            && width <= WIDTH_MAX
             && self.rows.iter().map(Vec::len).eq(1..=width)
             && self.rows.iter().flatten().chain(&self.centre).all(|n| n.is_finite())
     }

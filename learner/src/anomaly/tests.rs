@@ -14,15 +14,17 @@ fn model() -> AnomalyModel {
         Number { knots: vec![[0.0, -0.5], [2.0, 0.5]], tail: 4.0, reach: 2.0, imputed: 0.0, flagged: false };
     AnomalyModel {
         encoding: Encoding { numbers: vec![number; COUNT], categories: Vec::new() },
-        layers: vec![
-            dense((0..10).map(|at| unit(COUNT, at)).collect(), vec![10.0; 10]),
-            dense(
-                (0..COUNT).map(|at| unit(10, at)).collect(),
-                (0..COUNT).map(|at| if at < 10 { -10.0 } else { 0.0 }).collect(),
-            ),
-        ],
-        encoder_depth: 1,
-        whitening: scaled(COUNT + 10, |at| if at < COUNT { 2.0 } else { 0.0 }),
+        members: vec![Member {
+            layers: vec![
+                dense((0..10).map(|at| unit(COUNT, at)).collect(), vec![10.0; 10]),
+                dense(
+                    (0..COUNT).map(|at| unit(10, at)).collect(),
+                    (0..COUNT).map(|at| if at < 10 { -10.0 } else { 0.0 }).collect(),
+                ),
+            ],
+            encoder_depth: 1,
+            error_scales: vec![0.5; COUNT],
+        }],
         percentiles: vec![0.0, 1.0, 2.0, 4.0, 8.0],
         baselines: Baselines { mahalanobis: scaled(COUNT, |_| 1.0), medians: vec![0.0; COUNT] },
     }
@@ -63,7 +65,7 @@ fn the_error_is_what_cannot_be_given_back() {
     vector[20] = 0.5;
     vector[21] = 2.0;
     let score = scorer.score_vector(&vector).unwrap();
-    assert!((score.error - (0.5 + 1.0) / (COUNT + 10) as f32).abs() < 1e-6);
+    assert!((score.error - (0.5 + 1.0) / COUNT as f32).abs() < 1e-6);
     assert_eq!(score.contributions[0], Contribution { feature: 21, error: 1.0 });
     assert_eq!(score.contributions[1], Contribution { feature: 20, error: 0.25 });
     vector[21] = 4.0;
@@ -85,15 +87,23 @@ fn whitening_is_the_product_with_a_symmetric_matrix() {
 }
 
 #[test]
-fn an_unusual_bottleneck_counts_as_well() {
+fn the_bottleneck_is_handed_out() {
+    let mut bottleneck = [0.0; 12];
+    model().bottleneck(&[2.0; COUNT], &[], &mut bottleneck).unwrap();
+    assert_eq!((bottleneck[..10].to_vec(), bottleneck[10..].to_vec()), (vec![10.5; 10], vec![0.0; 2]));
+    assert_eq!(model().bottleneck_width(), 10);
+}
+
+#[test]
+fn networks_are_averaged() {
     let mut model = model();
-    model.whitening = scaled(COUNT + 10, |at| if at < COUNT { 0.0 } else { 1.0 });
-    let normal = model.score(&[0.0; COUNT], &[]).unwrap().error;
-    let unusual = model.score(&[2.0; COUNT], &[]).unwrap().error;
-    assert!(unusual > normal, "{unusual}, normal {normal}");
-    let mut bottleneck = [0.0; 10];
-    model.bottleneck(&[2.0; COUNT], &[], &mut bottleneck).unwrap();
-    assert_eq!((bottleneck, model.bottleneck_width()), ([10.5; 10], 10));
+    model.members.push(model.members[0].clone());
+    let mut vector = [1.0; COUNT];
+    vector[21] = 2.0;
+    let alike = model.score(&vector, &[]).unwrap().error;
+    model.members[1].error_scales[21] = 1.0;
+    let other = model.score(&vector, &[]).unwrap().error;
+    assert!((alike - 1.0 / COUNT as f32).abs() < 1e-6 && (other - 0.75 / COUNT as f32).abs() < 1e-6);
 }
 
 #[test]
@@ -105,8 +115,11 @@ fn the_inputs_of_a_category_are_one_contribution() {
         Number { knots: vec![[0.0, 0.0], [1.0, 1.0]], tail: 4.0, reach: 1.0, imputed: 0.5, flagged: true };
     let model = AnomalyModel {
         encoding: Encoding { numbers: vec![number], categories: vec![category] },
-        layers: vec![zeros(1, 5), zeros(5, 1)],
-        whitening: scaled(6, |_| 1.0),
+        members: vec![Member {
+            layers: vec![zeros(1, 5), zeros(5, 1)],
+            encoder_depth: 1,
+            error_scales: vec![1.0; 5],
+        }],
         baselines: Baselines { mahalanobis: scaled(5, |_| 1.0), medians: vec![0.0; 5] },
         ..model()
     };
@@ -124,7 +137,7 @@ fn the_inputs_of_a_category_are_one_contribution() {
 
 #[test]
 fn the_percentile_rises_with_the_error() {
-    let scorer = scorer(model()).unwrap();
+    let scorer = scorer(AnomalyModel { percentiles: vec![0.0, 0.1, 0.2, 0.4, 0.8], ..model() }).unwrap();
     let mut last = -1.0;
     for size in [0.0, 1.0, 2.0, 5.0, 10.0, 100.0, 1e6] {
         let mut vector = [1.0; COUNT];
@@ -160,24 +173,24 @@ fn senseless_models_are_refused() {
         change(&mut model);
         scorer(model)
     };
-    let cases: [(&str, Change); 11] = [
-        ("no layers", |model| model.layers.clear()),
-        ("other width", |model| model.layers.truncate(1)),
-        ("no bottleneck", |model| model.encoder_depth = 2),
+    let cases: [(&str, Change); 12] = [
+        ("no network", |model| model.members.clear()),
+        ("no layers", |model| model.members[0].layers.clear()),
+        ("other width", |model| model.members[0].layers.truncate(1)),
+        ("no bottleneck", |model| model.members[0].encoder_depth = 2),
+        ("no scale", |model| model.members[0].error_scales[5] = 0.0),
         ("no reach", |model| model.encoding.numbers[0].reach = 0.0),
-        ("falling knots", |model| model.encoding.numbers[0].knots.reverse()),
         ("no tail", |model| model.encoding.numbers[0].tail = 0.0),
-        ("other whitening", |model| model.whitening = scaled(COUNT, |_| 1.0)),
+        ("falling knots", |model| model.encoding.numbers[0].knots.reverse()),
         ("other medians", |model| model.baselines.medians.clear()),
         ("falling percentiles", |model| model.percentiles.reverse()),
-        ("other columns", |model| {
-            let few = Encoding { numbers: model.encoding.numbers[..9].to_vec(), categories: Vec::new() };
-            model.encoding = few;
-        }),
+        ("other columns", |model| model.encoding.numbers.truncate(9)),
         ("too wide", |model| {
             let wide = WIDTH_MAX + 1;
-            model.layers[0] = dense(vec![vec![0.0; COUNT]; wide], vec![0.0; wide]);
-            model.layers[1] = dense(vec![vec![0.0; wide]; COUNT], vec![0.0; COUNT]);
+            model.members[0].layers = vec![
+                dense(vec![vec![0.0; COUNT]; wide], vec![0.0; wide]),
+                dense(vec![vec![0.0; wide]; COUNT], vec![0.0; COUNT]),
+            ];
         }),
     ];
     for (what, change) in cases {

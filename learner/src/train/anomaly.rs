@@ -3,9 +3,10 @@
 mod encode;
 mod learn;
 mod measure;
+pub mod table;
 mod whiten;
 
-use super::autoencoder::{Noise, Settings};
+use super::autoencoder::Settings;
 use super::data::{self, RecordedRequest, Source};
 use super::{Progress, TrainError};
 use crate::anomaly::{AnomalyModel, AnomalyScorer};
@@ -17,8 +18,10 @@ use crate::report;
 pub use learn::Columns;
 use learn::{Learned, Parts, ROWS_MIN};
 pub use measure::Metrics;
+use measure::Scoring;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Requests that the simulator gives for training and for the test.
@@ -126,14 +129,7 @@ fn train(
 }
 
 fn settings() -> Settings {
-    Settings {
-        widths: vec![48, 12, 48],
-        epochs_max: 40,
-        batch: 64,
-        patience: 6,
-        rate: 0.002,
-        noise: Noise::None,
-    }
+    Settings { widths: vec![48, 12, 48], members: 1, epochs_max: 30, batch: 64, ..Settings::default() }
 }
 
 fn columns(requests: &[RecordedRequest]) -> Columns {
@@ -148,15 +144,20 @@ fn measured(
     requests: &[RecordedRequest],
     model: &AnomalyModel,
 ) -> Result<(Metrics, Vec<Scored>), TrainError> {
-    let columns = columns(requests);
-    let kinds: Vec<Option<&str>> = requests.iter().map(|request| request.attack.as_deref()).collect();
+    let attacks: BTreeSet<&str> = requests.iter().filter_map(|request| request.attack.as_deref()).collect();
+    let attacks: Vec<&str> = attacks.into_iter().collect();
     let lexical: Vec<usize> =
         (0..COUNT).filter(|&feature| FEATURES[feature].name.starts_with("lexical_")).collect();
-    let worst =
-        |row: usize| f64::from(lexical.iter().map(|&at| columns.numbers.column(at)[row]).fold(0.0, f32::max));
-    let mut others = measure::baselines(model, &columns)?;
-    others.insert("lexical findings only".to_owned(), (0..columns.rows()).map(worst).collect());
-    measure::measure(on, model, &columns, &kinds, others)
+    let mut worst = Vec::with_capacity(requests.len());
+    let mut scoring = Scoring::new(model);
+    for request in requests {
+        let vector = request.vector();
+        let attack = request.attack.as_deref().and_then(|name| attacks.binary_search(&name).ok());
+        scoring.push(&vector, &[], attack.map(|at| at as u64));
+        worst.push(f64::from(lexical.iter().map(|&at| vector[at]).fold(0.0, f32::max)));
+    }
+    scoring.other("lexical findings only", worst);
+    scoring.finish(on, |at| attacks[at as usize].to_owned(), None)
 }
 
 /// SHA-256 over the first rows.

@@ -24,8 +24,11 @@ pub enum Noise {
 /// Form and training of an autoencoder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Widths of the hidden layers from first to last; the bottleneck is the first of the narrowest.
+    /// Widths of the hidden layers from first to last, of which the first of the narrowest is the bottleneck; empty: three
+    /// quarters, a sixth and three quarters of the inputs.
     pub widths: Vec<usize>,
+    /// Networks whose errors are averaged, 1 to 8.
+    pub members: usize,
     /// Passes over the training rows at most; the step falls evenly to a tenth by then.
     pub epochs_max: usize,
     /// Rows in a batch, 1 or more.
@@ -38,29 +41,50 @@ pub struct Settings {
     pub noise: Noise,
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            widths: Vec::new(),
+            members: 3,
+            epochs_max: 15,
+            batch: 128,
+            patience: 4,
+            rate: 0.002,
+            noise: Noise::None,
+        }
+    }
+}
+
 impl Settings {
-    /// How many layers lead to the bottleneck.
+    /// Whether they make networks.
     ///
     /// # Errors
-    /// [`TrainError::Fit`] for settings that make no network.
-    pub fn encoder_depth(&self) -> Result<usize, TrainError> {
+    /// [`TrainError::Fit`].
+    pub fn check(&self) -> Result<(), TrainError> {
         let share = match self.noise {
             Noise::None => 0.0,
             Noise::Mask(share) | Noise::Swap(share) => share,
         };
-        let narrowest = self.widths.iter().min().copied().unwrap_or(0);
-        let sound = narrowest > 0
-            && self.widths.iter().all(|width| *width <= WIDTH_MAX)
+        let sound = self.widths.iter().all(|width| (1..=WIDTH_MAX).contains(width))
             && self.batch > 0
             && self.rate > 0.0
             && self.rate.is_finite()
             && (0.0..1.0).contains(&share);
-        match self.widths.iter().position(|width| *width == narrowest) {
-            Some(at) if sound => Ok(at + 1),
-            _ => Err(TrainError::Fit(format!(
-                "an autoencoder needs layers of 1 to {WIDTH_MAX}, batches, a step above 0 and noise below 1"
-            ))),
+        if sound {
+            return Ok(());
         }
+        Err(TrainError::Fit(format!(
+            "an autoencoder needs layers of 1 to {WIDTH_MAX}, batches, a step above 0 and noise below 1"
+        )))
+    }
+
+    /// Widths of the hidden layers for so many inputs.
+    pub(super) fn hidden(&self, inputs: usize) -> Vec<usize> {
+        if !self.widths.is_empty() {
+            return self.widths.clone();
+        }
+        let outer = (inputs * 3 / 4).max(4);
+        vec![outer, (inputs / 6).max(2), outer]
     }
 }
 
@@ -131,6 +155,11 @@ impl Network {
             half_mean_square(&(&outputs[outputs.len() - 1] - &part)) * part.nrows() as f64
         });
         parts.sum::<f64>() / rows.nrows().max(1) as f64
+    }
+
+    /// What the network gives back of these rows.
+    pub(super) fn reconstruct(&self, rows: ArrayView2<'_, f32>) -> Array2<f32> {
+        self.forward(rows).pop().unwrap_or_default()
     }
 
     /// As the artifact keeps it.

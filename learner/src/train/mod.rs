@@ -69,6 +69,12 @@ pub enum TrainError {
     /// The data cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A table cannot be read.
+    #[error(transparent)]
+    Table(#[from] crate::table::TableError),
+    /// A mapping makes no sense.
+    #[error(transparent)]
+    Mapping(#[from] crate::table::MappingError),
     /// A part of the data cannot teach anything.
     #[error("{part} part: {problem}")]
     Unusable {

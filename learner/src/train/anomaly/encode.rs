@@ -10,7 +10,7 @@ const KNOTS: f64 = 64.0;
 /// Normal scores that lie beyond those of training.
 const TAIL: f64 = 4.0;
 /// A column of which nearly all values are the same has at least this spread of scores.
-const SPREAD_MIN: f64 = 0.1;
+const SPREAD_MIN: f64 = 0.3;
 /// Levels of one category that are remembered, the most frequent ones.
 const LEVELS_MAX: usize = 4_096;
 /// A level has an input of its own from this share of rows on,

@@ -2,7 +2,7 @@
 
 use super::encode;
 use super::whiten::whitening;
-use crate::anomaly::{AnomalyModel, Baselines, Dense};
+use crate::anomaly::{AnomalyModel, Baselines, Dense, Member};
 use crate::frame::Frame;
 use crate::simulate::Random;
 use crate::train::autoencoder::{self, Network, Settings};
@@ -12,6 +12,10 @@ use std::ops::Range;
 
 /// Steps between percentiles in the calibration.
 const STEPS: usize = 400;
+/// An input that hardly errs has at least this scale, so that noise does not become alarm.
+const ERROR_SCALE_MIN: f64 = 0.02;
+/// Networks of one model at most.
+const MEMBERS_MAX: usize = 8;
 /// Fewer normal rows than this, in all parts together, teach nothing.
 pub(super) const ROWS_MIN: usize = 200;
 
@@ -34,6 +38,12 @@ impl Columns {
     pub fn push(&mut self, numbers: &[f32], categories: &[Option<u64>]) {
         self.numbers.push(numbers);
         self.categories.iter_mut().zip(categories).for_each(|(column, value)| column.push(*value));
+    }
+
+    /// The rows at these places, in their order.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let pick = |column: &Vec<Option<u64>>| rows.iter().map(|&row| column[row]).collect();
+        Self { numbers: self.numbers.select(rows), categories: self.categories.iter().map(pick).collect() }
     }
 
     /// Hands each of these rows to `visit`, with its place among them.
@@ -78,14 +88,11 @@ pub(super) fn learn(
     seed: u64,
     progress: &mut dyn Progress,
 ) -> Result<Learned, TrainError> {
-    let encoder_depth = settings.encoder_depth()?;
+    settings.check()?;
     let encoding = encode::learn(columns, &parts.fit.clone().collect::<Vec<_>>())?;
-    let inputs = encoding.inputs();
     let mut model = AnomalyModel {
         encoding,
-        layers: Vec::new(),
-        encoder_depth,
-        whitening: whitening(&Array2::zeros((0, 0))),
+        members: Vec::new(),
         percentiles: vec![0.0, 1.0],
         baselines: Baselines { mahalanobis: whitening(&Array2::zeros((0, 0))), medians: Vec::new() },
     };
@@ -93,21 +100,48 @@ pub(super) fn learn(
     let stop = encoded(&model, columns, parts.stop.clone())?;
     model.baselines =
         Baselines { mahalanobis: whitening(&fit), medians: fit.columns().into_iter().map(median).collect() };
-    progress.stage("fitting", settings.epochs_max as u64);
+    let members = settings.members.clamp(1, MEMBERS_MAX);
+    progress.stage("fitting", (settings.epochs_max * members) as u64);
     let mut random = Random::new(seed);
-    let widths: Vec<usize> =
-        [inputs].into_iter().chain(settings.widths.iter().copied()).chain([inputs]).collect();
-    let network = Network::new(&widths, &mut random);
-    let features: Vec<usize> = model.encoding.widths().collect();
-    let (network, epochs) =
-        autoencoder::fit(network, [fit.view(), stop.view()], &features, settings, &mut random, || {
-            progress.step();
-        });
-    let layers: Result<Vec<Dense>, _> = network.rows().into_iter().map(Dense::try_from).collect();
-    model.layers = layers.map_err(|why| TrainError::Fit(why.to_owned()))?;
-    calibrate(&mut model, columns, parts)?;
+    let mut epochs = 0;
+    for _ in 0..members {
+        let (member, passes) = member(&fit, &stop, &model, settings, &mut random, progress)?;
+        model.members.push(member);
+        epochs = epochs.max(passes);
+    }
+    model.percentiles = percentiles(&model, columns, parts.calibrate.clone())?;
     model.check().map_err(TrainError::Fit)?;
     Ok(Learned { model, epochs })
+}
+
+/// One network, and the epochs it took.
+fn member(
+    fit: &Array2<f32>,
+    stop: &Array2<f32>,
+    model: &AnomalyModel,
+    settings: &Settings,
+    random: &mut Random,
+    progress: &mut dyn Progress,
+) -> Result<(Member, usize), TrainError> {
+    let inputs = model.encoding.inputs();
+    let hidden = settings.hidden(inputs);
+    let narrowest = hidden.iter().min().copied().unwrap_or(0);
+    let encoder_depth = hidden.iter().position(|width| *width == narrowest).unwrap_or(0) + 1;
+    let widths: Vec<usize> = [inputs].into_iter().chain(hidden).chain([inputs]).collect();
+    let features: Vec<usize> = model.encoding.widths().collect();
+    let network = Network::new(&widths, random);
+    let parts = [fit.view(), stop.view()];
+    let (network, epochs) = autoencoder::fit(network, parts, &features, settings, random, || progress.step());
+    let layers: Result<Vec<Dense>, _> = network.rows().into_iter().map(Dense::try_from).collect();
+    let layers = layers.map_err(|why| TrainError::Fit(why.to_owned()))?;
+    let residuals = &network.reconstruct(stop.view()) - stop;
+    let rows = residuals.nrows().max(1) as f64;
+    let scale = |column: ArrayView1<'_, f32>| {
+        let squares: f64 = column.iter().map(|&x| f64::from(x).powi(2)).sum();
+        (squares / rows).sqrt().max(ERROR_SCALE_MIN) as f32
+    };
+    let error_scales = residuals.columns().into_iter().map(scale).collect();
+    Ok((Member { layers, encoder_depth, error_scales }, epochs))
 }
 
 fn median(column: ArrayView1<'_, f32>) -> f32 {
@@ -131,24 +165,15 @@ pub(super) fn encoded(
     Ok(inputs)
 }
 
-/// Gives a model its whitening and percentiles, from normal rows that it was not fitted on.
-fn calibrate(model: &mut AnomalyModel, columns: &Columns, parts: &Parts) -> Result<(), TrainError> {
-    let refused = |error: crate::anomaly::Unavailable| TrainError::Fit(error.to_string());
-    let inputs = model.encoding.inputs();
-    let mut joint = Array2::zeros((parts.stop.len(), inputs + model.bottleneck_width()));
-    columns.each(parts.stop.clone(), |at, numbers, categories| {
-        let passed = model.pass(numbers, categories).map_err(refused)?;
-        joint.row_mut(at).iter_mut().zip(passed.joint()).for_each(|(slot, value)| *slot = *value);
-        Ok(())
-    })?;
-    model.whitening = whitening(&joint);
-    let mut errors = Vec::with_capacity(parts.calibrate.len());
-    columns.each(parts.calibrate.clone(), |_, numbers, categories| {
-        errors.push(model.score(numbers, categories).map_err(refused)?.error);
+/// Errors of normal rows that nothing was fitted on, at evenly spaced percentiles.
+fn percentiles(model: &AnomalyModel, columns: &Columns, rows: Range<usize>) -> Result<Vec<f32>, TrainError> {
+    let mut errors = Vec::with_capacity(rows.len());
+    columns.each(rows, |_, numbers, categories| {
+        let score = model.score(numbers, categories).map_err(|why| TrainError::Fit(why.to_string()))?;
+        errors.push(score.error);
         Ok(())
     })?;
     errors.sort_by(f32::total_cmp);
     let last = errors.len().saturating_sub(1);
-    model.percentiles = (0..=STEPS).map(|step| errors[step * last / STEPS]).collect();
-    Ok(())
+    Ok((0..=STEPS).filter_map(|step| errors.get(step * last / STEPS).copied()).collect())
 }

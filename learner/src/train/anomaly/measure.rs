@@ -1,10 +1,8 @@
 //! What a model and simpler detectors find among labelled rows.
 
-use super::learn::{Columns, encoded};
 use crate::anomaly::AnomalyModel;
 use crate::evaluate::{self, AtThreshold, Ranking, Scored};
 use crate::train::{TrainError, rounded};
-use ndarray::ArrayView1;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -15,6 +13,9 @@ pub struct Metrics {
     pub on: String,
     /// The autoencoder.
     pub model: Ranking,
+    /// The autoencoder on normal rows and attacks of kinds that the training data lacks, where kinds are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unseen_kinds: Option<Ranking>,
     /// At the percentile that one normal row in a hundred passes.
     pub at_99: AtThreshold,
     /// At the percentile that one in a thousand passes.
@@ -25,79 +26,90 @@ pub struct Metrics {
     pub baselines: BTreeMap<String, Ranking>,
 }
 
-/// Scores of rows by the name of the detector, higher is more unusual; one a row.
-pub(super) type Scores = BTreeMap<String, Vec<f64>>;
-
-/// What the baselines of a model make of these rows.
-pub(super) fn baselines(model: &AnomalyModel, columns: &Columns) -> Result<Scores, TrainError> {
-    let inputs = encoded(model, columns, 0..columns.rows())?;
-    let mahalanobis =
-        |row: ArrayView1<'_, f32>| f64::from(model.baselines.mahalanobis.squared_distance(&row.to_vec()));
-    let from_median = |row: ArrayView1<'_, f32>| {
-        let apart = row.iter().zip(&model.baselines.medians);
-        apart.map(|(x, median)| f64::from(x - median).powi(2)).sum::<f64>()
-    };
-    let by = |score: &dyn Fn(ArrayView1<'_, f32>) -> f64| inputs.rows().into_iter().map(score).collect();
-    Ok(BTreeMap::from([
-        ("Mahalanobis distance".to_owned(), by(&mahalanobis)),
-        ("distance from the median".to_owned(), by(&from_median)),
-    ]))
+/// Collects scores row by row, so that rows need not be kept.
+pub(super) struct Scoring<'m> {
+    model: &'m AnomalyModel,
+    inputs: Vec<f32>,
+    /// Kind of each row, `None` for normal ones.
+    kinds: Vec<Option<u64>>,
+    percentiles: Vec<f64>,
+    baselines: BTreeMap<&'static str, Vec<f64>>,
 }
 
-/// Measures a model on rows of which `kinds` says what attack each is, `None` for normal ones.
-pub(super) fn measure(
-    on: &str,
-    model: &AnomalyModel,
-    columns: &Columns,
-    kinds: &[Option<&str>],
-    others: Scores,
-) -> Result<(Metrics, Vec<Scored>), TrainError> {
-    let attacks = kinds.iter().flatten().count();
-    if attacks == 0 || attacks == kinds.len() {
-        return Err(TrainError::Unusable {
-            part: "test",
-            problem: "both normal rows and attacks are needed".to_owned(),
-        });
+impl<'m> Scoring<'m> {
+    pub(super) fn new(model: &'m AnomalyModel) -> Self {
+        let inputs = vec![0.0; model.encoding.inputs()];
+        Self { model, inputs, kinds: Vec::new(), percentiles: Vec::new(), baselines: BTreeMap::new() }
     }
-    let labelled = |scores: &[f64]| -> Vec<Scored> {
-        let rows = scores.iter().zip(kinds);
-        rows.map(|(&score, kind)| Scored { score, positive: kind.is_some() }).collect()
-    };
-    let scored = labelled(&percentiles(model, columns)?);
-    let metrics = Metrics {
-        on: on.to_owned(),
-        model: evaluate::ranking(&scored),
-        at_99: evaluate::at_threshold(&scored, 0.99),
-        at_999: evaluate::at_threshold(&scored, 0.999),
-        recall_by_attack: by_attack(kinds, &scored),
-        baselines: others
-            .into_iter()
-            .map(|(name, scores)| (name, evaluate::ranking(&labelled(&scores))))
-            .collect(),
-    };
-    Ok((metrics, scored))
+
+    /// Scores a row as serving does; one that serving refuses is as unusual as can be. `kind` is any number for each kind
+    /// of attack.
+    pub(super) fn push(&mut self, numbers: &[f32], categories: &[Option<u64>], kind: Option<u64>) {
+        let score = self.model.score(numbers, categories);
+        self.percentiles.push(score.map_or(1.0, |score| score.percentile));
+        self.kinds.push(kind);
+        let known = self.model.encoding.apply(numbers, categories, &mut self.inputs).is_ok();
+        let scores = self.model.baselines.scores(&self.inputs);
+        for (name, score) in scores {
+            self.baselines.entry(name).or_default().push(if known { score } else { f64::MAX });
+        }
+    }
+
+    /// Adds what another detector says of each row.
+    pub(super) fn other(&mut self, name: &'static str, scores: Vec<f64>) {
+        self.baselines.insert(name, scores);
+    }
+
+    /// Figures of all rows. `name` says what a kind is called, and `unseen` whether training data lacks it.
+    pub(super) fn finish(
+        self,
+        on: &str,
+        name: impl Fn(u64) -> String,
+        unseen: Option<&dyn Fn(u64) -> bool>,
+    ) -> Result<(Metrics, Vec<Scored>), TrainError> {
+        let attacks = self.kinds.iter().flatten().count();
+        if attacks == 0 || attacks == self.kinds.len() {
+            let problem = "both normal rows and attacks are needed".to_owned();
+            return Err(TrainError::Unusable { part: "test", problem });
+        }
+        let labelled = |scores: &[f64]| -> Vec<Scored> {
+            let rows = scores.iter().zip(&self.kinds);
+            rows.map(|(&score, kind)| Scored { score, positive: kind.is_some() }).collect()
+        };
+        let scored = labelled(&self.percentiles);
+        let of_unseen = |unseen: &dyn Fn(u64) -> bool| {
+            let rows = scored.iter().zip(&self.kinds).filter(|(_, kind)| kind.is_none_or(unseen));
+            evaluate::ranking(&rows.map(|(row, _)| *row).collect::<Vec<_>>())
+        };
+        let metrics = Metrics {
+            on: on.to_owned(),
+            model: evaluate::ranking(&scored),
+            unseen_kinds: unseen.map(of_unseen).filter(|ranking| ranking.positives > 0),
+            at_99: evaluate::at_threshold(&scored, 0.99),
+            at_999: evaluate::at_threshold(&scored, 0.999),
+            recall_by_attack: by_attack(&self.kinds, &scored, name),
+            baselines: self
+                .baselines
+                .iter()
+                .map(|(name, scores)| ((*name).to_owned(), evaluate::ranking(&labelled(scores))))
+                .collect(),
+        };
+        Ok((metrics, scored))
+    }
 }
 
-/// Percentiles exactly as serving gives them; a row that serving refuses is as unusual as can be.
-fn percentiles(model: &AnomalyModel, columns: &Columns) -> Result<Vec<f64>, TrainError> {
-    let mut percentiles = Vec::with_capacity(columns.rows());
-    columns.each(0..columns.rows(), |_, numbers, categories| {
-        percentiles.push(model.score(numbers, categories).map_or(1.0, |score| score.percentile));
-        Ok(())
-    })?;
-    Ok(percentiles)
-}
-
-fn by_attack(kinds: &[Option<&str>], scored: &[Scored]) -> BTreeMap<String, f64> {
-    let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+fn by_attack(
+    kinds: &[Option<u64>],
+    scored: &[Scored],
+    name: impl Fn(u64) -> String,
+) -> BTreeMap<String, f64> {
+    let mut counts: BTreeMap<u64, (usize, usize)> = BTreeMap::new();
     for (kind, row) in kinds.iter().zip(scored) {
         if let Some(attack) = kind {
-            let (found, all) = counts.entry(attack).or_default();
+            let (found, all) = counts.entry(*attack).or_default();
             *found += usize::from(row.score >= 0.99);
             *all += 1;
         }
     }
-    let share =
-        |(name, (found, all)): (&str, (usize, usize))| (name.to_owned(), rounded(found as f64 / all as f64));
-    counts.into_iter().map(share).collect()
+    counts.into_iter().map(|(kind, (found, all))| (name(kind), rounded(found as f64 / all as f64))).collect()
 }

@@ -114,7 +114,8 @@ mod tests {
         let others = rows(&mut random, 4_000);
         let distances: f32 =
             others.rows().into_iter().map(|row| distance(&learned, row.as_slice().unwrap())).sum();
-        assert!((distances / 4_000.0 - 1.0).abs() < 0.1, "{}", distances / 4_000.0);
+        // A little below 1, as the shrinkage adds to the narrowest direction.
+        assert!((0.75..1.02).contains(&(distances / 4_000.0)), "{}", distances / 4_000.0);
         // Both are 3 standard deviations off in both columns; only one way is how they go together.
         let (with, against) = (distance(&learned, &[14.0, 6.0, 3.0]), distance(&learned, &[14.0, -6.0, 3.0]));
         assert!(against > 5.0 * with, "{against} against the grain, {with} with it");
