@@ -17,5 +17,7 @@ pub mod profiles;
 pub mod report;
 pub mod score;
 pub mod simulate;
+pub mod svm;
 pub mod table;
 pub mod train;
+pub mod trees;

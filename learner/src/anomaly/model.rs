@@ -5,8 +5,30 @@ use super::network::{Dense, WIDTH_MAX, Whitening, leaky};
 use super::{AnomalyScore, Contribution, TOP, Unavailable};
 use serde::{Deserialize, Serialize};
 
-/// One feature's scaled error counts at most this much among contributions.
-const ERROR_MAX: f32 = 1e6;
+/// One input's scaled error counts at most this much.
+const ERROR_MAX: f32 = 1e4;
+
+/// How the errors of all inputs become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Norm {
+    /// Their mean: what is odd in many columns stands out, and one odd column, which new but harmless traffic has as well,
+    /// does not outweigh all others.
+    Mean,
+    /// The fourth root of the mean of their fourth powers: one column far out is enough. For features that were made to
+    /// show what is sought.
+    Fourth,
+}
+
+impl Norm {
+    fn of(self, errors: &[f32]) -> f32 {
+        let count = errors.len().max(1) as f32;
+        match self {
+            Self::Mean => errors.iter().sum::<f32>() / count,
+            Self::Fourth => (errors.iter().map(|e| e * e * e * e).sum::<f32>() / count).sqrt().sqrt(),
+        }
+    }
+}
 
 /// Autoencoders with their input encoding, error scales and calibration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +38,8 @@ pub struct AnomalyModel {
     /// Networks that differ in their first weights alone; their errors are averaged, which evens out what each makes of
     /// rows unlike any of training. At least one.
     pub members: Vec<Member>,
+    /// How the errors of all inputs become one.
+    pub norm: Norm,
     /// Errors of normal validation rows at evenly spaced percentiles from 0 to 1, rising.
     pub percentiles: Vec<f32>,
     /// What every evaluation shows beside the networks.
@@ -133,9 +157,8 @@ impl AnomalyModel {
         self.encoding.apply(numbers, categories, input)?;
         self.members.iter().for_each(|member| member.add_errors(input, errors));
         let share = 1.0 / self.members.len().max(1) as f32;
-        errors.iter_mut().for_each(|error| *error *= share);
-        // Not squared, so that one odd feature, which new but harmless traffic has as well, does not outweigh all others.
-        let error = errors.iter().sum::<f32>() / errors.len().max(1) as f32;
+        errors.iter_mut().for_each(|error| *error = (*error * share).min(ERROR_MAX));
+        let error = self.norm.of(errors);
         if !error.is_finite() {
             return Err(Unavailable::NotFinite);
         }
@@ -143,7 +166,7 @@ impl AnomalyModel {
         let mut rest = errors.iter();
         for (feature, width) in self.encoding.widths().enumerate() {
             let squares = rest.by_ref().take(width).map(|error| error * error);
-            let error = (squares.sum::<f32>() / width.max(1) as f32).min(ERROR_MAX);
+            let error = squares.sum::<f32>() / width.max(1) as f32;
             keep_largest(&mut contributions, Contribution { feature, error });
         }
         Ok(AnomalyScore { percentile: self.percentile(error), error, contributions })

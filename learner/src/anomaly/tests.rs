@@ -25,6 +25,7 @@ fn model() -> AnomalyModel {
             encoder_depth: 1,
             error_scales: vec![0.5; COUNT],
         }],
+        norm: Norm::Mean,
         percentiles: vec![0.0, 1.0, 2.0, 4.0, 8.0],
         baselines: Baselines { mahalanobis: scaled(COUNT, |_| 1.0), medians: vec![0.0; COUNT] },
     }
@@ -92,6 +93,20 @@ fn the_bottleneck_is_handed_out() {
     model().bottleneck(&[2.0; COUNT], &[], &mut bottleneck).unwrap();
     assert_eq!((bottleneck[..10].to_vec(), bottleneck[10..].to_vec()), (vec![10.5; 10], vec![0.0; 2]));
     assert_eq!(model().bottleneck_width(), 10);
+}
+
+#[test]
+fn the_fourth_power_hears_one_column_far_out_and_the_mean_many_a_little() {
+    let (mut one, mut many) = ([1.0; COUNT], [1.0; COUNT]);
+    one[21] = 4.0;
+    many[10..30].fill(1.5);
+    let errors = |norm: Norm| {
+        let model = AnomalyModel { norm, ..model() };
+        [one, many].map(|vector| model.score(&vector, &[]).unwrap().error)
+    };
+    let ([one_mean, many_mean], [one_fourth, many_fourth]) = (errors(Norm::Mean), errors(Norm::Fourth));
+    assert!(one_mean < many_mean && one_fourth > many_fourth);
+    assert!((many_fourth - 0.5 * (20.0 / COUNT as f32).sqrt().sqrt()).abs() < 1e-5, "{many_fourth}");
 }
 
 #[test]

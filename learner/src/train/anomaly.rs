@@ -9,12 +9,13 @@ mod whiten;
 use super::autoencoder::Settings;
 use super::data::{self, RecordedRequest, Source};
 use super::{Progress, TrainError};
-use crate::anomaly::{AnomalyModel, AnomalyScorer};
+use crate::anomaly::{AnomalyModel, AnomalyScorer, Norm};
 use crate::artifact::{self, Artifact, Kind, Manifest};
 use crate::evaluate::Scored;
 use crate::features::request::{self, COUNT, FEATURES};
 use crate::frame::Frame;
 use crate::report;
+use crate::trees::isolation::Isolation;
 pub use learn::Columns;
 use learn::{Learned, Parts, ROWS_MIN};
 pub use measure::Metrics;
@@ -107,11 +108,10 @@ fn train(
         return Err(TrainError::Unusable { part: "training", problem });
     }
     let columns = columns(normal);
-    // In order: weights from the first 70 %, when to stop from the next 15 %, calibration from the last.
-    let (stop, calibrate) = (normal.len() * 70 / 100, normal.len() * 85 / 100);
-    let parts = Parts { fit: 0..stop, stop: stop..calibrate, calibrate: calibrate..normal.len() };
-    let Learned { model, epochs } = learn::learn(&columns, &parts, &settings(), seed, progress)?;
-    let (metrics, scored) = measured(&format!("{} requests of other traffic", test.len()), test, &model)?;
+    let parts = parts(normal.len());
+    let Learned { model, isolation, epochs } = learn::learn(&columns, &parts, &settings(), seed, progress)?;
+    let (metrics, scored) =
+        measured(&format!("{} requests of other traffic", test.len()), test, &model, Some(&isolation))?;
     let trained = Trained { rows: [parts.fit.len(), parts.calibrate.len()], epochs, metrics };
     let manifest = Manifest {
         schema_hash: request::schema_hash(),
@@ -128,8 +128,21 @@ fn train(
     Ok(Made { artifact, report, trained })
 }
 
+/// In order: weights from the first 70 %, when to stop from the next 15 %, calibration from the last.
+fn parts(rows: usize) -> Parts {
+    let (stop, calibrate) = (rows * 70 / 100, rows * 85 / 100);
+    Parts { fit: 0..stop, stop: stop..calibrate, calibrate: calibrate..rows }
+}
+
 fn settings() -> Settings {
-    Settings { widths: vec![48, 12, 48], members: 1, epochs_max: 30, batch: 64, ..Settings::default() }
+    Settings {
+        widths: vec![48, 12, 48],
+        members: 1,
+        norm: Norm::Fourth,
+        epochs_max: 30,
+        batch: 64,
+        ..Settings::default()
+    }
 }
 
 fn columns(requests: &[RecordedRequest]) -> Columns {
@@ -143,13 +156,14 @@ fn measured(
     on: &str,
     requests: &[RecordedRequest],
     model: &AnomalyModel,
+    isolation: Option<&Isolation>,
 ) -> Result<(Metrics, Vec<Scored>), TrainError> {
     let attacks: BTreeSet<&str> = requests.iter().filter_map(|request| request.attack.as_deref()).collect();
     let attacks: Vec<&str> = attacks.into_iter().collect();
     let lexical: Vec<usize> =
         (0..COUNT).filter(|&feature| FEATURES[feature].name.starts_with("lexical_")).collect();
     let mut worst = Vec::with_capacity(requests.len());
-    let mut scoring = Scoring::new(model);
+    let mut scoring = Scoring::new(model, isolation);
     for request in requests {
         let vector = request.vector();
         let attack = request.attack.as_deref().and_then(|name| attacks.binary_search(&name).ok());
@@ -180,7 +194,7 @@ pub fn evaluate(model: &Path, data: &Source, out: Option<&Path>) -> Result<Metri
         artifact::load::<AnomalyModel>(model, Kind::Anomaly, &request::schema_hash())?;
     model.check().map_err(artifact::ArtifactError::Malformed)?;
     let requests = data::requests(data, SIMULATED_TEST, ATTACKS)?;
-    let (metrics, scored) = measured(&super::measured_on(data, &manifest), &requests, &model)?;
+    let (metrics, scored) = measured(&super::measured_on(data, &manifest), &requests, &model, None)?;
     if let Some(out) = out {
         let trained = Trained { rows: [0, 0], epochs: 0, metrics: metrics.clone() };
         let html = report::anomaly(&manifest, &trained, &scored).map_err(TrainError::Report)?;

@@ -7,6 +7,7 @@ use crate::frame::Frame;
 use crate::simulate::Random;
 use crate::train::autoencoder::{self, Network, Settings};
 use crate::train::{Progress, TrainError};
+use crate::trees::isolation::{self, Isolation};
 use ndarray::{Array2, ArrayView1};
 use std::ops::Range;
 
@@ -74,9 +75,11 @@ pub(super) struct Parts {
     pub(super) calibrate: Range<usize>,
 }
 
-/// A model, and the epochs it took.
+/// A model, the forest it is compared with, and the epochs it took.
 pub(super) struct Learned {
     pub(super) model: AnomalyModel,
+    /// On the same inputs; too large to ship, so that only training shows it.
+    pub(super) isolation: Isolation,
     pub(super) epochs: usize,
 }
 
@@ -93,6 +96,7 @@ pub(super) fn learn(
     let mut model = AnomalyModel {
         encoding,
         members: Vec::new(),
+        norm: settings.norm,
         percentiles: vec![0.0, 1.0],
         baselines: Baselines { mahalanobis: whitening(&Array2::zeros((0, 0))), medians: Vec::new() },
     };
@@ -100,6 +104,7 @@ pub(super) fn learn(
     let stop = encoded(&model, columns, parts.stop.clone())?;
     model.baselines =
         Baselines { mahalanobis: whitening(&fit), medians: fit.columns().into_iter().map(median).collect() };
+    let isolation = isolation_forest(&fit, seed)?;
     let members = settings.members.clamp(1, MEMBERS_MAX);
     progress.stage("fitting", (settings.epochs_max * members) as u64);
     let mut random = Random::new(seed);
@@ -111,7 +116,7 @@ pub(super) fn learn(
     }
     model.percentiles = percentiles(&model, columns, parts.calibrate.clone())?;
     model.check().map_err(TrainError::Fit)?;
-    Ok(Learned { model, epochs })
+    Ok(Learned { model, isolation, epochs })
 }
 
 /// One network, and the epochs it took.
@@ -142,6 +147,14 @@ fn member(
     };
     let error_scales = residuals.columns().into_iter().map(scale).collect();
     Ok((Member { layers, encoder_depth, error_scales }, epochs))
+}
+
+/// An isolation forest of these inputs.
+pub(super) fn isolation_forest(inputs: &Array2<f32>, seed: u64) -> Result<Isolation, TrainError> {
+    let mut frame = Frame::new((0..inputs.ncols()).map(|at| at.to_string()).collect());
+    inputs.rows().into_iter().for_each(|row| frame.push(&row.to_vec()));
+    let settings = isolation::Settings { seed, ..isolation::Settings::default() };
+    isolation::fit(&frame, &settings).map_err(|error| TrainError::Fit(error.to_string()))
 }
 
 fn median(column: ArrayView1<'_, f32>) -> f32 {

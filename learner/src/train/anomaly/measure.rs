@@ -3,6 +3,7 @@
 use crate::anomaly::AnomalyModel;
 use crate::evaluate::{self, AtThreshold, Ranking, Scored};
 use crate::train::{TrainError, rounded};
+use crate::trees::isolation::Isolation;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -29,6 +30,7 @@ pub struct Metrics {
 /// Collects scores row by row, so that rows need not be kept.
 pub(super) struct Scoring<'m> {
     model: &'m AnomalyModel,
+    isolation: Option<&'m Isolation>,
     inputs: Vec<f32>,
     /// Kind of each row, `None` for normal ones.
     kinds: Vec<Option<u64>>,
@@ -37,9 +39,16 @@ pub(super) struct Scoring<'m> {
 }
 
 impl<'m> Scoring<'m> {
-    pub(super) fn new(model: &'m AnomalyModel) -> Self {
+    pub(super) fn new(model: &'m AnomalyModel, isolation: Option<&'m Isolation>) -> Self {
         let inputs = vec![0.0; model.encoding.inputs()];
-        Self { model, inputs, kinds: Vec::new(), percentiles: Vec::new(), baselines: BTreeMap::new() }
+        Self {
+            model,
+            isolation,
+            inputs,
+            kinds: Vec::new(),
+            percentiles: Vec::new(),
+            baselines: BTreeMap::new(),
+        }
     }
 
     /// Scores a row as serving does; one that serving refuses is as unusual as can be. `kind` is any number for each kind
@@ -50,7 +59,8 @@ impl<'m> Scoring<'m> {
         self.kinds.push(kind);
         let known = self.model.encoding.apply(numbers, categories, &mut self.inputs).is_ok();
         let scores = self.model.baselines.scores(&self.inputs);
-        for (name, score) in scores {
+        let isolation = self.isolation.map(|forest| ("isolation forest", forest.score(&self.inputs)));
+        for (name, score) in scores.into_iter().chain(isolation) {
             self.baselines.entry(name).or_default().push(if known { score } else { f64::MAX });
         }
     }

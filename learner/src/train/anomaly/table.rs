@@ -16,6 +16,7 @@ use crate::table::mapping::RowsKept;
 use crate::table::summary::ColumnCounts;
 use crate::table::{self, Cut, Mapping, Part, Record, Summary, TableError};
 use crate::train::{Progress, TrainError};
+use crate::trees::isolation::Isolation;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -137,7 +138,8 @@ pub fn table(settings: &TrainTable, progress: &mut dyn Progress) -> Result<Train
     progress.step();
     let (columns, parts) = normal.arranged()?;
     let network = settings.network.clone().unwrap_or_default();
-    let Learned { model, epochs } = learn::learn(&columns, &parts, &network, settings.seed, progress)?;
+    let Learned { model, isolation, epochs } =
+        learn::learn(&columns, &parts, &network, settings.seed, progress)?;
     let (numbers, categories) = names(&mapping);
     let known_kinds = normal.kinds.iter().copied().collect();
     let model = TableModel { numbers, categories, known_kinds, model };
@@ -149,7 +151,7 @@ pub fn table(settings: &TrainTable, progress: &mut dyn Progress) -> Result<Train
         part == Some(Part::Test)
     };
     let on = format!("{}, {} rows trained on", file_name(tested), parts.fit.len());
-    let (metrics, scored) = measured(&on, &model, tested, &mapping, &part)?;
+    let (metrics, scored) = measured(&on, &model, Some(&isolation), tested, &mapping, &part)?;
     let trained = Trained { rows: [parts.fit.len(), parts.calibrate.len()], epochs, metrics };
     let manifest = manifest(settings, &mapping, normal.fingerprint, &trained)?;
     let page = report::anomaly(&manifest, &trained, &scored).map_err(TrainError::Report)?;
@@ -169,7 +171,7 @@ pub fn table(settings: &TrainTable, progress: &mut dyn Progress) -> Result<Train
 pub fn evaluate(model: &Path, data: &Path, mapping: &Path) -> Result<Metrics, TrainError> {
     let mapping = Mapping::read(mapping)?;
     let model = load(model, &mapping)?.model;
-    Ok(measured(&file_name(data), &model, data, &mapping, &|_| true)?.0)
+    Ok(measured(&file_name(data), &model, None, data, &mapping, &|_| true)?.0)
 }
 
 /// Loads a table's model for records of this mapping.
@@ -278,11 +280,12 @@ impl Thinned {
 fn measured(
     on: &str,
     model: &TableModel,
+    isolation: Option<&Isolation>,
     data: &Path,
     mapping: &Mapping,
     wanted: &dyn Fn(&Record) -> bool,
 ) -> Result<(Metrics, Vec<Scored>), TrainError> {
-    let mut scoring = Scoring::new(&model.model);
+    let mut scoring = Scoring::new(&model.model, isolation);
     let mut row = Row::new(mapping);
     let summary = rows(data, mapping, &mut |record| {
         // A row whose label nobody knows says nothing about a model.

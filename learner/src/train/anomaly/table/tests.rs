@@ -1,4 +1,5 @@
 use super::*;
+use crate::anomaly::Norm;
 use crate::simulate::Random;
 use crate::train::autoencoder::Noise;
 use std::fmt::Write;
@@ -48,6 +49,7 @@ fn case(mapping: &str, train: &str, test: Option<&str>) -> Case {
     let network = Settings {
         widths: vec![12, 3, 12],
         members: 2,
+        norm: Norm::Mean,
         epochs_max: 15,
         batch: 32,
         patience: 5,
