@@ -138,7 +138,7 @@ fn settings() -> Settings {
     Settings {
         widths: vec![48, 12, 48],
         members: 1,
-        norm: Norm::Fourth,
+        norm: Norm::Mean,
         epochs_max: 30,
         batch: 64,
         ..Settings::default()

@@ -13,7 +13,6 @@ use crate::evaluate::Scored;
 use crate::frame::Frame;
 use crate::report;
 use crate::table::mapping::RowsKept;
-use crate::table::summary::ColumnCounts;
 use crate::table::{self, Cut, Mapping, Part, Record, Summary, TableError};
 use crate::train::{Progress, TrainError};
 use crate::trees::isolation::Isolation;
@@ -294,9 +293,7 @@ fn measured(
             scoring.push(&row.numbers, &row.categories, attack.then_some(record.scenario.unwrap_or(0)));
         }
     })?;
-    // The label may be the kind as well; the reader then counts the column once for each.
-    let kinds = |column: &&ColumnCounts| Some(&column.name) == mapping.columns.scenario.as_ref();
-    let levels = summary.columns.iter().filter(kinds).find_map(|column| column.levels.as_ref());
+    let levels = summary.scenarios.as_ref();
     let name = |kind: u64| levels.and_then(|levels| levels.text(kind)).unwrap_or("attack").to_owned();
     let unseen = |kind: u64| model.known_kinds.binary_search(&kind).is_err();
     scoring.finish(on, name, if levels.is_some() { Some(&unseen) } else { None })
