@@ -4,7 +4,7 @@
 //! columns with repetition, leaves ties between classes to chance, and votes with classes instead of probabilities.
 
 use super::examples::{sample, shares, within};
-use super::tree::{self, Ground};
+use super::tree::{self, Ground, Grower};
 use super::{Examples, FitError, MEAN_TREES_MAX, Trees};
 use crate::simulate::Random;
 use rayon::prelude::*;
@@ -24,8 +24,12 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let tree =
-            tree::Settings { depth: 10, leaf_share_min: 0.0005, rows_max: 10_000, ..Default::default() };
+        let tree = tree::Settings {
+            grower: Grower::Histogram,
+            depth: 10,
+            leaf_share_min: 0.0005,
+            ..tree::Settings::default()
+        };
         Self { trees: 100, column_share: 0.5, tree }
     }
 }
