@@ -1,4 +1,4 @@
-//! A random forest (Breiman 2001): trees of linfa-trees, each on a bootstrap sample of rows and some of the columns.
+//! A random forest (Breiman 2001): trees of [`super::tree`], each on a bootstrap sample of rows and some of the columns.
 //!
 //! The bagging is ours. linfa-ensemble's drops the weights of rows, so that classes cannot weigh the same; it draws
 //! columns with repetition, leaves ties between classes to chance, and votes with classes instead of probabilities.
