@@ -14,8 +14,8 @@ pub use calibrator::Calibrator;
 pub use classifier::{Classifier, Method};
 pub use encoder::{Encoder, Level};
 pub use model::{Calibration, Column, FraudModel, Thresholds};
-pub(crate) use scorecard::bin;
 pub use scorecard::{Cross, Scorecard, Term};
+pub(crate) use scorecard::{REACH, bin};
 pub use sentences::sentences;
 pub use subject::Subject;
 

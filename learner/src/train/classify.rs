@@ -1,12 +1,13 @@
 //! Training of a classifier on anybody's table: search, fit, calibrate, choose thresholds, measure.
 
 use super::dataset::{Dataset, FoldParts, Tables};
-use super::measure::{self, Costs, Measured};
+use super::measure::{self, Costs, LOSS_CENTS, Measured};
 use super::methods::{Candidate, ModelKind};
 use super::{Part, Progress, TrainError, calibrate, rounded};
 use crate::artifact::{self, Artifact, Kind, Manifest};
 use crate::evaluate::{self, Scored};
 use crate::fraud::{Calibrator, Classifier, Method, Thresholds};
+use crate::report;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -63,7 +64,7 @@ pub struct TrainedTable {
     pub remarks: Vec<String>,
 }
 
-/// Trains, measures, and writes `model.artifact`.
+/// Trains, measures, and writes `model.artifact` and `report.html`.
 ///
 /// # Errors
 /// A [`TrainError`] that names what is wrong with table, mapping, fit or output.
@@ -112,9 +113,36 @@ pub fn train(settings: &TrainTable, progress: &mut dyn Progress) -> Result<Train
         command: command(settings, found.kind),
         metrics: serde_json::to_value(&trained).map_err(|error| TrainError::Report(error.to_string()))?,
     };
+    let report = reported(&manifest, &trained, &classifier, &data.test, &found.single, settings.costs)?;
     let artifact = artifact::to_bytes(Kind::Fraud, &Artifact { manifest, model: classifier })?;
     super::write(&settings.out, artifact::FILE, &artifact)?;
+    super::write(&settings.out, report::FILE, report.as_bytes())?;
     Ok(trained)
+}
+
+fn reported(
+    manifest: &Manifest,
+    trained: &TrainedTable,
+    classifier: &Classifier,
+    test: &Part,
+    single: &[String],
+    costs: Costs,
+) -> Result<String, TrainError> {
+    let raw = measure::raw(test, classifier);
+    let said = measure::probabilities(&raw, classifier);
+    let importance = report::importance(classifier, test);
+    let evidence = report::Evidence {
+        manifest,
+        trained,
+        classifier,
+        test,
+        raw: &raw,
+        said: &said,
+        single,
+        costs,
+        importance: &importance,
+    };
+    report::classifier(&evidence).map_err(TrainError::Report)
 }
 
 /// The command that makes the same model again.
@@ -289,7 +317,6 @@ fn finished(data: &Dataset, method: Method, raw: &[Scored], cents: &[i64], costs
 /// The threshold at which missed fraud and false alarms together cost least. Without amounts, a fraud costs as much as a
 /// hundred alarms of this price at ten major units each.
 fn cheapest(said: &[Scored], cents: &[i64], alarm_cents: f64) -> f64 {
-    const LOSS_CENTS: f64 = 10_000.0;
     let mut rows: Vec<(Scored, f64)> = said
         .iter()
         .enumerate()
