@@ -16,7 +16,11 @@ const DAY_MS: i64 = 86_400_000;
 const START_MS: i64 = 1_750_000_000_000;
 
 fn limits(customers: usize) -> ProfileLimits {
-    ProfileLimits { customers_max: customers * 2, counterparties_max: customers * 2, levels_max: customers * 4 }
+    ProfileLimits {
+        customers_max: customers * 2,
+        counterparties_max: customers * 2,
+        levels_max: customers * 4,
+    }
 }
 
 /// The `n`th event of so many customers: each pays every few days, mostly one of five payees, from one of two devices.

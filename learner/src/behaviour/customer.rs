@@ -73,7 +73,7 @@ pub struct CustomerView {
     /// Accepted within 1 h, 1 d, 7 d and 30 d.
     pub(super) totals: [Total; 4],
     pub(super) known: Known,
-    /// Mean and spread of amounts in cents, and of their logarithms, the last 300 weighing most.
+    /// Mean and spread of amounts in cents, and of their logarithms, the last 200 weighing most.
     pub(super) cents: [f64; 2],
     pub(super) logs: [f64; 2],
     /// Median of the last 30 days' amounts in cents, and the median distance from it.

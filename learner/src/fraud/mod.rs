@@ -12,8 +12,8 @@ mod subject;
 pub use calibrator::Calibrator;
 pub use classifier::{Classifier, Method, Thresholds, WIDTH_MAX};
 pub use encoder::{Encoder, Level};
-pub(crate) use scorecard::bin;
 pub use scorecard::{Cross, Scorecard, Term};
+pub(crate) use scorecard::{REACH, bin};
 pub use subject::Subject;
 
 use crate::artifact::{self, Artifact, ArtifactError, Kind, Manifest};

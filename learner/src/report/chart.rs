@@ -3,8 +3,9 @@
 //! Colours are names: a plot carries the light ones, and the page's style sheet gives each its value for light and dark
 //! ([`Ink::style`]). Nothing from data files is written into a plot; names stand in the legend below it.
 
-use plotters::coord::combinators::BindKeyPointMethod;
+use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
 use plotters::prelude::*;
+use std::ops::Range;
 
 /// plotters draws on whole pixels, so plots are drawn this much larger than they are meant to be seen.
 const FINE: f64 = 4.0;
@@ -164,13 +165,38 @@ impl Axis {
         (self.place(self.range.0), self.place(self.range.1))
     }
 
-    fn places(&self) -> Vec<f64> {
-        self.ticks.iter().map(|(at, _)| self.place(*at)).collect()
+    fn span(&self) -> Span {
+        Span { ends: self.ends(), ticks: self.ticks.iter().map(|(at, _)| self.place(*at)).collect() }
     }
 
     fn label(&self, place: f64) -> String {
         let near = |(at, _): &&(f64, String)| (self.place(*at) - place).abs() < 1e-9;
         self.ticks.iter().find(near).map_or(String::new(), |(_, label)| label.clone())
+    }
+}
+
+/// An axis as plotters knows it: places on it, with ticks where we want them.
+struct Span {
+    ends: (f64, f64),
+    ticks: Vec<f64>,
+}
+
+impl Ranged for Span {
+    type ValueType = f64;
+    type FormatOption = DefaultFormatting;
+
+    fn map(&self, place: &f64, (from, to): (i32, i32)) -> i32 {
+        let (low, high) = self.ends;
+        from + ((place - low) / (high - low) * f64::from(to - from)).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        // Asked once for lines with labels and once for the light lines between, of which there are none.
+        if hint.weight().allow_light_points() { Vec::new() } else { self.ticks.clone() }
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.ends.0..self.ends.1
     }
 }
 
@@ -226,7 +252,7 @@ pub(super) struct Chart {
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
-type Plane<'a, 'b, X, Y> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<X, Y>>;
+type Plane<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Span, Span>>;
 
 impl Chart {
     /// The SVG element, named `label` for those who do not see it, with a width and height in CSS pixels.
@@ -243,17 +269,14 @@ impl Chart {
     }
 
     fn draw(&self, area: &Area<'_>) -> Result<(), Failed> {
-        let ((left, right), (bottom, top)) = (self.x.ends(), self.y.ends());
         let font = ("sans-serif", 12.5 * FINE).into_font();
         let mut plane = ChartBuilder::on(area)
-            .margin(fine(4.0))
-            .margin_right(fine(14.0))
+            .margin(fine(3.0))
+            .margin_top(fine(10.0))
+            .margin_right(fine(22.0))
             .x_label_area_size(fine(38.0))
             .y_label_area_size(fine(54.0))
-            .build_cartesian_2d(
-                (left..right).with_key_points(self.x.places()),
-                (bottom..top).with_key_points(self.y.places()),
-            )?;
+            .build_cartesian_2d(self.x.span(), self.y.span())?;
         plane
             .configure_mesh()
             .x_labels(40)
@@ -272,21 +295,23 @@ impl Chart {
         self.marks.iter().try_for_each(|mark| self.mark(&mut plane, mark))
     }
 
-    fn mark<X, Y>(&self, plane: &mut Plane<'_, '_, X, Y>, mark: &Mark) -> Result<(), Failed>
-    where
-        X: Ranged<ValueType = f64>,
-        Y: Ranged<ValueType = f64>,
-    {
+    fn mark(&self, plane: &mut Plane<'_, '_>, mark: &Mark) -> Result<(), Failed> {
         let place = |(x, y): (f64, f64)| (self.x.place(x), self.y.place(y));
         match mark {
             Mark::Line(ink, points) => {
                 let points = self.thinned(points.iter().map(|point| place(*point)));
-                plane.draw_series(LineSeries::new(points, ink.line(if *ink == Ink::Model { 2.0 } else { 1.5 })))?;
+                plane.draw_series(LineSeries::new(
+                    points,
+                    ink.line(if *ink == Ink::Model { 2.0 } else { 1.5 }),
+                ))?;
             }
             Mark::Bars(ink, bars) => {
                 let floor = self.y.range.0;
                 let bar = |[from, to, height]: &[f64; 3]| {
-                    Rectangle::new([place((*from, floor)), place((*to, *height))], ink.colour().mix(0.6).filled())
+                    Rectangle::new(
+                        [place((*from, floor)), place((*to, *height))],
+                        ink.colour().mix(0.6).filled(),
+                    )
                 };
                 plane.draw_series(bars.iter().filter(|[.., height]| *height > floor).map(bar))?;
             }
@@ -349,9 +374,14 @@ mod tests {
 
     #[test]
     fn numbers_are_written_short() {
-        for (number, text) in
-            [(12.0, "12"), (999.0, "999"), (1_500.0, "1.5k"), (57_355.0, "57k"), (999_999.0, "1M"), (2.5e6, "2.5M")]
-        {
+        for (number, text) in [
+            (12.0, "12"),
+            (999.0, "999"),
+            (1_500.0, "1.5k"),
+            (57_355.0, "57k"),
+            (999_999.0, "1M"),
+            (2.5e6, "2.5M"),
+        ] {
             assert_eq!(compact(number), text);
         }
     }

@@ -1,9 +1,70 @@
 //! Figures for a terminal: what was measured, on what, and what simpler means reach on the same rows.
 
-use crate::evaluate::{AtThreshold, Ranking};
-use crate::train::anomaly;
+use super::classifier::settings;
+use super::classifier::stability::date;
+use crate::evaluate::{AtThreshold, Ranking, Reliability};
+use crate::train::classify::TrainedTable;
+use crate::train::{Measured, anomaly};
 use std::collections::BTreeMap;
 use std::fmt::{Display, Formatter, Result};
+
+impl Display for TrainedTable {
+    fn fmt(&self, out: &mut Formatter<'_>) -> Result {
+        writeln!(out, "chosen of {} tried: {}", self.trials.len(), settings(&self.chosen))?;
+        for ((name, rows), positives) in
+            ["train", "validate", "test"].iter().zip(self.rows).zip(self.positives)
+        {
+            writeln!(out, "{name:10} {rows:>10} rows {positives:>8} fraud")?;
+        }
+        // Remarks quote the data: no control character of it may reach a terminal.
+        let clean = |remark: &str| remark.replace(char::is_control, "\u{fffd}");
+        self.remarks.iter().try_for_each(|remark| writeln!(out, "note: {}", clean(remark)))?;
+        write!(out, "\n{}", self.test)
+    }
+}
+
+impl Display for Measured {
+    fn fmt(&self, out: &mut Formatter<'_>) -> Result {
+        opening(out, "test part", "rows", "fraud", &self.ranking)?;
+        rankings(out, "this model", &self.ranking, &self.baselines)?;
+        let [auprc, auroc] = [self.intervals.auprc, self.intervals.auroc];
+        writeln!(
+            out,
+            "95 % intervals of the model: AUPRC {:.4} to {:.4}, AUROC {:.4} to {:.4}",
+            auprc[0], auprc[1], auroc[0], auroc[1]
+        )?;
+        thresholds(
+            out,
+            "act from a probability of",
+            &[
+                ("chosen (best F1)", &self.chosen),
+                ("step up", &self.step_up),
+                ("hold for review", &self.hold),
+            ],
+        )?;
+        calibration(out, self.brier, self.ranking.prevalence, &self.calibration)?;
+        if let Some(precision) = self.card_precision_at_100 {
+            writeln!(out, "\ncard precision at 100 a day: {precision:.4}")?;
+        }
+        if let Some(money) = self.money {
+            let [fraud, saved] = [money.fraud_cents, money.saved_cents].map(major);
+            writeln!(
+                out,
+                "\nmoney, in major units: fraud {fraud:.2}, saved {saved:.2} by step-up and hold, cost of false alarms taken off"
+            )?;
+        }
+        shares(out, "found at the chosen threshold, by kind of fraud", &self.recall_by_scenario)?;
+        if self.weeks.len() > 1 {
+            writeln!(out, "\n{:12} {:>9} {:>7} {:>7}   95 %", "week from", "rows", "fraud", "AUPRC")?;
+        }
+        for week in self.weeks.iter().filter(|_| self.weeks.len() > 1) {
+            let [low, high] = week.intervals.auprc;
+            let (from, rows, fraud) = (date(week.from_ms), week.rows, week.positives);
+            writeln!(out, "{from:12} {rows:>9} {fraud:>7} {:>7.4}   {low:.4} to {high:.4}", week.auprc)?;
+        }
+        Ok(())
+    }
+}
 
 impl Display for anomaly::Metrics {
     fn fmt(&self, out: &mut Formatter<'_>) -> Result {
@@ -78,6 +139,20 @@ fn thresholds(out: &mut Formatter<'_>, act: &str, rows: &[(&str, &AtThreshold)])
             counts.false_positives,
             counts.false_negatives
         )?;
+    }
+    Ok(())
+}
+
+fn calibration(out: &mut Formatter<'_>, brier: f64, prevalence: f64, groups: &[Reliability]) -> Result {
+    let constant = prevalence * (1.0 - prevalence);
+    writeln!(
+        out,
+        "\ncalibration: Brier score {brier:.5}; always saying the share of fraud has {constant:.5}"
+    )?;
+    writeln!(out, "{:>16} {:>16} {:>12}", "fraud said", "fraud come", "rows")?;
+    for group in groups {
+        let [said, came] = [group.said, group.came].map(|share| 100.0 * share);
+        writeln!(out, "{said:>14.2} % {came:>14.2} % {:>12}", group.rows)?;
     }
     Ok(())
 }

@@ -1,13 +1,14 @@
 //! Training of a classifier on anybody's table: search, fit, calibrate, choose thresholds, measure.
 
 use super::dataset::{Dataset, FoldParts, Tables};
-use super::measure::{self, Costs, Measured};
+use super::measure::{self, Costs, LOSS_CENTS, Measured};
 use super::methods::{Candidate, ModelKind};
 use super::{Part, Progress, TrainError, calibrate, rounded};
 use crate::artifact::{self, Artifact, Kind, Manifest};
 use crate::behaviour::Schema;
 use crate::evaluate::{self, Scored};
 use crate::fraud::{Calibrator, Classifier, Method, Thresholds};
+use crate::report;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -68,17 +69,24 @@ pub struct TrainedTable {
     pub remarks: Vec<String>,
 }
 
-/// Trains, measures, and writes `model.artifact`.
+/// Trains, measures, and writes `model.artifact` and `report.html`.
 ///
 /// # Errors
 /// A [`TrainError`] that names what is wrong with table, mapping, fit or output.
 pub fn train(settings: &TrainTable, progress: &mut dyn Progress) -> Result<TrainedTable, TrainError> {
     let data = Dataset::read(&settings.tables, None, progress)?;
     let (classifier, trained) = fit(&data, settings.model, settings.seed, settings.costs, progress)?;
-    let origin = (name(&settings.tables.data), data.fingerprint);
-    let command = command(settings, trained.model);
-    let artifact = artifact_of(classifier, &trained, origin, settings.seed, command)?;
+    let manifest = Manifest {
+        schema_hash: classifier.schema.hash().to_owned(),
+        data: name(&settings.tables.data),
+        data_fingerprint: data.fingerprint.clone(),
+        seed: settings.seed,
+        command: command(settings, trained.model),
+        metrics: as_metrics(&trained)?,
+    };
+    let (artifact, report) = documents(manifest, classifier, &trained, &data.test, settings.costs)?;
     super::write(&settings.out, artifact::FILE, &artifact)?;
+    super::write(&settings.out, report::FILE, report.as_bytes())?;
     Ok(trained)
 }
 
@@ -117,23 +125,21 @@ pub fn fit(
     Ok((classifier, trained))
 }
 
-/// The bytes of a trained classifier's artifact; `origin` is its data's name and fingerprint.
-pub(super) fn artifact_of(
+/// Figures as a manifest keeps them.
+pub(super) fn as_metrics(trained: &TrainedTable) -> Result<serde_json::Value, TrainError> {
+    serde_json::to_value(trained).map_err(|error| TrainError::Report(error.to_string()))
+}
+
+/// The artifact and the report of a trained classifier.
+pub(super) fn documents(
+    manifest: Manifest,
     classifier: Classifier,
     trained: &TrainedTable,
-    (data, data_fingerprint): (String, String),
-    seed: u64,
-    command: String,
-) -> Result<Vec<u8>, TrainError> {
-    let manifest = Manifest {
-        schema_hash: classifier.schema.hash().to_owned(),
-        data,
-        data_fingerprint,
-        seed,
-        command,
-        metrics: serde_json::to_value(trained).map_err(|error| TrainError::Report(error.to_string()))?,
-    };
-    Ok(artifact::to_bytes(Kind::Fraud, &Artifact { manifest, model: classifier })?)
+    test: &Part,
+    costs: Costs,
+) -> Result<(Vec<u8>, String), TrainError> {
+    let report = reported(&manifest, trained, &classifier, test, costs)?;
+    Ok((artifact::to_bytes(Kind::Fraud, &Artifact { manifest, model: classifier })?, report))
 }
 
 /// A file's name without its folder, so that artifacts do not tell where they were made.
@@ -188,6 +194,30 @@ pub(super) fn both_classes(part: &'static str, rows: &Part) -> Result<(), TrainE
         rows.rows()
     );
     Err(TrainError::Unusable { part, problem })
+}
+
+fn reported(
+    manifest: &Manifest,
+    trained: &TrainedTable,
+    classifier: &Classifier,
+    test: &Part,
+    costs: Costs,
+) -> Result<String, TrainError> {
+    let raw = measure::raw(test, classifier);
+    let said = measure::probabilities(&raw, classifier);
+    let importance = report::importance(classifier, test);
+    let evidence = report::Evidence {
+        manifest,
+        trained,
+        classifier,
+        test,
+        raw: &raw,
+        said: &said,
+        single: &trained.singles,
+        costs,
+        importance: &importance,
+    };
+    report::classifier(&evidence).map_err(TrainError::Report)
 }
 
 /// The command that makes the same model again.
@@ -360,7 +390,6 @@ fn finished(data: &Dataset, method: Method, raw: &[Scored], cents: &[i64], costs
 /// The threshold at which missed fraud and false alarms together cost least. Without amounts, a fraud costs as much as a
 /// hundred alarms of this price at ten major units each.
 fn cheapest(said: &[Scored], cents: &[i64], alarm_cents: f64) -> f64 {
-    const LOSS_CENTS: f64 = 10_000.0;
     let mut rows: Vec<(Scored, f64)> = said
         .iter()
         .enumerate()

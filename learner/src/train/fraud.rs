@@ -5,8 +5,9 @@ use super::data::{self, RecordedTransfer, Source};
 use super::dataset::Dataset;
 use super::measure::{self, Costs};
 use super::{ModelKind, Progress, TrainError};
-use crate::artifact::{self, Kind};
+use crate::artifact::{self, Kind, Manifest};
 use crate::fraud::{Classifier, FraudScorer};
+use crate::report;
 use crate::transfer;
 use std::path::{Path, PathBuf};
 
@@ -33,16 +34,24 @@ pub struct TrainFraud {
 /// A [`TrainError`] that names what is wrong with data, fit or output.
 pub fn fraud(settings: &TrainFraud, progress: &mut dyn Progress) -> Result<TrainedTable, TrainError> {
     let events = data::transfers(&settings.data)?;
-    let (artifact, trained) = train(&events, settings, progress)?;
-    super::write(&settings.out, artifact::FILE, &artifact)?;
-    Ok(trained)
+    let made = train(&events, settings, progress)?;
+    super::write(&settings.out, artifact::FILE, &made.artifact)?;
+    super::write(&settings.out, report::FILE, made.report.as_bytes())?;
+    Ok(made.trained)
+}
+
+/// What training makes.
+struct Made {
+    artifact: Vec<u8>,
+    report: String,
+    trained: TrainedTable,
 }
 
 fn train(
     events: &[RecordedTransfer],
     settings: &TrainFraud,
     progress: &mut dyn Progress,
-) -> Result<(Vec<u8>, TrainedTable), TrainError> {
+) -> Result<Made, TrainError> {
     let data = Dataset::of_transfers(events);
     let costs = Costs::default();
     let (classifier, mut trained) = classify::fit(&data, settings.model, settings.seed, costs, progress)?;
@@ -56,16 +65,18 @@ fn train(
         "gatehouse train fraud --data {} --model {} --seed {} --out DIR",
         settings.data, trained.model, settings.seed
     );
-    let artifact = classify::artifact_of(
-        classifier,
-        &trained,
-        (settings.data.to_string(), data.fingerprint),
-        settings.seed,
+    let manifest = Manifest {
+        schema_hash: classifier.schema.hash().to_owned(),
+        data: settings.data.to_string(),
+        data_fingerprint: data.fingerprint.clone(),
+        seed: settings.seed,
         command,
-    )?;
+        metrics: classify::as_metrics(&trained)?,
+    };
+    let (artifact, report) = classify::documents(manifest, classifier, &trained, &data.test, costs)?;
     // What was just made must load: a model that cannot serve is an error of training.
     FraudScorer::from_bytes(&artifact)?;
-    Ok((artifact, trained))
+    Ok(Made { artifact, report, trained })
 }
 
 /// Measures a model on transfers it has never seen, all but the first tenth of their time, in which profiles warm up.

@@ -74,7 +74,12 @@ pub struct Week {
     pub auprc: f64,
     /// Area under the ROC curve.
     pub auroc: f64,
+    /// 95 % bootstrap intervals of both.
+    pub intervals: Intervals,
 }
+
+/// What a missed fraud is taken to cost where the table has no amounts, hundredths of a major unit.
+pub(crate) const LOSS_CENTS: f64 = 10_000.0;
 
 /// What an alarm costs a bank, hundredths of a major unit; missed fraud costs its amount.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -204,30 +209,32 @@ fn weeks(part: &Part, raw: &[Scored]) -> Vec<Week> {
         positives: rows.iter().filter(|row| row.positive).count(),
         auprc: rounded(evaluate::auprc(&rows)),
         auroc: rounded(evaluate::auroc(&rows)),
+        intervals: intervals(&rows),
     };
     weeks.into_iter().map(week).collect()
 }
 
 fn baselines(part: &Part, single: &[String]) -> BTreeMap<String, Ranking> {
-    let named = |name: &String| {
-        let (feature, sign) = match name.strip_prefix('-') {
-            Some(feature) => (feature, -1.0),
-            None => (name.as_str(), 1.0),
-        };
-        let at = part.frame.names().iter().position(|known| known == feature)?;
-        let values = part.frame.column(at).iter().zip(&part.labels);
-        let scored: Vec<Scored> = values
-            .map(|(&value, &positive)| {
-                let score = if value.is_nan() { f64::MIN } else { sign * f64::from(value) };
-                Scored { score, positive }
-            })
-            .collect();
-        let words = if sign < 0.0 { format!("{feature} (low) alone") } else { format!("{feature} alone") };
-        Some((words, evaluate::ranking(&scored)))
+    let alone = single.iter().filter_map(|feature| alone(part, feature));
+    let signs = signs(part).map(|scored| ("count of classic signs".to_owned(), scored));
+    alone.chain(signs).map(|(name, scored)| (name, evaluate::ranking(&scored))).collect()
+}
+
+/// The rows ranked by one feature, with what that is called. A minus sign before the feature's name means that low
+/// values are the risky ones; `None` for a feature that the part does not have.
+pub(crate) fn alone(part: &Part, feature: &str) -> Option<(String, Vec<Scored>)> {
+    let (feature, sign) = match feature.strip_prefix('-') {
+        Some(feature) => (feature, -1.0),
+        None => (feature, 1.0),
     };
-    let mut found: BTreeMap<String, Ranking> = single.iter().filter_map(named).collect();
-    found.extend(signs(part).map(|scored| ("count of classic signs".to_owned(), evaluate::ranking(&scored))));
-    found
+    let at = part.frame.names().iter().position(|known| known == feature)?;
+    let values = part.frame.column(at).iter().zip(&part.labels);
+    let scored = values.map(|(&value, &positive)| {
+        let score = if value.is_nan() { f64::MIN } else { sign * f64::from(value) };
+        Scored { score, positive }
+    });
+    let name = if sign < 0.0 { format!("{feature} (low) alone") } else { format!("{feature} alone") };
+    Some((name, scored.collect()))
 }
 
 /// What a bank without models does: count the classic signs. `None` where the table has fewer than three of them.

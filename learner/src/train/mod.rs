@@ -21,7 +21,8 @@ mod scorecard;
 mod smote;
 
 pub use data::DataError;
-pub use measure::{Costs, Measured};
+pub use measure::{Costs, Intervals, Measured, Money, Week};
+pub(crate) use measure::{LOSS_CENTS, alone};
 pub use methods::ModelKind;
 pub use part::Part;
 pub use smote::oversample;

@@ -38,7 +38,8 @@ pub(super) struct Beside<'a> {
 }
 
 impl Part {
-    pub(super) fn new(names: Vec<String>, categories: usize) -> Self {
+    /// No rows yet, of these columns and so many categories.
+    pub(crate) fn new(names: Vec<String>, categories: usize) -> Self {
         Self { frame: Frame::new(names), categories: vec![Vec::new(); categories], ..Self::default() }
     }
 

@@ -121,7 +121,7 @@ pub fn model_kind(name: &str) -> anyhow::Result<Option<ModelKind>> {
 pub fn say(trained: &TrainedTable, out: &Path, json: bool, began: Instant) {
     remark(&trained.remarks);
     if !json {
-        print!("{}", text(trained));
+        print!("{trained}");
         return;
     }
     let mut figures = figures(&trained.rows, &trained.test, began);
@@ -187,34 +187,4 @@ fn figures([train, validate, test]: &[usize; 3], measured: &Measured, began: Ins
         "seconds": began.elapsed().as_secs_f64(),
         "peak_mib": peak_mib(),
     })
-}
-
-/// The figures for people.
-fn text(trained: &TrainedTable) -> String {
-    let Measured { ranking, chosen, intervals, baselines, .. } = &trained.test;
-    let [train, validate, test] = trained.rows;
-    let [low, middle, high] = ranking.recall_at_fpr;
-    let mut text = format!(
-        "{} trained on {train} rows, chosen on {validate}, measured on {test} ({} positive, {:.3} %)\n\
-         AUPRC {:.4} ({:.4} to {:.4}), AUROC {:.4} ({:.4} to {:.4})\n\
-         recall at 0.1 / 1 / 5 % false positives: {low:.3} / {middle:.3} / {high:.3}\n\
-         at {:.4}: precision {:.3}, recall {:.3}, F1 {:.3}\n",
-        trained.model,
-        ranking.positives,
-        100.0 * ranking.prevalence,
-        ranking.auprc,
-        intervals.auprc[0],
-        intervals.auprc[1],
-        ranking.auroc,
-        intervals.auroc[0],
-        intervals.auroc[1],
-        chosen.threshold,
-        chosen.precision,
-        chosen.recall,
-        chosen.f1,
-    );
-    for (name, ranking) in baselines {
-        text.push_str(&format!("baseline {name}: AUPRC {:.4}, AUROC {:.4}\n", ranking.auprc, ranking.auroc));
-    }
-    text
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::artifact::{Artifact, Manifest};
+use crate::artifact::Artifact;
 use crate::behaviour::{ProfileLimits, Profiles};
 use crate::simulate::{TransferSettings, transfers};
 use crate::train::Measured;
@@ -19,8 +19,8 @@ fn settings() -> TrainFraud {
     }
 }
 
-fn made() -> &'static (Vec<u8>, TrainedTable) {
-    static MADE: OnceLock<(Vec<u8>, TrainedTable)> = OnceLock::new();
+fn made() -> &'static Made {
+    static MADE: OnceLock<Made> = OnceLock::new();
     MADE.get_or_init(|| train(town(), &settings(), &mut ()).unwrap())
 }
 
@@ -30,8 +30,8 @@ fn loaded(artifact: &[u8]) -> Artifact<Classifier> {
 
 #[test]
 fn the_same_data_and_seed_give_the_same_bytes() {
-    let (other, _) = train(&transfers(TransferSettings::small(11)), &settings(), &mut ()).unwrap();
-    assert!(other == made().0);
+    let other = train(&transfers(TransferSettings::small(11)), &settings(), &mut ()).unwrap();
+    assert!(other.artifact == made().artifact && other.report == made().report);
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn judged() -> &'static [Measured] {
     static JUDGED: OnceLock<Vec<Measured>> = OnceLock::new();
     JUDGED.get_or_init(|| {
         let events = transfers(TransferSettings { days: 75, ..TransferSettings::full(30) });
-        let (artifact, trained) = train(&events, &settings(), &mut ()).unwrap();
+        let Made { artifact, trained, .. } = train(&events, &settings(), &mut ()).unwrap();
         let model = loaded(&artifact).model;
         let later = |seed| {
             let rows = Dataset::of_transfers(&transfers(TransferSettings::full(seed)));
@@ -154,8 +154,8 @@ fn the_test_part_never_changes_the_model() {
         recorded.event.amount_minor += 100;
         recorded.fraud = Some(recorded.event.amount_minor % 5 == 0);
     }
-    let (other, _) = train(&changed, &settings(), &mut ()).unwrap();
-    assert_eq!(loaded(&other).model, loaded(&made().0).model);
+    let other = train(&changed, &settings(), &mut ()).unwrap();
+    assert_eq!(loaded(&other.artifact).model, loaded(&made().artifact).model);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn parts_follow_one_another() {
 
 #[test]
 fn training_and_serving_see_the_same_numbers() {
-    let scorer = FraudScorer::from_bytes(&made().0).unwrap();
+    let scorer = FraudScorer::from_bytes(&made().artifact).unwrap();
     let trained = rows(town());
     let profiles = Profiles::new(ProfileLimits::default());
     let skipped = town().len() - trained.len();
