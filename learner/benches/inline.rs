@@ -5,10 +5,11 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use criterion::{Criterion, black_box};
+use criterion::Criterion;
 use learner::behaviour::{ProfileLimits, Profiles};
 use learner::fraud::FraudScorer;
 use learner::transfer::TransferEvent;
+use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
 
@@ -32,7 +33,7 @@ fn event(n: u64, customers: u64) -> TransferEvent {
         at_ms: START_MS + (round * 3) as i64 * DAY_MS + (mixed % DAY_MS as u64) as i64,
         customer,
         payee: (customer * 5 + mixed / 7 % 5) % customers.max(5),
-        device: Some(customer * 2 + u64::from(mixed % 10 == 0)),
+        device: Some(customer * 2 + u64::from(mixed.is_multiple_of(10))),
         amount_minor: 500 + (mixed / 13 % 20_000) as i64,
         currency: *b"EUR",
         session_age_s: Some((mixed % 900) as u32),

@@ -13,9 +13,9 @@ use std::path::Path;
 #[derive(Debug)]
 pub enum Scorer {
     /// Transfers; the profiles learn from each line that was accepted.
-    Fraud(FraudScorer, Profiles),
+    Fraud(Box<FraudScorer>, Profiles),
     /// Requests.
-    Anomaly(AnomalyScorer),
+    Anomaly(Box<AnomalyScorer>),
 }
 
 impl Scorer {
@@ -26,8 +26,11 @@ impl Scorer {
     pub fn load(path: &Path) -> Result<Self, ArtifactError> {
         let bytes = artifact::read(path)?;
         match artifact::kind_of(&bytes) {
-            Some(Kind::Anomaly) => Ok(Self::Anomaly(AnomalyScorer::from_bytes(&bytes)?)),
-            _ => Ok(Self::Fraud(FraudScorer::from_bytes(&bytes)?, Profiles::new(ProfileLimits::default()))),
+            Some(Kind::Anomaly) => Ok(Self::Anomaly(Box::new(AnomalyScorer::from_bytes(&bytes)?))),
+            _ => {
+                let scorer = Box::new(FraudScorer::from_bytes(&bytes)?);
+                Ok(Self::Fraud(scorer, Profiles::new(ProfileLimits::default())))
+            }
         }
     }
 

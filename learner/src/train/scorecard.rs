@@ -45,8 +45,7 @@ pub(super) fn fit(part: &Part, settings: &Settings) -> Result<Scorecard, TrainEr
     let mut crosses = Vec::new();
     if settings.crosses > 0 {
         let card = scorecard(&terms, &[], &weights);
-        let ones = vec![1.0; sample.rows()];
-        crosses = crossing::learn(&sample, &ones, &card, settings.crosses);
+        crosses = crossing::learn(&sample, &card, settings.crosses);
         let crossed = crossed(&sample, &crosses);
         design = concatenate(Axis(1), &[design.view(), crossed.view()])
             .map_err(|error| TrainError::Fit(error.to_string()))?;

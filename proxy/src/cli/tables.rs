@@ -70,25 +70,21 @@ pub fn train_anomaly(with: Training) -> anyhow::Result<()> {
         print!("{}", trained.metrics);
         return Ok(());
     }
-    let mut figures = anomaly_figures(&trained.metrics, began);
-    let [train, validate] = trained.rows;
-    figures["rows"]["train"] = json!(train);
-    figures["rows"]["validate"] = json!(validate);
-    figures["epochs"] = json!(trained.epochs);
-    figures["out"] = json!(settings.out.display().to_string());
-    println!("{figures}");
+    let out = settings.out.display().to_string();
+    let more = [("epochs", json!(trained.epochs)), ("out", json!(out))];
+    println!("{}", with_more(anomaly_figures(trained.rows, &trained.metrics, began), more));
     Ok(())
 }
 
 /// The figures of an anomaly model's test part, for programs; precision, recall and F1 are at the percentile that one
 /// normal validation row in a hundred passes.
-fn anomaly_figures(metrics: &anomaly::Metrics, began: Instant) -> Value {
+fn anomaly_figures([train, validate]: [usize; 2], metrics: &anomaly::Metrics, began: Instant) -> Value {
     let ranking = &metrics.model;
     let [low, middle, high] = ranking.recall_at_fpr;
     let recall =
         |ranking: &learner::evaluate::Ranking| json!({ "auroc": ranking.auroc, "auprc": ranking.auprc });
     json!({
-        "rows": { "train": 0, "validate": 0, "test": ranking.rows },
+        "rows": { "train": train, "validate": validate, "test": ranking.rows },
         "model": "autoencoder",
         "positives": ranking.positives,
         "prevalence": ranking.prevalence,
@@ -124,14 +120,22 @@ pub fn say(trained: &TrainedTable, out: &Path, json: bool, began: Instant) {
         print!("{trained}");
         return;
     }
-    let mut figures = figures(&trained.rows, &trained.test, began);
-    figures["model"] = json!(trained.model);
-    figures["threshold"] = json!(trained.threshold);
-    figures["out"] = json!(out.display().to_string());
-    if let Some(other) = &trained.other {
-        figures["other_customers"] = json!({ "auprc": other.ranking.auprc, "auroc": other.ranking.auroc });
+    let other = trained.other.as_ref().map(|other| &other.ranking);
+    let more = [
+        ("model", json!(trained.model)),
+        ("threshold", json!(trained.threshold)),
+        ("out", json!(out.display().to_string())),
+        ("other_customers", json!(other.map(|other| json!({ "auprc": other.auprc, "auroc": other.auroc })))),
+    ];
+    println!("{}", with_more(figures(&trained.rows, &trained.test, began), more));
+}
+
+/// An object with further members.
+fn with_more<const N: usize>(mut figures: Value, more: [(&str, Value); N]) -> Value {
+    if let Some(members) = figures.as_object_mut() {
+        members.extend(more.map(|(name, value)| (name.to_owned(), value)));
     }
-    println!("{figures}");
+    figures
 }
 
 /// What measuring found, as one JSON object.
@@ -145,7 +149,7 @@ pub fn evaluate(model: &Path, data: PathBuf, mapping: &Path, json: bool) -> anyh
     let began = Instant::now();
     if artifact::kind_of(&artifact::read(model)?) == Some(Kind::Anomaly) {
         let metrics = anomaly::table::evaluate(model, &data, mapping)?;
-        println!("{}", anomaly_figures(&metrics, began));
+        println!("{}", anomaly_figures([0, 0], &metrics, began));
         return Ok(());
     }
     let tables = tables(data, None, mapping, 1)?;

@@ -25,8 +25,8 @@ fn the_gradient_is_that_of_finite_differences() {
     let (input, target) = (matrix(&mut random, 6, 5), matrix(&mut random, 6, 5));
     let (_, gradient) = network.gradient(input.view(), target.view());
     let loss = |network: &Network| network.gradient(input.view(), target.view()).0;
-    for depth in 0..network.layers.len() {
-        let (inputs, outputs) = network.layers[depth].weights.dim();
+    for (depth, layer) in network.layers.iter().enumerate() {
+        let (inputs, outputs) = layer.weights.dim();
         for output in 0..outputs {
             for at in 0..=inputs {
                 let nudge = |by: f32| {
