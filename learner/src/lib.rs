@@ -10,6 +10,7 @@ pub mod artifact;
 pub mod capacity;
 pub mod evaluate;
 pub mod features;
+pub mod federate;
 pub mod frame;
 pub mod fraud;
 pub mod lexical;
