@@ -40,6 +40,13 @@ impl Frame {
         self.columns.iter_mut().zip(row).for_each(|(column, value)| column.push(*value));
     }
 
+    /// Adds a column; one value a row.
+    pub fn append(&mut self, name: String, column: Vec<f32>) {
+        debug_assert!(self.columns.is_empty() || column.len() == self.rows());
+        self.names.push(name);
+        self.columns.push(column);
+    }
+
     /// Copies a row into `out`; shape `[width]`.
     pub fn row(&self, at: usize, out: &mut [f32]) {
         out.iter_mut().zip(&self.columns).for_each(|(slot, column)| *slot = column[at]);

@@ -7,6 +7,7 @@
 
 pub mod anomaly;
 pub mod artifact;
+pub mod behaviour;
 pub mod capacity;
 pub mod evaluate;
 pub mod features;
@@ -18,4 +19,6 @@ pub mod profiles;
 pub mod report;
 pub mod score;
 pub mod simulate;
+pub mod table;
 pub mod train;
+pub mod trees;

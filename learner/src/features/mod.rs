@@ -38,7 +38,7 @@ macro_rules! feature_row {
     ($row:ident of $number:ty { $($name:ident $version:literal $presence:ident $unit:literal $meaning:literal;)+ }) => {
         /// One row, field by field in table order.
         #[derive(Debug, Clone, Copy)]
-        struct $row { $($name: $number),+ }
+        pub(crate) struct $row { $(pub(crate) $name: $number),+ }
 
         /// Number of features in a vector.
         pub const COUNT: usize = [$(stringify!($name)),+].len();
@@ -53,7 +53,7 @@ macro_rules! feature_row {
         }),+];
 
         impl $row {
-            fn into_array(self) -> [$number; COUNT] { [$(self.$name),+] }
+            pub(crate) fn into_array(self) -> [$number; COUNT] { [$(self.$name),+] }
         }
     };
     (@always) => { false };

@@ -2,10 +2,19 @@
 
 #![deny(clippy::indexing_slicing)]
 
+mod calibrator;
+mod classifier;
+mod encoder;
 mod model;
+mod scorecard;
 mod sentences;
 mod subject;
 
+pub use calibrator::Calibrator;
+pub use classifier::{Classifier, Method};
+pub use encoder::{Encoder, Level};
+pub(crate) use scorecard::bin;
+pub use scorecard::{Cross, Scorecard, Term};
 pub use model::{Calibration, Column, FraudModel, Thresholds};
 pub use sentences::sentences;
 pub use subject::Subject;

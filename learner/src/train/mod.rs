@@ -6,11 +6,15 @@
 pub mod anomaly;
 mod autoencoder;
 pub mod data;
+pub mod dataset;
 pub mod fraud;
 mod logistic;
+mod part;
+mod replay;
 mod smote;
 
 pub use data::DataError;
+pub use part::Part;
 pub use smote::oversample;
 
 use std::io;
@@ -68,6 +72,9 @@ pub enum TrainError {
     /// The data cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A table cannot be read.
+    #[error(transparent)]
+    Table(#[from] crate::table::TableError),
     /// A part of the data cannot teach anything.
     #[error("{part} part: {problem}")]
     Unusable {

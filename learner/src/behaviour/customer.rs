@@ -1,0 +1,302 @@
+//! What is remembered of one customer.
+
+use super::codec::{Reader, Writer};
+use super::movements::{DAY_S, ENTRIES_MAX, HORIZON_S, HOUR_S, Known, MINUTE_S, Movements, Total};
+use super::norm::Norm;
+use super::party::halves;
+use super::snapshot::SnapshotError;
+use super::{Event, seconds};
+
+/// Counterparties remembered for one customer; the longest unpaid goes first and then counts as new again.
+const COUNTERPARTIES_MAX: usize = 64;
+/// Levels of categories (devices, channels, kinds of goods) remembered for one customer, likewise.
+const LEVELS_MAX: usize = 24;
+/// At this many events in one hour of day all hours are halved, so that habits can change.
+const HOUR_MAX: u16 = 1_000;
+/// An amount this many times the median counts as large.
+const LARGE: f32 = 2.5;
+/// And this many times as very large.
+const VERY_LARGE: f32 = 4.0;
+
+/// Behaviour of one customer, from what was accepted; attempts are counted apart.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Customer {
+    accepted: Movements,
+    attempts: Movements,
+    /// The longest unpaid first.
+    counterparties: Vec<Paid>,
+    /// The longest unused first.
+    levels: Vec<Level>,
+    hours: [u16; 24],
+    total: u32,
+    last_s: u32,
+    /// Amounts in cents, and their logarithms.
+    cents: Norm,
+    logs: Norm,
+    /// Logarithms of distances in kilometres.
+    distances: Norm,
+    /// Where the last event happened: latitude and longitude, degrees.
+    place: Option<[f32; 2]>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Paid {
+    counterparty: [u32; 2],
+    first_s: u32,
+    times: u32,
+}
+
+/// How often a level of a category was seen; the level's key is cut to its first half.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Level {
+    key: u32,
+    times: u32,
+}
+
+/// Amounts of 30 days that were large for the customer and are not known as fraud.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Large {
+    /// Of at least 2.5 medians within 1 d, 7 d and 30 d.
+    pub(super) counts: [u32; 3],
+    /// Of at least 4 medians.
+    pub(super) very: u32,
+    /// Ages of the first and the last of them.
+    pub(super) first_s: Option<u32>,
+    pub(super) last_s: Option<u32>,
+}
+
+/// What is known of a customer before an event.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct CustomerView {
+    /// Accepted so far.
+    pub total: u32,
+    /// Accepted within 1 h, 1 d, 7 d and 30 d.
+    pub(super) totals: [Total; 4],
+    pub(super) known: Known,
+    /// Mean and spread of amounts in cents, and of their logarithms, the last 200 weighing most.
+    pub(super) cents: [f64; 2],
+    pub(super) logs: [f64; 2],
+    /// Median of the last 30 days' amounts in cents, and the median distance from it.
+    pub(super) median: Option<[f32; 2]>,
+    pub(super) large: Large,
+    /// Accepted events with this counterparty; 0 is a new one.
+    pub times_paid: u32,
+    /// Counterparties met for the first time within a day.
+    pub(super) new_counterparties_1d: u32,
+    /// Share of accepted events within an hour of this time of day, 0 to 1.
+    pub hour_share: f64,
+    /// Time since the last accepted event.
+    pub(super) since_last_s: Option<u32>,
+    /// Asked for within ten minutes.
+    pub attempts_10m: u32,
+    /// Asked for and not accepted within an hour, and within a day.
+    pub unaccepted: [u32; 2],
+    /// Mean and spread of the logarithm of distances.
+    pub(super) distances: [f64; 2],
+    pub(super) place: Option<[f32; 2]>,
+}
+
+impl Customer {
+    pub(super) fn accept(&mut self, event: &Event<'_>) {
+        let at_s = seconds(event.at_ms);
+        self.accepted.add(at_s, event.amount_cents, HORIZON_S);
+        self.total = self.total.saturating_add(1);
+        self.last_s = self.last_s.max(at_s);
+        self.cents.learn(event.amount_cents as f64, self.total);
+        self.logs.learn(event.log_cents(), self.total);
+        self.learn_hour(event.local_hour());
+        if let Some(counterparty) = event.counterparty {
+            self.learn_counterparty(counterparty, at_s);
+        }
+        event.levels().for_each(|key| self.learn_level(key));
+        if let Some(km) = event.distance_km() {
+            self.distances.learn(km.ln_1p(), self.total);
+        }
+        self.place = event.coordinates.map(|[_, there]| there.map(|degrees| degrees as f32)).or(self.place);
+    }
+
+    pub(super) fn attempt(&mut self, event: &Event<'_>) {
+        self.attempts.add(seconds(event.at_ms), 0, DAY_S);
+    }
+
+    pub(super) fn label(&mut self, at_s: u32) {
+        self.accepted.label(at_s);
+    }
+
+    fn learn_hour(&mut self, hour: usize) {
+        let Some(slot) = self.hours.get_mut(hour) else { return };
+        *slot += 1;
+        if *slot >= HOUR_MAX {
+            self.hours.iter_mut().for_each(|n| *n /= 2);
+        }
+    }
+
+    fn learn_counterparty(&mut self, counterparty: u64, at_s: u32) {
+        let key = halves(counterparty);
+        let known = self.counterparties.iter().position(|paid| paid.counterparty == key);
+        let mut paid = match known {
+            Some(at) => self.counterparties.remove(at),
+            None => Paid { counterparty: key, first_s: at_s, times: 0 },
+        };
+        if self.counterparties.len() >= COUNTERPARTIES_MAX {
+            self.counterparties.remove(0);
+        }
+        paid.times = paid.times.saturating_add(1);
+        grow(&mut self.counterparties);
+        self.counterparties.push(paid);
+    }
+
+    fn learn_level(&mut self, key: u64) {
+        let [key, _] = halves(key);
+        let known = self.levels.iter().position(|level| level.key == key);
+        let mut level = known.map_or(Level { key, times: 0 }, |at| self.levels.remove(at));
+        if self.levels.len() >= LEVELS_MAX {
+            self.levels.remove(0);
+        }
+        level.times = level.times.saturating_add(1);
+        grow(&mut self.levels);
+        self.levels.push(level);
+    }
+
+    /// How often this customer was seen with a level.
+    pub(super) fn times(&self, level: u64) -> u32 {
+        let [key, _] = halves(level);
+        self.levels.iter().find(|known| known.key == key).map_or(0, |known| known.times)
+    }
+
+    /// Whether anything is known of the categories of this customer's events at all.
+    pub(super) fn knows_levels(&self) -> bool {
+        !self.levels.is_empty()
+    }
+
+    pub(super) fn view(&self, event: &Event<'_>, delay_s: u32) -> CustomerView {
+        let now_s = seconds(event.at_ms);
+        let totals = self.accepted.totals(now_s);
+        let median = self.median(now_s);
+        let [hour, day, ..] = totals.map(|total| total.count);
+        let unaccepted = |window_s, accepted| self.attempts.count(now_s, window_s).saturating_sub(accepted);
+        let paid = event.counterparty.map(halves);
+        let new =
+            self.counterparties.iter().filter(|paid| now_s.saturating_sub(paid.first_s) < DAY_S).count();
+        CustomerView {
+            total: self.total,
+            totals,
+            known: self.accepted.known(now_s, delay_s),
+            cents: [self.cents.mean(), self.cents.spread()],
+            logs: [self.logs.mean(), self.logs.spread()],
+            median,
+            large: median.map_or_else(Large::default, |[median, _]| self.large(now_s, median)),
+            times_paid: self
+                .counterparties
+                .iter()
+                .find(|known| Some(known.counterparty) == paid)
+                .map_or(0, |known| known.times),
+            new_counterparties_1d: u32::try_from(new).unwrap_or(u32::MAX),
+            hour_share: self.hour_share(event.local_hour()),
+            since_last_s: (self.total > 0).then(|| now_s.saturating_sub(self.last_s)),
+            attempts_10m: self.attempts.count(now_s, 10 * MINUTE_S),
+            unaccepted: [unaccepted(HOUR_S, hour), unaccepted(DAY_S, day)],
+            distances: [self.distances.mean(), self.distances.spread()],
+            place: self.place,
+        }
+    }
+
+    /// Median amount and median distance from it, of the entries of 30 days that are not known as fraud.
+    fn median(&self, now_s: u32) -> Option<[f32; 2]> {
+        let mut room = [0.0f32; ENTRIES_MAX];
+        let mut used = 0;
+        for (slot, (.., cents)) in room.iter_mut().zip(self.accepted.amounts(now_s)) {
+            *slot = cents;
+            used += 1;
+        }
+        let amounts = room.get_mut(..used).filter(|amounts| amounts.len() >= 3)?;
+        let middle = amounts.len() / 2;
+        let (_, &mut median, _) = amounts.select_nth_unstable_by(middle, f32::total_cmp);
+        amounts.iter_mut().for_each(|cents| *cents = (*cents - median).abs());
+        let (_, &mut distance, _) = amounts.select_nth_unstable_by(middle, f32::total_cmp);
+        Some([median, distance])
+    }
+
+    fn large(&self, now_s: u32, median: f32) -> Large {
+        let mut large = Large::default();
+        for (age_s, count, cents) in self.accepted.amounts(now_s) {
+            if cents < LARGE * median {
+                continue;
+            }
+            for (slot, window_s) in large.counts.iter_mut().zip([DAY_S, 7 * DAY_S, u32::MAX]) {
+                *slot += if age_s < window_s { count } else { 0 };
+            }
+            large.very += if cents >= VERY_LARGE * median { count } else { 0 };
+            large.last_s.get_or_insert(age_s);
+            large.first_s = Some(age_s);
+        }
+        large
+    }
+
+    /// Share of past events within an hour of this one, around the clock.
+    fn hour_share(&self, hour: usize) -> f64 {
+        let near = [hour + 23, hour, hour + 1].map(|hour| self.hours.get(hour % 24).copied().unwrap_or(0));
+        let all: u32 = self.hours.iter().map(|&n| u32::from(n)).sum();
+        f64::from(near.map(u32::from).iter().sum::<u32>()) / f64::from(all.max(1))
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.accepted.heap_bytes()
+            + self.attempts.heap_bytes()
+            + self.counterparties.capacity() * size_of::<Paid>()
+            + self.levels.capacity() * size_of::<Level>()
+    }
+
+    pub(super) fn write(&self, out: &mut Writer) {
+        self.accepted.write(out);
+        self.attempts.write(out);
+        out.count(self.counterparties.len());
+        for paid in &self.counterparties {
+            paid.counterparty.iter().for_each(|&half| out.u32(half));
+            out.u32(paid.first_s);
+            out.u32(paid.times);
+        }
+        out.count(self.levels.len());
+        for level in &self.levels {
+            out.u32(level.key);
+            out.u32(level.times);
+        }
+        self.hours.iter().for_each(|&n| out.u16(n));
+        out.u32(self.total);
+        out.u32(self.last_s);
+        [self.cents, self.logs, self.distances].iter().for_each(|norm| norm.write(out));
+        self.place.unwrap_or([f32::NAN; 2]).iter().for_each(|&degrees| out.f32(degrees));
+    }
+
+    pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
+        let (accepted, attempts) = (Movements::read(from)?, Movements::read(from)?);
+        let counterparties = from.list(16, |from| {
+            Ok(Paid { counterparty: [from.u32()?, from.u32()?], first_s: from.u32()?, times: from.u32()? })
+        })?;
+        let levels = from.list(8, |from| Ok(Level { key: from.u32()?, times: from.u32()? }))?;
+        let mut hours = [0; 24];
+        for slot in &mut hours {
+            *slot = from.u16()?;
+        }
+        Ok(Self {
+            accepted,
+            attempts,
+            counterparties,
+            levels,
+            hours,
+            total: from.u32()?,
+            last_s: from.u32()?,
+            cents: Norm::read(from)?,
+            logs: Norm::read(from)?,
+            distances: Norm::read(from)?,
+            place: Some([from.f32()?, from.f32()?]).filter(|place| place.iter().all(|n| n.is_finite())),
+        })
+    }
+}
+
+/// Room for a few more: most customers have few counterparties, and doubling would waste as much again.
+fn grow<T>(list: &mut Vec<T>) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(if list.is_empty() { 2 } else { 6 });
+    }
+}

@@ -1,0 +1,334 @@
+//! Movements of one customer or counterparty over a horizon: counts, sums and known fraud in sliding windows.
+
+use super::codec::{Reader, Writer};
+use super::snapshot::SnapshotError;
+
+/// Up to this many movements are kept one by one; beyond it, old ones are gathered.
+pub(super) const EXACT_MAX: usize = 64;
+/// The most entries there can be: those kept one by one, or 60 minutes, 24 hours and [`HORIZON_S`] in days.
+pub(super) const ENTRIES_MAX: usize = 60 + 24 + 2 + (HORIZON_S / DAY_S) as usize;
+/// The windows, in seconds: 1 h, 1 d, 7 d, 30 d.
+pub(super) const WINDOWS_S: [u32; 4] = [HOUR_S, DAY_S, 7 * DAY_S, MONTH_S];
+/// How long movements are kept one by one or gathered: 30 days of windows and as many of a label's delay.
+pub(super) const HORIZON_S: u32 = 2 * MONTH_S;
+pub(super) const MINUTE_S: u32 = 60;
+pub(super) const HOUR_S: u32 = 3_600;
+pub(super) const DAY_S: u32 = 86_400;
+pub(super) const MONTH_S: u32 = 30 * DAY_S;
+
+/// Movements over a horizon of at most 60 days, the oldest first.
+///
+/// Exact up to 64 movements. Beyond that, movements of the last hour are gathered by minute, of the last day by
+/// hour, older ones by day, each counted at its latest moment: a window's edge is then off by at most one minute
+/// (1 h), one hour (1 d) or one day (7 d, 30 d), always towards counting more. At most 146 entries of 20 bytes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Movements {
+    entries: Vec<Entry>,
+    /// Movements beyond the horizon, and how many of them turned out fraud.
+    aged: [u32; 2],
+}
+
+/// One movement, or several of one minute, hour or day.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Entry {
+    at_s: u32,
+    count: u32,
+    frauds: u32,
+    /// Sum in hundredths of a major unit, in halves: an entry then has no padding.
+    cents: [u32; 2],
+}
+
+impl Entry {
+    fn cents(&self) -> i64 {
+        let [high, low] = self.cents.map(u64::from);
+        (high << 32 | low) as i64
+    }
+
+    fn set_cents(&mut self, cents: i64) {
+        let cents = cents as u64;
+        self.cents = [(cents >> 32) as u32, cents as u32];
+    }
+}
+
+/// What a window holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Total {
+    pub(super) count: u32,
+    pub(super) sum_cents: i64,
+    /// Largest single entry (an upper bound once entries are gathered).
+    pub(super) max_cents: i64,
+    /// Sum of squares (gathered entries count as so many of their mean).
+    pub(super) squares: f64,
+}
+
+/// What labels say by now of movements in windows that end where labels begin to be missing.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Known {
+    /// Movements old enough to be known: of 1 d, 7 d and 30 d before the delay, and of all times.
+    pub(super) counts: [u32; 4],
+    /// Fraud among them.
+    pub(super) frauds: [u32; 4],
+    /// How many of the newest known movements are fraud without a break.
+    pub(super) streak: u32,
+    /// Age of the first of these, seconds.
+    pub(super) streak_age_s: Option<u32>,
+    /// Age of the newest known fraud within the horizon, seconds.
+    pub(super) fraud_age_s: Option<u32>,
+    /// Age of the newest known movement that is none.
+    pub(super) honest_age_s: Option<u32>,
+}
+
+impl Movements {
+    /// Adds a movement; those beyond the horizon go into the sum. A late one takes its place in time.
+    pub(super) fn add(&mut self, at_s: u32, cents: i64, horizon_s: u32) {
+        let newest = self.entries.last().map_or(at_s, |entry| entry.at_s.max(at_s));
+        let old =
+            self.entries.iter().take_while(|entry| newest - entry.at_s.min(newest) >= horizon_s).count();
+        for entry in self.entries.drain(..old) {
+            self.aged[0] = self.aged[0].saturating_add(entry.count);
+            self.aged[1] = self.aged[1].saturating_add(entry.frauds);
+        }
+        let mut entry = Entry { at_s, count: 1, frauds: 0, cents: [0; 2] };
+        entry.set_cents(cents);
+        if self.entries.len() == self.entries.capacity() {
+            // Small steps: most customers have few movements, and doubling would waste as much again.
+            self.entries.reserve_exact(if self.entries.is_empty() { 2 } else { 8 });
+        }
+        let place = self.entries.partition_point(|entry| entry.at_s <= at_s);
+        self.entries.insert(place, entry);
+        if self.entries.len() > EXACT_MAX {
+            self.gather(newest);
+        }
+    }
+
+    /// A movement of this time turned out fraud.
+    pub(super) fn label(&mut self, at_s: u32) {
+        let at = self.entries.partition_point(|entry| entry.at_s < at_s);
+        let at_once = self.entries.iter().skip(at).take_while(|entry| entry.at_s == at_s);
+        // Of several at the same second, the first that is not fraud yet.
+        let at = at + at_once.take_while(|entry| entry.frauds == entry.count).count();
+        let [aged, aged_frauds] = &mut self.aged;
+        match self.entries.get_mut(at) {
+            Some(entry) if at > 0 || entry.at_s == at_s || *aged == 0 => {
+                entry.frauds = (entry.frauds + 1).min(entry.count);
+            }
+            _ => *aged_frauds = (*aged_frauds + 1).min(*aged),
+        }
+    }
+
+    /// What lies in `(now - window, now]` for each of [`WINDOWS_S`], and what seems to lie ahead of a clock that is
+    /// behind.
+    pub(super) fn totals(&self, now_s: u32) -> [Total; 4] {
+        let mut totals = [Total::default(); 4];
+        for entry in self.entries.iter().rev() {
+            let age_s = now_s.saturating_sub(entry.at_s);
+            if age_s >= MONTH_S {
+                break;
+            }
+            let cents = entry.cents();
+            let square = cents as f64 * cents as f64 / f64::from(entry.count.max(1));
+            for (total, window_s) in totals.iter_mut().zip(WINDOWS_S) {
+                if age_s < window_s {
+                    total.count = total.count.saturating_add(entry.count);
+                    total.sum_cents = total.sum_cents.saturating_add(cents);
+                    total.max_cents = total.max_cents.max(cents / i64::from(entry.count.max(1)));
+                    total.squares += square;
+                }
+            }
+        }
+        totals
+    }
+
+    /// Movements in `(now - window, now]`.
+    pub(super) fn count(&self, now_s: u32, window_s: u32) -> u32 {
+        let within =
+            self.entries.iter().rev().take_while(|entry| now_s.saturating_sub(entry.at_s) < window_s);
+        within.fold(0, |sum, entry| sum.saturating_add(entry.count))
+    }
+
+    /// What is known at `now`, when the label of a movement arrives `delay` after it at the latest: what is older
+    /// and has no label is no fraud.
+    pub(super) fn known(&self, now_s: u32, delay_s: u32) -> Known {
+        let mut known = Known::default();
+        let mut unbroken = true;
+        for entry in self.entries.iter().rev() {
+            let age_s = now_s.saturating_sub(entry.at_s);
+            let Some(known_s) = age_s.checked_sub(delay_s).filter(|_| entry.at_s <= now_s) else { continue };
+            let windows = [DAY_S, 7 * DAY_S, MONTH_S, u32::MAX];
+            for ((count, frauds), window_s) in known.counts.iter_mut().zip(&mut known.frauds).zip(windows) {
+                if known_s < window_s {
+                    *count = count.saturating_add(entry.count);
+                    *frauds = frauds.saturating_add(entry.frauds);
+                }
+            }
+            if entry.frauds > 0 {
+                known.fraud_age_s.get_or_insert(age_s);
+            }
+            if entry.frauds < entry.count {
+                known.honest_age_s.get_or_insert(age_s);
+                unbroken = false;
+            }
+            if unbroken {
+                known.streak = known.streak.saturating_add(entry.count);
+                known.streak_age_s = Some(age_s);
+            }
+        }
+        let ([.., counts], [.., frauds]) = (&mut known.counts, &mut known.frauds);
+        *counts = counts.saturating_add(self.aged[0]);
+        *frauds = frauds.saturating_add(self.aged[1]);
+        known
+    }
+
+    /// Mean amounts of the last 30 days' entries that are not known as fraud, with their ages and counts, newest first.
+    pub(super) fn amounts(&self, now_s: u32) -> impl Iterator<Item = (u32, u32, f32)> + '_ {
+        let recent = self.entries.iter().rev().map(move |entry| (now_s.saturating_sub(entry.at_s), entry));
+        recent
+            .take_while(|(age_s, _)| *age_s < MONTH_S)
+            .filter(|(_, entry)| entry.frauds == 0)
+            .map(|(age_s, entry)| (age_s, entry.count, entry.cents() as f32 / entry.count.max(1) as f32))
+    }
+
+    fn gather(&mut self, newest_s: u32) {
+        let bucket = |at_s: u32| {
+            let width = match newest_s - at_s.min(newest_s) {
+                age if age < HOUR_S => MINUTE_S,
+                age if age < DAY_S => HOUR_S,
+                _ => DAY_S,
+            };
+            (width, at_s / width)
+        };
+        self.entries.dedup_by(|later, kept| {
+            let same = bucket(later.at_s) == bucket(kept.at_s);
+            if same {
+                let cents = kept.cents().saturating_add(later.cents());
+                kept.at_s = later.at_s;
+                kept.count = kept.count.saturating_add(later.count);
+                kept.frauds = kept.frauds.saturating_add(later.frauds);
+                kept.set_cents(cents);
+            }
+            same
+        });
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry>()
+    }
+
+    pub(super) fn write(&self, out: &mut Writer) {
+        self.aged.iter().for_each(|&n| out.u32(n));
+        out.count(self.entries.len());
+        for entry in &self.entries {
+            out.u32(entry.at_s);
+            out.u32(entry.count);
+            out.u32(entry.frauds);
+            out.i64(entry.cents());
+        }
+    }
+
+    pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
+        let aged = [from.u32()?, from.u32()?];
+        let entries = from.list(20, |from| {
+            let mut entry =
+                Entry { at_s: from.u32()?, count: from.u32()?, frauds: from.u32()?, cents: [0; 2] };
+            entry.set_cents(from.i64()?);
+            Ok(entry)
+        })?;
+        Ok(Self { entries, aged })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn brute(movements: &[(u32, i64)], now_s: u32, window_s: u32) -> (u32, i64) {
+        let within = movements.iter().filter(|(at_s, _)| now_s - at_s < window_s);
+        within.fold((0, 0), |(count, sum), (_, cents)| (count + 1, sum + cents))
+    }
+
+    proptest! {
+        #[test]
+        fn few_movements_are_exact(mut movements in prop::collection::vec((0..HORIZON_S, 0..1_000_000i64), 1..=EXACT_MAX)) {
+            movements.sort_unstable();
+            let mut kept = Movements::default();
+            movements.iter().for_each(|&(at_s, cents)| kept.add(at_s, cents, HORIZON_S));
+            let now_s = movements[movements.len() - 1].0;
+            for (total, window_s) in kept.totals(now_s).iter().zip(WINDOWS_S) {
+                prop_assert_eq!((total.count, total.sum_cents), brute(&movements, now_s, window_s));
+            }
+        }
+
+        #[test]
+        fn many_movements_keep_the_stated_bound(gaps in prop::collection::vec(0..20_000u32, 100..800)) {
+            let mut movements = Vec::new();
+            let mut kept = Movements::default();
+            let mut now_s = 1_000_000;
+            for gap in gaps {
+                now_s += gap;
+                movements.push((now_s, 1));
+                kept.add(now_s, 1, HORIZON_S);
+                prop_assert!(kept.entries.len() <= ENTRIES_MAX);
+            }
+            let totals = kept.totals(now_s);
+            for (total, (window_s, slack_s)) in
+                totals.iter().zip([(HOUR_S, MINUTE_S), (DAY_S, HOUR_S), (7 * DAY_S, DAY_S), (MONTH_S, DAY_S)])
+            {
+                prop_assert!(total.count >= brute(&movements, now_s, window_s).0);
+                prop_assert!(total.count <= brute(&movements, now_s, window_s + slack_s).0);
+            }
+            prop_assert_eq!(kept.known(now_s, 0).counts[3] as usize, movements.len());
+        }
+
+        #[test]
+        fn known_fraud_is_what_labels_said_before_the_delay(
+            mut movements in prop::collection::vec((0..HORIZON_S, any::<bool>()), 1..=EXACT_MAX),
+            delay_days in 0..20u32,
+        ) {
+            movements.sort_unstable();
+            movements.dedup_by_key(|movement| movement.0);
+            let mut kept = Movements::default();
+            movements.iter().for_each(|&(at_s, _)| kept.add(at_s, 100, HORIZON_S));
+            let now_s = movements[movements.len() - 1].0;
+            let known_until = i64::from(now_s) - i64::from(delay_days * DAY_S);
+            let due: Vec<_> = movements.iter().filter(|(at_s, _)| i64::from(*at_s) <= known_until).collect();
+            due.iter().filter(|movement| movement.1).for_each(|movement| kept.label(movement.0));
+            let known = kept.known(now_s, delay_days * DAY_S);
+            for (place, days) in [1, 7, 30, 1_000].into_iter().enumerate() {
+                let within: Vec<_> =
+                    due.iter().filter(|(at_s, _)| i64::from(*at_s) > known_until - days * 86_400).collect();
+                prop_assert_eq!(known.counts[place] as usize, within.len());
+                prop_assert_eq!(known.frauds[place] as usize, within.iter().filter(|(_, fraud)| *fraud).count());
+            }
+            let streak = due.iter().rev().take_while(|(_, fraud)| *fraud).count();
+            prop_assert_eq!(known.streak as usize, streak);
+            let first = (streak > 0).then(|| now_s - due[due.len() - streak].0);
+            prop_assert_eq!(known.streak_age_s, first);
+        }
+    }
+
+    #[test]
+    fn a_late_movement_takes_its_place() {
+        let mut kept = Movements::default();
+        for at_s in [100_000, 90_000, 95_000] {
+            kept.add(at_s, 5, HORIZON_S);
+        }
+        let [hour, day, ..] = kept.totals(100_000);
+        assert_eq!((hour.count, day.count, day.sum_cents, day.max_cents), (1, 3, 15, 5));
+        assert_eq!(kept.count(100_000, 2 * HOUR_S), 2);
+    }
+
+    #[test]
+    fn what_ages_out_stays_in_the_sum() {
+        let mut kept = Movements::default();
+        for day in 0..200 {
+            kept.add(day * DAY_S, 100, HORIZON_S);
+            if day % 10 == 0 {
+                kept.label(day * DAY_S);
+            }
+        }
+        let known = kept.known(199 * DAY_S, 0);
+        assert_eq!((known.counts[3], known.frauds[3]), (200, 20));
+        assert!(kept.entries.len() <= 62);
+    }
+}

@@ -1,0 +1,96 @@
+//! A fraud model over any schema: what an artifact keeps, and how it scores.
+
+use super::calibrator::Calibrator;
+use super::encoder::Encoder;
+use super::model::Thresholds;
+use super::scorecard::Scorecard;
+use crate::behaviour::{Event, Profiles, Schema};
+use crate::trees::Trees;
+use serde::{Deserialize, Serialize};
+
+/// The part that turns a vector into a raw score.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Logistic regression or a linear support vector machine.
+    Scorecard(Scorecard),
+    /// A decision tree, a random forest or boosted trees.
+    Trees(Trees),
+}
+
+/// A model with everything that its scores depend on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Classifier {
+    /// The features that come of behaviour.
+    pub schema: Schema,
+    /// The columns for levels that follow them.
+    pub encoder: Encoder,
+    /// From a vector to a raw score.
+    pub method: Method,
+    /// From a raw score to a probability.
+    pub calibrator: Calibrator,
+    /// Where to act.
+    pub thresholds: Thresholds,
+}
+
+impl Classifier {
+    /// Length of a vector.
+    pub fn width(&self) -> usize {
+        self.schema.columns().len() + self.encoder.levels().len()
+    }
+
+    /// Names of a vector's columns.
+    pub fn names(&self) -> Vec<String> {
+        let behaviour = self.schema.columns().iter().map(|column| column.name.clone());
+        behaviour.chain(self.encoder.names(&self.schema)).collect()
+    }
+
+    /// The vector of an event against what is known before it, put into `out`.
+    pub fn vector(&self, profiles: &Profiles, event: &Event<'_>, out: &mut Vec<f32>) {
+        profiles.describe(&self.schema, event, out);
+        self.encoder.extend(event.categories, out);
+    }
+
+    /// Raw score of a vector.
+    pub fn raw(&self, vector: &[f32]) -> f64 {
+        match &self.method {
+            Method::Scorecard(card) => card.raw(vector),
+            Method::Trees(trees) => trees.raw(vector),
+        }
+    }
+
+    /// Calibrated probability of fraud, strictly between 0 and 1.
+    pub fn probability(&self, vector: &[f32]) -> f64 {
+        self.calibrator.probability(self.raw(vector))
+    }
+
+    /// Each feature's share in the raw score, put into `out` (shape `[width]`): exact for a scorecard, along the paths
+    /// for trees.
+    pub fn contributions(&self, vector: &[f32], out: &mut [f64]) {
+        match &self.method {
+            Method::Scorecard(card) => card.contributions(vector, out),
+            Method::Trees(trees) => trees.path_contributions(vector, out),
+        }
+    }
+
+    /// Whether the parts fit together and the numbers can score.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let width = self.width();
+        if self.encoder.levels().iter().any(|level| level.category >= self.schema.inputs().categorical.len()) {
+            return Err("a column for a category that the schema does not have".to_owned());
+        }
+        match &self.method {
+            Method::Scorecard(card) => card.check(width)?,
+            Method::Trees(trees) => {
+                trees.check().map_err(|error| error.to_string())?;
+                if trees.width() != width {
+                    return Err(format!("trees over {} features, of {width}", trees.width()));
+                }
+            }
+        }
+        self.calibrator.check()?;
+        let Thresholds { step_up, hold } = self.thresholds;
+        let sound = (0.0..=1.0).contains(&step_up) && (step_up..=1.0).contains(&hold);
+        if sound { Ok(()) } else { Err("the thresholds are out of range".to_owned()) }
+    }
+}

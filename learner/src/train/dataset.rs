@@ -1,0 +1,263 @@
+//! From a table and its mapping to parts of rows that models can learn from and be measured on.
+
+use super::part::{Beside, Part};
+use super::replay::{Replay, Row, inputs};
+use super::{Progress, TrainError};
+use crate::behaviour::Schema;
+use crate::fraud::Encoder;
+use crate::table::{self, Cut, Fold, Mapping, Summary};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+/// Rows of a table that must be sorted, and therefore held, at most.
+const SORTED_ROWS_MAX: usize = 20_000_000;
+const DAY_MS: i64 = 86_400_000;
+/// A level with at least this share of the training rows has a column of its own, at most so many of a category.
+const ONE_HOT_SHARE: f64 = 0.01;
+const ONE_HOT_MAX: usize = 16;
+
+/// Which tables, and how to read them.
+#[derive(Debug, Clone)]
+pub struct Tables {
+    /// The table to train on (and to test on, unless there is another).
+    pub data: PathBuf,
+    /// The table to test on.
+    pub test: Option<PathBuf>,
+    /// What the columns are and which rows belong to which part.
+    pub mapping: Mapping,
+    /// Shuffles a table without time.
+    pub seed: u64,
+}
+
+/// Periods to choose hyper-parameters with.
+#[derive(Debug, Clone)]
+pub struct FoldParts {
+    /// Trained on.
+    pub train: Part,
+    /// Judged on.
+    pub validate: Part,
+}
+
+/// Tables as rows of features.
+#[derive(Debug)]
+pub struct Dataset {
+    /// The features that come of behaviour.
+    pub schema: Schema,
+    /// The columns beyond them: levels of categories.
+    pub encoder: Encoder,
+    /// To fit on.
+    pub train: Part,
+    /// To choose on; empty where the mapping has none.
+    pub validate: Part,
+    /// To measure on.
+    pub test: Part,
+    /// The mapping's own folds.
+    pub folds: Vec<FoldParts>,
+    /// What reading found, one a file.
+    pub summaries: Vec<Summary>,
+    /// Texts of scenario hashes.
+    pub scenarios: BTreeMap<u64, String>,
+    /// SHA-256 over the values read.
+    pub fingerprint: String,
+}
+
+impl Dataset {
+    /// Reads, replays and splits.
+    ///
+    /// # Errors
+    /// A [`TrainError`] that names file, row and column, or the part that has nothing to teach.
+    pub fn read(tables: &Tables, progress: &mut dyn Progress) -> Result<Self, TrainError> {
+        let first = survey(&tables.data, &tables.mapping, progress)?;
+        let gap_ms = if tables.mapping.columns.time.is_some() { tables.mapping.label.delay_ms } else { 0 };
+        let cut =
+            tables.mapping.split.cut(first.span_ms, tables.test.is_some(), gap_ms, tables.seed).map_err(
+                |error| TrainError::Unusable { part: "test", problem: error.to_string() },
+            )?;
+        let mut builder = Builder::new(tables, cut);
+        let mut summaries = vec![builder.play(&tables.data, first.backwards > 0, false, progress)?];
+        if let Some(test) = &tables.test {
+            let backwards = match tables.mapping.columns.time {
+                Some(_) => survey(test, &tables.mapping, progress)?.backwards > 0,
+                None => false,
+            };
+            summaries.push(builder.play(test, backwards, true, progress)?);
+        }
+        Ok(builder.finish(summaries))
+    }
+}
+
+/// One pass that only looks: first and last time, and whether time runs backwards.
+fn survey(path: &Path, mapping: &Mapping, progress: &mut dyn Progress) -> Result<Summary, TrainError> {
+    progress.stage("looking through the table", 0);
+    Ok(table::read(path, mapping, &mut |_| ControlFlow::Continue(()))?)
+}
+
+struct Builder<'a> {
+    tables: &'a Tables,
+    cut: Cut,
+    replay: Replay,
+    schema: Schema,
+    train: Part,
+    validate: Part,
+    test: Part,
+    folds: Vec<(Fold, FoldParts)>,
+    /// When customers' first fraud since the beginning of training happened.
+    known: HashMap<u64, i64>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(tables: &'a Tables, cut: Cut) -> Self {
+        let schema = Schema::new(inputs(&tables.mapping));
+        let names: Vec<String> = schema.columns().iter().map(|column| column.name.clone()).collect();
+        let part = || Part::new(names.clone(), schema.inputs().categorical.len());
+        let parts = || FoldParts { train: part(), validate: part() };
+        Self {
+            tables,
+            cut,
+            replay: Replay::new(schema.clone()),
+            train: part(),
+            validate: part(),
+            test: part(),
+            folds: tables.mapping.folds.iter().map(|fold| (*fold, parts())).collect(),
+            schema,
+            known: HashMap::new(),
+        }
+    }
+
+    /// Replays a file, sorted by time first where it must be; a table without time in a shuffled order, training rows
+    /// first.
+    fn play(
+        &mut self,
+        path: &Path,
+        backwards: bool,
+        test_file: bool,
+        progress: &mut dyn Progress,
+    ) -> Result<Summary, TrainError> {
+        progress.stage("making features", 0);
+        let mapping = &self.tables.mapping;
+        let timeless = mapping.columns.time.is_none();
+        if !backwards && !timeless {
+            return Ok(table::read(path, mapping, &mut |record| {
+                self.row(&Row::of(record, mapping), test_file);
+                progress.step();
+                ControlFlow::Continue(())
+            })?);
+        }
+        let mut rows: Vec<Row> = Vec::new();
+        let summary = table::read(path, mapping, &mut |record| {
+            rows.push(Row::of(record, mapping));
+            if rows.len() > SORTED_ROWS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if summary.stopped {
+            let problem = format!(
+                "{}: more than {SORTED_ROWS_MAX} rows that are not in the order of time: sort the file first",
+                path.display()
+            );
+            return Err(TrainError::Unusable { part: "training", problem });
+        }
+        if timeless && !test_file {
+            let seed = self.tables.seed;
+            rows.sort_by_cached_key(|row| (self.cut.part(None, row.number), shuffled(seed, row.number)));
+        } else {
+            rows.sort_by_key(|row| row.at_ms);
+        }
+        for (place, row) in rows.iter_mut().enumerate() {
+            if timeless {
+                // One second a row: later rows see what earlier ones taught.
+                row.at_ms = place as i64 * 1_000;
+            }
+            self.row(row, test_file);
+            progress.step();
+        }
+        Ok(summary)
+    }
+
+    fn row(&mut self, row: &Row, test_file: bool) {
+        let timed = self.schema.inputs().time;
+        let at_ms = timed.then_some(row.at_ms);
+        let part =
+            if test_file { self.cut.part_of_test_file(at_ms) } else { self.cut.part(at_ms, row.number) };
+        // Without time nothing may be learned from rows that are only measured on.
+        let learn = timed || part == Some(table::Part::Train);
+        let vector = self.replay.next(row, learn);
+        let Some(label) = row.label else { return };
+        let beside = Beside {
+            key: row.number,
+            label,
+            at_ms: row.at_ms,
+            customer: row.customer,
+            cents: self.schema.inputs().amount.then_some(row.cents),
+            scenario: row.scenario,
+            categories: &row.categories,
+        };
+        let blocked = self.tables.mapping.split.leave_out_known_customers
+            && is_known(&self.known, row, self.tables.mapping.label.delay_ms);
+        match part {
+            Some(table::Part::Train) => {
+                self.train.push(vector, &beside);
+                let rows_max = self.tables.mapping.train.rows_max;
+                if self.train.rows() > rows_max {
+                    self.train.thin(rows_max);
+                }
+            }
+            Some(table::Part::Validate) => self.validate.push(vector, &beside),
+            Some(table::Part::Test) if !blocked => self.test.push(vector, &beside),
+            _ => {}
+        }
+        for (fold, parts) in &mut self.folds {
+            if fold.train.contains(row.at_ms) {
+                parts.train.push(vector, &beside);
+            }
+            if fold.validate.contains(row.at_ms) {
+                parts.validate.push(vector, &beside);
+            }
+        }
+        let trained = self.cut.periods().is_some_and(|(train, ..)| row.at_ms >= train.from_ms);
+        if label && trained {
+            row.customer.map(|customer| self.known.entry(customer).or_insert(row.at_ms));
+        }
+    }
+
+    fn finish(self, summaries: Vec<Summary>) -> Dataset {
+        let Self { mut train, mut validate, mut test, folds, schema, .. } = self;
+        let text = |category: usize, hash: u64| {
+            let name = schema.inputs().categorical.get(category)?;
+            summaries.first()?.column(name)?.levels.as_ref()?.text(hash).map(str::to_owned)
+        };
+        let encoder = Encoder::learn(&train.categories, ONE_HOT_SHARE, ONE_HOT_MAX, text);
+        let mut folds: Vec<FoldParts> = folds.into_iter().map(|(_, parts)| parts).collect();
+        let in_folds = folds.iter_mut().flat_map(|fold| [&mut fold.train, &mut fold.validate]);
+        for part in [&mut train, &mut validate, &mut test].into_iter().chain(in_folds) {
+            for (name, column) in encoder.columns(&schema, &part.categories) {
+                part.frame.append(name, column);
+            }
+            part.categories = Vec::new();
+        }
+        let scenarios = scenario_texts(&summaries, self.tables.mapping.columns.scenario.as_deref());
+        let fingerprint =
+            summaries.iter().map(|summary| summary.fingerprint.as_str()).collect::<Vec<_>>().join("+");
+        Dataset { schema, encoder, train, validate, test, folds, scenarios, fingerprint, summaries }
+    }
+}
+
+/// Whether fraud against this customer is known at the beginning of the row's day.
+fn is_known(known: &HashMap<u64, i64>, row: &Row, delay_ms: i64) -> bool {
+    let day_ms = row.at_ms - row.at_ms.rem_euclid(DAY_MS);
+    let first = row.customer.and_then(|customer| known.get(&customer));
+    first.is_some_and(|&fraud_ms| fraud_ms < day_ms.saturating_sub(delay_ms))
+}
+
+fn scenario_texts(summaries: &[Summary], column: Option<&str>) -> BTreeMap<u64, String> {
+    let columns = column.into_iter().flat_map(|name| summaries.iter().filter_map(|s| s.column(name)));
+    let levels = columns.filter_map(|column| column.levels.as_ref()).flat_map(|levels| levels.kept());
+    levels.map(|level| (level.hash, level.text.clone())).collect()
+}
+
+/// A place in the shuffle of a table without time (the finaliser of SplitMix64).
+fn shuffled(seed: u64, row: u64) -> u64 {
+    let mut mixed = row ^ seed.wrapping_add(0x9e37_79b9_7f4a_7c15).wrapping_mul(0xd1b5_4a32_d192_ed03);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
