@@ -211,7 +211,7 @@ fn grouped(table: &Table, by_row: bool) -> [Groups; 2] {
     order.sort_by_key(|&at| (unit(at), at));
     let mut groups = [Groups::default(), Groups::default()];
     for rows in order.chunk_by(|&a, &b| unit(a) == unit(b)) {
-        let is_held = rows.first().is_some_and(|&at| scattered(unit(at)) % 5 == 0);
+        let is_held = rows.first().is_some_and(|&at| scattered(unit(at)).is_multiple_of(5));
         let [training, held] = &mut groups;
         let group = if is_held { held } else { training };
         for row in rows.chunks(if by_row { 1 } else { rows.len() }) {

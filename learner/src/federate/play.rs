@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::bank::Work;
 use super::commitment::Record;
 use super::coordinator::{Coordinator, Outcome, Step};
+use super::fixed;
 use super::party::{Party, Reply};
 use super::state::State;
+use super::terms::{Purpose, Schema, Terms};
 use super::wire::{ToCoordinator, ToParty};
 
 /// What becomes of a party's message.
@@ -91,6 +94,18 @@ fn answered(
             Some(ToCoordinator::Refuse { reason: refusal.to_string() })
         }
     }
+}
+
+/// The same training by one party alone, without masks, noise or votes: what a bank comes to by itself, or all of them if
+/// their rows were in one place. `None` where its rows give no statistics.
+pub fn alone(terms: &Terms, schema: &Schema, work: &mut dyn Work) -> Option<State> {
+    let mut state = State::default();
+    let rounds = (1..=terms.rounds).map(Purpose::Round);
+    for purpose in std::iter::once(Purpose::Statistics).chain(rounds) {
+        let sum = fixed::encode(&work.contribution(terms, schema, &state, purpose));
+        (state, _) = state.after(terms, schema, purpose, 1, &sum).ok()?;
+    }
+    Some(state)
 }
 
 /// A notary for parties that all run in one process, where nobody has to prove who he is.

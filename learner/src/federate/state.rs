@@ -159,7 +159,7 @@ fn noise_of_sum(terms: &Terms, schema: &Schema, purpose: Purpose, parties: usize
 /// party may drop its part, or know it.
 pub(super) fn noise_share(terms: &Terms, schema: &Schema, purpose: Purpose, parties: usize) -> f64 {
     let sensitivity = terms.sensitivity(purpose, schema) + fixed::rounding(terms.length(purpose, schema));
-    terms.noise(purpose) * sensitivity / ((threshold(parties) - 1) as f64).sqrt()
+    terms.noise(purpose) * sensitivity / (threshold(parties).saturating_sub(1).max(1) as f64).sqrt()
 }
 
 /// Step length in the round after so many.

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::terms::Schema;
+use super::terms::{Feature, Schema};
+use super::wire::Real;
 use crate::frame::Frame;
+use crate::train::Part;
 
 /// Rows with labels.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,13 +106,21 @@ impl Table {
         Ok(table)
     }
 
-    /// The rows at these places, in their order.
-    pub fn select(&self, rows: &[usize]) -> Self {
-        Self {
-            frame: self.frame.select(rows),
-            positive: rows.iter().filter_map(|&row| self.positive.get(row).copied()).collect(),
-            unit: rows.iter().filter_map(|&row| self.unit.get(row).copied()).collect(),
+    /// The rows of a part that was read by a mapping, with the schema's features.
+    ///
+    /// # Errors
+    /// The name of a feature that the part does not have.
+    pub fn of_part(part: &Part, schema: &Schema) -> Result<Self, String> {
+        let mut frame = Frame::new(Vec::new());
+        for name in schema.names() {
+            let at = part.frame.names().iter().position(|other| *other == name);
+            let column = at.map(|at| part.frame.column(at).to_vec());
+            frame.append(name.clone(), column.ok_or(name)?);
         }
+        let rows = part.labels.len();
+        let by_itself = || (0..rows as u64).collect();
+        let unit = if part.customers.len() == rows { part.customers.clone() } else { by_itself() };
+        Ok(Self { frame, positive: part.labels.clone(), unit })
     }
 }
 
@@ -147,12 +157,11 @@ fn named(text: &str) -> u64 {
     digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// A schema that fits a CSV file: every column of numbers but the label and the unit, within its 1 % and 99 % quantiles
-/// rounded to two digits. They say something about the file's rows: look at them before you show them to anybody.
+/// The columns of numbers of a CSV file, but for the label and the unit; what is not a number makes a column none.
 ///
 /// # Errors
 /// [`TableError`].
-pub fn propose(path: &Path, label: &str, unit: Option<&str>) -> Result<Schema, TableError> {
+pub fn numbers(path: &Path, label: &str, unit: Option<&str>) -> Result<Frame, TableError> {
     let unreadable = |source| TableError::Unreadable { path: path.to_owned(), source };
     let mut reader = open(path).map_err(unreadable)?;
     let headers = reader.headers().map_err(unreadable)?.clone();
@@ -161,33 +170,43 @@ pub fn propose(path: &Path, label: &str, unit: Option<&str>) -> Result<Schema, T
             return Err(TableError::Column { path: path.to_owned(), column: column.to_owned() });
         }
     }
-    let mut columns: Vec<Option<(Vec<f32>, bool)>> = vec![Some((Vec::new(), false)); headers.len()];
+    let mut columns: Vec<Option<Vec<f32>>> = vec![Some(Vec::new()); headers.len()];
     for record in reader.records() {
         for (column, cell) in columns.iter_mut().zip(record.map_err(unreadable)?.iter()) {
-            let Some((values, missing)) = column else { continue };
-            match number(cell.trim(), true) {
-                Ok(value) if value.is_nan() => *missing = true,
-                Ok(value) => values.push(value),
-                Err(_) => *column = None,
+            match (number(cell.trim(), true), column.as_mut()) {
+                (Ok(value), Some(values)) => values.push(value),
+                _ => *column = None,
             }
         }
     }
-    let mut features = Vec::new();
+    let mut frame = Frame::new(Vec::new());
     for (name, column) in headers.iter().zip(columns) {
-        let Some((mut values, missing)) = column.filter(|_| name != label && Some(name) != unit) else {
-            continue;
-        };
+        if let Some(column) = column.filter(|_| name != label && Some(name) != unit) {
+            frame.append(name.to_owned(), column);
+        }
+    }
+    Ok(frame)
+}
+
+/// A schema that fits a table: every column, within its 1 % and 99 % quantiles rounded to two digits. They say something
+/// about the rows: look at them before you show them to anybody.
+pub fn propose(frame: &Frame, label: &str, unit: Option<&str>) -> Schema {
+    let feature = |(at, name): (usize, &String)| {
+        let mut values: Vec<f32> = frame.column(at).to_vec();
+        values.retain(|value| !value.is_nan());
+        let missing = values.len() < frame.rows();
         values.sort_by(f32::total_cmp);
         let quantile = |share: f64| {
             let at = (share * values.len().saturating_sub(1) as f64).round() as usize;
             values.get(at).map_or(0.0, |value| two_digits(f64::from(*value)))
         };
         let (low, high) = (quantile(0.01), quantile(0.99));
+        // A flag of something rare has no spread between these.
         let high = if high > low { high } else { low + 1.0 };
-        let (low, high) = (super::wire::Real(low), super::wire::Real(high));
-        features.push(super::terms::Feature { name: name.to_owned(), low, high, missing });
-    }
-    Ok(Schema { label: label.to_owned(), unit: unit.map(str::to_owned), features })
+        Feature { name: name.clone(), low: Real(low), high: Real(high), missing }
+    };
+    let features = frame.names().iter().enumerate().map(feature).collect();
+    Schema { label: label.to_owned(), unit: unit.map(str::to_owned), features }
 }
 
 /// Rounded to two significant digits.
@@ -240,10 +259,10 @@ mod tests {
         let path = folder.path().join("rows.csv");
         let rows: String = (0..1000).map(|i| format!("t{i},{i},{},c{},0\n", i % 2, i % 7)).collect();
         std::fs::write(&path, format!("time,amount,odd,who,fraud\n{rows}")).unwrap();
-        let schema = propose(&path, "fraud", Some("who")).unwrap();
+        let schema = propose(&numbers(&path, "fraud", Some("who")).unwrap(), "fraud", Some("who"));
         assert_eq!(schema.names(), ["amount", "odd"], "text, label and unit are no features");
         assert_eq!((schema.features[0].low.0, schema.features[0].high.0), (10.0, 990.0));
         assert!(Table::read(&path, &schema).is_ok());
-        assert!(propose(&path, "label", None).is_err());
+        assert!(numbers(&path, "label", None).is_err());
     }
 }

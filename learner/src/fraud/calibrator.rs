@@ -37,9 +37,7 @@ impl Calibrator {
                 let above = raw.partition_point(|known| *known <= score);
                 let at = |index: usize| Some((*raw.get(index)?, *probability.get(index)?));
                 let found = match (above.checked_sub(1).and_then(at), at(above)) {
-                    (Some((x, p)), Some((next_x, next_p))) => {
-                        p + (next_p - p) * (score - x) / (next_x - x)
-                    }
+                    (Some((x, p)), Some((next_x, next_p))) => p + (next_p - p) * (score - x) / (next_x - x),
                     (Some((_, p)), None) | (None, Some((_, p))) => p,
                     (None, None) => 0.5,
                 };
@@ -71,8 +69,7 @@ mod tests {
 
     #[test]
     fn isotonic_is_straight_between_points() {
-        let calibrator =
-            Calibrator::Isotonic { raw: vec![-1.0, 0.0, 2.0], probability: vec![0.1, 0.1, 0.9] };
+        let calibrator = Calibrator::Isotonic { raw: vec![-1.0, 0.0, 2.0], probability: vec![0.1, 0.1, 0.9] };
         assert_eq!(calibrator.check(), Ok(()));
         for (score, probability) in [(-9.0, 0.1), (-0.5, 0.1), (1.0, 0.5), (2.0, 0.9), (9.0, 0.9)] {
             assert!((calibrator.probability(score) - probability).abs() < 1e-12, "{score}");

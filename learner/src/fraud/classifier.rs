@@ -76,7 +76,8 @@ impl Classifier {
     /// Whether the parts fit together and the numbers can score.
     pub(crate) fn check(&self) -> Result<(), String> {
         let width = self.width();
-        if self.encoder.levels().iter().any(|level| level.category >= self.schema.inputs().categorical.len()) {
+        if self.encoder.levels().iter().any(|level| level.category >= self.schema.inputs().categorical.len())
+        {
             return Err("a column for a category that the schema does not have".to_owned());
         }
         match &self.method {

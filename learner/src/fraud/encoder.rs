@@ -87,7 +87,8 @@ mod tests {
     #[test]
     fn one_event_and_many_rows_are_encoded_alike() {
         let schema = Schema::new(Inputs { categorical: vec!["channel".into()], ..Inputs::default() });
-        let rows: Vec<u64> = (0..300).map(|row| [7, 7, 8, 9, 0][row % 5] + if row == 0 { 90 } else { 0 }).collect();
+        let rows: Vec<u64> =
+            (0..300).map(|row| [7, 7, 8, 9, 0][row % 5] + if row == 0 { 90 } else { 0 }).collect();
         let encoder =
             Encoder::learn(&[rows.clone()], 0.01, 2, |_, hash| (hash == 7).then(|| "web".to_owned()));
         assert_eq!(encoder.names(&schema).next().unwrap(), "channel=web");

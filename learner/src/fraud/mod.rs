@@ -13,9 +13,9 @@ mod subject;
 pub use calibrator::Calibrator;
 pub use classifier::{Classifier, Method};
 pub use encoder::{Encoder, Level};
+pub use model::{Calibration, Column, FraudModel, Thresholds};
 pub(crate) use scorecard::bin;
 pub use scorecard::{Cross, Scorecard, Term};
-pub use model::{Calibration, Column, FraudModel, Thresholds};
 pub use sentences::sentences;
 pub use subject::Subject;
 

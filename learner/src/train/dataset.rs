@@ -70,10 +70,11 @@ impl Dataset {
     pub fn read(tables: &Tables, progress: &mut dyn Progress) -> Result<Self, TrainError> {
         let first = survey(&tables.data, &tables.mapping, progress)?;
         let gap_ms = if tables.mapping.columns.time.is_some() { tables.mapping.label.delay_ms } else { 0 };
-        let cut =
-            tables.mapping.split.cut(first.span_ms, tables.test.is_some(), gap_ms, tables.seed).map_err(
-                |error| TrainError::Unusable { part: "test", problem: error.to_string() },
-            )?;
+        let cut = tables
+            .mapping
+            .split
+            .cut(first.span_ms, tables.test.is_some(), gap_ms, tables.seed)
+            .map_err(|error| TrainError::Unusable { part: "test", problem: error.to_string() })?;
         let mut builder = Builder::new(tables, cut);
         let mut summaries = vec![builder.play(&tables.data, first.backwards > 0, false, progress)?];
         if let Some(test) = &tables.test {

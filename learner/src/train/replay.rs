@@ -85,7 +85,11 @@ pub(super) fn inputs(mapping: &Mapping) -> Inputs {
         amount: columns.amount.is_some(),
         coordinates: columns.coordinates.is_some(),
         attempts: false,
-        label_delay_s: if time { u32::try_from(mapping.label.delay_ms / 1_000).unwrap_or(u32::MAX) } else { 0 },
+        label_delay_s: if time {
+            u32::try_from(mapping.label.delay_ms / 1_000).unwrap_or(u32::MAX)
+        } else {
+            0
+        },
         categorical,
         numeric: columns.numeric.clone(),
     }

@@ -9,13 +9,15 @@ use anyhow::Context;
 use clap::Subcommand;
 use learner::evaluate::{Ranking, Scored, ranking};
 use learner::federate::state::State;
-use learner::federate::table::propose;
+use learner::federate::table::{numbers, propose};
 use learner::federate::terms::STATISTICS_RELEASES;
 use learner::federate::wire::{Bytes, Real};
 use learner::federate::{
     Bank, End, Limits, Method, Model, Outcome, PARTIES_MIN, PROTOCOL, Record, Schema, Table, Terms, ToParty,
     privacy,
 };
+use learner::table::Mapping;
+use learner::train::dataset::{Dataset, Tables};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -31,12 +33,15 @@ const MODEL_FILE: &str = "federated.json";
 pub enum Command {
     /// Propose a schema for a file: the features' names and bounds, for all parties to agree on.
     Schema {
-        /// A CSV file.
+        /// Own rows: a CSV file of numbers, or any table with a mapping.
         #[arg(long, value_name = "FILE")]
         data: PathBuf,
-        /// Column of the label, 0 or 1.
-        #[arg(long, value_name = "COLUMN")]
-        label: String,
+        /// The mapping; the features are then those of behaviour that it gives.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["label", "unit"])]
+        mapping: Option<PathBuf>,
+        /// Column of the label, 0 or 1; only without a mapping.
+        #[arg(long, value_name = "COLUMN", required_unless_present = "mapping")]
+        label: Option<String>,
         /// Column that says whose row it is; noise then hides a whole customer rather than a row.
         #[arg(long, value_name = "COLUMN")]
         unit: Option<String>,
@@ -149,9 +154,12 @@ pub struct Party {
     /// Name in the coordinator's certificate, if it is not the host.
     #[arg(long, value_name = "NAME")]
     coordinator_name: Option<String>,
-    /// Own rows: CSV with a header, with the schema's columns; `.gz` is read too.
+    /// Own rows: CSV with a header, with the schema's columns (`.gz` is read too), or any table with a mapping.
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
+    /// Makes the features of behaviour from the table; its training part trains, its test part measures the model.
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
     /// Later rows to measure the trained model on.
     #[arg(long, value_name = "FILE")]
     test: Option<PathBuf>,
@@ -178,8 +186,25 @@ pub struct Party {
 /// Runs the command.
 pub fn federate(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Schema { data, label, unit, out } => {
-            let schema = propose(&data, &label, unit.as_deref())?;
+        Command::Schema { data, mapping, label, unit, out } => {
+            let schema = match mapping {
+                Some(mapping) => {
+                    let mapping = Mapping::read(&mapping)?;
+                    let columns = mapping.columns.clone();
+                    let train = read_by(&data, None, mapping)?.train;
+                    propose(
+                        &train.frame,
+                        columns.label.as_deref().unwrap_or("label"),
+                        columns.customer.as_deref(),
+                    )
+                }
+                None => {
+                    let label = label.context("a label")?;
+                    propose(&numbers(&data, &label, unit.as_deref())?, &label, unit.as_deref())
+                }
+            };
+            // Read back, so that no schema is written that nobody can read.
+            let schema = Schema::from_toml(&schema.to_toml())?;
             std::fs::write(&out, schema.to_toml()).with_context(|| out.display().to_string())?;
             println!("{} features; look at their bounds in {}", schema.features.len(), out.display());
             Ok(())
@@ -284,8 +309,7 @@ fn seconds(value: f64) -> anyhow::Result<Duration> {
 async fn party(arguments: Party) -> anyhow::Result<()> {
     let began = Instant::now();
     let (schema, certificates) = arguments.identity.read()?;
-    let table = Table::read(&arguments.data, &schema)?;
-    let test = arguments.test.as_deref().map(|path| Table::read(path, &schema)).transpose()?;
+    let (table, test) = rows_of(&arguments, &schema)?;
     let rows = table.positive.len();
     tracing::info!(rows, name = certificates.name(), "rows are read");
     let joining = Joining {
@@ -322,6 +346,29 @@ async fn party(arguments: Party) -> anyhow::Result<()> {
         }
     }
     ended(&took.outcome)
+}
+
+/// The rows to train on, and those to measure on.
+fn rows_of(arguments: &Party, schema: &Schema) -> anyhow::Result<(Table, Option<Table>)> {
+    let (data, test) = (&arguments.data, arguments.test.as_deref());
+    let Some(mapping) = &arguments.mapping else {
+        let test = test.map(|path| Table::read(path, schema)).transpose()?;
+        return Ok((Table::read(data, schema)?, test));
+    };
+    let read = read_by(data, test, Mapping::read(mapping)?)?;
+    let of = |part| {
+        Table::of_part(part, schema)
+            .map_err(|name| anyhow::anyhow!("{}: its mapping gives no feature {name}", data.display()))
+    };
+    let train = of(&read.train)?;
+    anyhow::ensure!(!train.positive.is_empty(), "{}: the training part has no rows", data.display());
+    let test = if read.test.labels.is_empty() { None } else { Some(of(&read.test)?) };
+    Ok((train, test))
+}
+
+fn read_by(data: &Path, test: Option<&Path>, mapping: Mapping) -> anyhow::Result<Dataset> {
+    let tables = Tables { data: data.to_owned(), test: test.map(Path::to_owned), mapping, seed: 7 };
+    Ok(Dataset::read(&tables, &mut ())?)
 }
 
 fn measure(schema: &Schema, state: &State, test: &Table) -> Option<Ranking> {

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
-use aws_lc_rs::signature::{
+use ::aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey,
     VerificationAlgorithm,
 };
+use anyhow::Context;
 use learner::federate::{NAME_BYTES_MAX, Notary};
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;

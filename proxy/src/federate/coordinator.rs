@@ -285,9 +285,11 @@ impl<P: FnMut(&Record)> Training<P> {
             Event::Lost(number, why) => (number, Some(why)),
             Event::Message(number, message) => {
                 let Some(name) = self.names.get(&number).cloned() else { return Ok(()) };
-                let owed = self.connections.get_mut(&name).map_or(&mut 0, |connection| &mut connection.owed);
-                let is_answer = *owed > 0 || matches!(message, ToCoordinator::Refuse { .. });
-                *owed = owed.saturating_sub(1);
+                let connection = self.connections.get_mut(&name).filter(|connection| connection.owed > 0);
+                let is_answer = connection.is_some() || matches!(message, ToCoordinator::Refuse { .. });
+                if let Some(connection) = connection {
+                    connection.owed -= 1;
+                }
                 let taken =
                     if is_answer { coordinator.receive(&name, message) } else { Err(Fault::OutOfTurn) };
                 match taken {

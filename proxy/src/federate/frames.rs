@@ -66,17 +66,17 @@ mod tests {
     async fn what_is_written_is_read_and_nothing_else() {
         let message = ToCoordinator::Refuse { reason: "no".into() };
         let bytes = frame(&message).unwrap();
-        let read = async |bytes: &[u8]| super::read::<ToCoordinator>(&mut &*bytes, 100).await;
-        assert_eq!(read(&bytes).await.unwrap(), message);
+        let taken = async |bytes: &[u8]| read::<ToCoordinator>(&mut &*bytes, 100).await;
+        assert_eq!(taken(&bytes).await.unwrap(), message);
         for length in 0..bytes.len() {
-            assert!(matches!(read(&bytes[..length]).await, Err(FrameError::Ended(_))), "{length} bytes");
+            assert!(matches!(taken(&bytes[..length]).await, Err(FrameError::Ended(_))), "{length} bytes");
         }
         assert!(matches!(
-            read(b"\xff\xff\xff\xff").await,
+            taken(b"\xff\xff\xff\xff").await,
             Err(FrameError::TooLong { length: 0xffff_ffff, most: 100 })
         ));
         for malformed in [&b"\0\0\0\x02{}"[..], b"\0\0\0\x01\xff", b"\0\0\0\0", b"\0\0\0\x09[[[[[[[[["] {
-            assert!(matches!(read(malformed).await, Err(FrameError::Malformed(_))), "{malformed:?}");
+            assert!(matches!(taken(malformed).await, Err(FrameError::Malformed(_))), "{malformed:?}");
         }
     }
 }

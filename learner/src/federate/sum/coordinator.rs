@@ -243,7 +243,7 @@ impl SumCoordinator {
                 self.roster.values_mut().zip(1..).for_each(|((place, _), next)| *place = next);
                 let adverts: Vec<Advert> = self.roster.values().map(|(_, advert)| advert.clone()).collect();
                 let names = self.roster.keys().cloned().collect();
-                self.to_all(names, Step::Shares, |_| ToParty::Roster { sum, adverts: adverts.clone() })
+                self.ask(names, Step::Shares, |_| ToParty::Roster { sum, adverts: adverts.clone() })
             }
             Step::Shares => {
                 let sealed = std::mem::take(&mut self.sealed);
@@ -253,7 +253,7 @@ impl SumCoordinator {
                     };
                     ToParty::Shares { sum, sealed: sealed.iter().filter_map(of).collect() }
                 };
-                self.to_all(sealed.keys().cloned().collect(), Step::Masked, for_party)
+                self.ask(sealed.keys().cloned().collect(), Step::Masked, for_party)
             }
             Step::Masked => {
                 let too_many = self.roster.len() - self.threshold;
@@ -262,12 +262,12 @@ impl SumCoordinator {
                 }
                 let names: Vec<String> = self.masked.keys().cloned().collect();
                 let all = names.iter().cloned().collect();
-                self.to_all(all, Step::Confirmations, |_| ToParty::Survivors { sum, names: names.clone() })
+                self.ask(all, Step::Confirmations, |_| ToParty::Survivors { sum, names: names.clone() })
             }
             Step::Confirmations => {
                 let confirmations = self.confirmations.clone();
                 let names = confirmations.iter().map(|confirmation| confirmation.name.clone()).collect();
-                self.to_all(names, Step::Unmasking, |_| ToParty::Confirmations {
+                self.ask(names, Step::Unmasking, |_| ToParty::Confirmations {
                     sum,
                     confirmations: confirmations.clone(),
                 })
@@ -277,7 +277,7 @@ impl SumCoordinator {
         Ok(Next::Send(messages))
     }
 
-    fn to_all(
+    fn ask(
         &mut self,
         names: BTreeSet<String>,
         step: Step,
