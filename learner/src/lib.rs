@@ -11,6 +11,7 @@ pub mod behaviour;
 pub mod capacity;
 pub mod evaluate;
 pub mod features;
+pub mod federate;
 pub mod frame;
 pub mod fraud;
 pub mod lexical;

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod compose;
 pub mod config;
+pub mod federate;
 pub mod figures;
 pub mod front;
 pub mod gateway;

@@ -34,6 +34,8 @@ pub enum Entry {
     Admin(AdminCall),
     /// A review case changed.
     Case(CaseEvent),
+    /// A step of a federated training, in its coordinator's log.
+    Federated(Box<learner::federate::Record>),
 }
 
 /// What the record of an `intent` could not say yet.

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use learner::federate::{Misfit, Trainings};
 use policies::chain::{ChainError, Checkpoint, Link, Verifier};
 
 use super::entry::{Entry, LineError, PAYLOAD_BYTES_MAX};
@@ -28,6 +29,8 @@ pub struct Report {
     pub intents: u64,
     /// Intents without a decision: under way now, or when a process was killed.
     pub unfinished: u64,
+    /// Entries of federated trainings.
+    pub federated: u64,
     /// Entries that gaps say were lost.
     pub lost: u64,
     /// Starts, of which `abrupt` found that the run before had been interrupted in the middle of a line.
@@ -84,6 +87,22 @@ pub enum VerifyError {
         /// What is wrong.
         source: ChainError,
     },
+    /// An entry of a federated training does not fit those before.
+    #[error("{}: line {line}: {source}", path.display())]
+    Training {
+        /// Segment file.
+        path: PathBuf,
+        /// 1-based.
+        line: u64,
+        /// What is wrong.
+        source: Misfit,
+    },
+}
+
+/// Why a line is not the next one of a sound log.
+enum Wrong {
+    Damage(Damage),
+    Training(Misfit),
 }
 
 /// Checks every entry of the log in `dir`, against its own checkpoint or, if one is given, against `kept`, which an
@@ -109,13 +128,14 @@ pub fn verify(
         verifier: Verifier::new(checkpoint),
         report: empty_report(all.len(), checkpoint),
         unfinished: HashSet::new(),
+        trainings: Trainings::default(),
     };
     let mut end = (dir.to_owned(), 0);
     for (number, segment) in all.iter().enumerate() {
         let is_last = number + 1 == all.len();
         end = (segment.path.clone(), check.segment(segment, is_last, bytes_total, &mut progress)?);
     }
-    let Check { verifier, mut report, unfinished } = check;
+    let Check { verifier, mut report, unfinished, .. } = check;
     let (path, line) = end;
     (report.entries, report.head) =
         verifier.finish().map_err(|source| VerifyError::Chain { path, line, source })?;
@@ -132,6 +152,7 @@ fn empty_report(segments: usize, checkpoint: Option<Checkpoint>) -> Report {
         decisions: 0,
         intents: 0,
         unfinished: 0,
+        federated: 0,
         lost: 0,
         starts: 0,
         abrupt: 0,
@@ -146,6 +167,7 @@ struct Check {
     verifier: Verifier,
     report: Report,
     unfinished: HashSet<String>,
+    trainings: Trainings,
 }
 
 impl Check {
@@ -169,13 +191,15 @@ impl Check {
                 break;
             }
             self.report.bytes += line.len() as u64;
-            self.line(&line).map_err(|damage| match damage {
-                Damage::Unreadable(source) => {
-                    VerifyError::Line { path: segment.path.clone(), line: number, source }
+            let path = || segment.path.clone();
+            self.line(&line).map_err(|wrong| match wrong {
+                Wrong::Damage(Damage::Unreadable(source)) => {
+                    VerifyError::Line { path: path(), line: number, source }
                 }
-                Damage::Chain(source) => {
-                    VerifyError::Chain { path: segment.path.clone(), line: number, source }
+                Wrong::Damage(Damage::Chain(source)) => {
+                    VerifyError::Chain { path: path(), line: number, source }
                 }
+                Wrong::Training(source) => VerifyError::Training { path: path(), line: number, source },
             })?;
             if number % LINES_A_REPORT == 0 {
                 progress(Progress { bytes: self.report.bytes, bytes_total });
@@ -185,8 +209,8 @@ impl Check {
         Ok(number)
     }
 
-    fn line(&mut self, line: &[u8]) -> Result<(), Damage> {
-        let payload = follow(&mut self.verifier, line)?;
+    fn line(&mut self, line: &[u8]) -> Result<(), Wrong> {
+        let payload = follow(&mut self.verifier, line).map_err(Wrong::Damage)?;
         let report = &mut self.report;
         report.from_ms.get_or_insert(payload.at_ms);
         report.to_ms = Some(payload.at_ms);
@@ -208,6 +232,10 @@ impl Check {
             Entry::Start(start) => {
                 report.starts += 1;
                 report.abrupt += u64::from(start.cut_bytes > 0);
+            }
+            Entry::Federated(record) => {
+                report.federated += 1;
+                self.trainings.follow(&record).map_err(Wrong::Training)?;
             }
             Entry::Stop | Entry::Admin(_) | Entry::Case(_) => {}
         }

@@ -46,7 +46,7 @@ pub fn audit(command: Command) -> anyhow::Result<()> {
             "{}",
             serde_json::json!({
                 "sound": true, "entries": report.entries, "decisions": report.decisions, "intents": report.intents,
-                "unfinished": report.unfinished, "lost": report.lost, "starts": report.starts, "abrupt": report.abrupt,
+                "unfinished": report.unfinished, "federated": report.federated, "lost": report.lost, "starts": report.starts, "abrupt": report.abrupt,
                 "torn_bytes": report.torn_bytes, "head": head, "from_ms": report.from_ms, "to_ms": report.to_ms,
             })
         );
@@ -64,6 +64,9 @@ pub fn audit(command: Command) -> anyhow::Result<()> {
         "  {} starts, {} after an abrupt end; {} entries lost (each loss is in a gap entry)",
         report.starts, report.abrupt, report.lost
     );
+    if report.federated > 0 {
+        println!("  {} of federated trainings, whose sums and votes fit together", report.federated);
+    }
     if report.checkpoint.is_none() {
         println!("  there is no checkpoint to hold it against: whether its end was cut off cannot be told");
     }

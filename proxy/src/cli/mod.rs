@@ -2,6 +2,7 @@
 
 mod audit;
 mod demo;
+mod federate;
 mod learn;
 mod run;
 mod tables;
@@ -50,6 +51,9 @@ enum Command {
     },
     /// Play overload scenarios against capacity controllers.
     Simulate(learn::Simulate),
+    /// Train one model with other banks: sums of masked updates over mutual TLS, no rows.
+    #[command(subcommand)]
+    Federate(federate::Command),
     /// Work with the decision log, without a running gateway.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -71,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Evaluate(arguments) => learn::evaluate(&arguments),
         Command::Score { model } => learn::score(&model),
         Command::Simulate(arguments) => learn::simulate(&arguments),
+        Command::Federate(command) => federate::federate(command),
         Command::Audit(command) => audit::audit(command),
     };
     match done {

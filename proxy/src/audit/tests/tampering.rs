@@ -38,7 +38,9 @@ fn found(dir: &Path, altered: &Segments) -> Option<(String, u64, String)> {
     let error = verify(dir, None, |_| {}).err()?;
     let words = error.to_string();
     match error {
-        VerifyError::Line { path, line, .. } | VerifyError::Chain { path, line, .. } => {
+        VerifyError::Line { path, line, .. }
+        | VerifyError::Chain { path, line, .. }
+        | VerifyError::Training { path, line, .. } => {
             Some((path.file_name().unwrap().to_str().unwrap().to_owned(), line, words))
         }
         VerifyError::Io { .. } => panic!("{words}"),
