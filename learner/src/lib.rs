@@ -14,6 +14,7 @@ pub mod features;
 pub mod frame;
 pub mod fraud;
 pub mod lexical;
+pub mod lifecycle;
 pub mod profiles;
 pub mod report;
 pub mod score;

@@ -127,6 +127,15 @@ pub fn fraud(settings: &TrainFraud, progress: &mut dyn Progress) -> Result<Train
     Ok(made.trained)
 }
 
+/// Fits on rows that were recorded while serving, and chooses, calibrates and sets thresholds on later ones.
+///
+/// # Errors
+/// The optimiser failed.
+pub(crate) fn fit(train: Vec<Row>, validate: Vec<Row>, seed: u64) -> Result<FraudModel, TrainError> {
+    let parts = Parts { train, validate, test: Vec::new() };
+    Ok(search(&parts, seed, &GRID, &mut ())?.model(&parts.validate))
+}
+
 /// What training makes.
 struct Made {
     artifact: Vec<u8>,
