@@ -5,10 +5,7 @@ mod text;
 
 use crate::artifact::Manifest;
 use crate::evaluate::{AtThreshold, Ranking, Scored};
-use crate::features::transfer::FEATURES;
-use crate::fraud::FraudModel;
 use crate::train::anomaly;
-use crate::train::fraud::{Metrics, Trained};
 use std::fmt::Write;
 
 /// The file in a model's directory.
@@ -18,80 +15,6 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;mar
 table{border-collapse:collapse;margin:.5rem 0 1.5rem}td,th{padding:.2rem .8rem;border-bottom:1px solid #d8dee4;text-align:right}\
 td:first-child,th:first-child{text-align:left}figure{display:inline-block;margin:0 1rem 1rem 0}svg{max-width:100%}\
 code{word-break:break-all}.note{color:#57606a}";
-
-/// The report of a fraud model: `scores` holds the scored rows of each of `trained.tests`.
-pub(crate) fn fraud(
-    manifest: &Manifest,
-    trained: &Trained,
-    scores: &[Vec<Scored>],
-    model: &FraudModel,
-) -> Result<String, String> {
-    let mut page = Page::new("Fraud model", manifest);
-    let Trained { rows: [train, validate, test], chosen: [ratio, l2], candidates, tests } = trained;
-    page.text(&format!(
-        "Rows in time order: {train} training, {validate} validation, {test} test. \
-         Chosen on validation: SMOTE ratio {ratio}, L2 weight {l2}."
-    ));
-    for (metrics, scored) in tests.iter().zip(scores) {
-        page.heading(&format!("Measured on {}", metrics.on));
-        fraud_tables(&mut page, metrics);
-        for plot in [
-            plots::precision_recall(scored)?,
-            plots::roc(scored)?,
-            plots::calibration(&metrics.calibration)?,
-            plots::histogram(scored, "probability")?,
-        ] {
-            page.figure(&plot);
-        }
-    }
-    if !candidates.is_empty() {
-        page.heading("Candidates");
-        let rows = candidates.iter().map(|row| row.iter().map(f64::to_string).collect()).collect();
-        page.table(&["SMOTE ratio", "L2 weight", "AUPRC on validation"], rows);
-    }
-    page.heading("Weights");
-    page.text(
-        "Log odds a standard deviation, largest first; missing: log odds added where the value is unknown.",
-    );
-    let mut weights: Vec<_> = model.columns.iter().zip(&FEATURES).collect();
-    weights.sort_by(|a, b| b.0.weight.abs().total_cmp(&a.0.weight.abs()));
-    let rows = weights
-        .iter()
-        .map(|(column, spec)| {
-            let missing =
-                if spec.may_be_missing { format!("{:.3}", column.missing_weight) } else { String::new() };
-            vec![format!("{}: {}", spec.name, spec.meaning), format!("{:.3}", column.weight), missing]
-        })
-        .collect();
-    page.table(&["feature", "weight", "missing"], rows);
-    Ok(page.end())
-}
-
-fn fraud_tables(page: &mut Page, metrics: &Metrics) {
-    let mut rows = vec![ranking_row("this model", &metrics.model)];
-    rows.extend(metrics.baselines.iter().map(|(name, ranking)| ranking_row(name, ranking)));
-    rows.push(vec![
-        "guessing (prevalence)".to_owned(),
-        format!("{:.4}", metrics.model.prevalence),
-        "0.5".to_owned(),
-    ]);
-    page.ranking_table(rows);
-    page.threshold_table(&[("step up", &metrics.step_up), ("hold", &metrics.hold)]);
-    page.text(&format!(
-        "Brier score {}. Fraud in these rows {:.2}, saved {:.2} after the cost of alarms (major units).",
-        metrics.brier,
-        metrics.fraud_cents as f64 / 100.0,
-        metrics.saved_cents as f64 / 100.0
-    ));
-    if !metrics.recall_by_scenario.is_empty() {
-        let rows = metrics
-            .recall_by_scenario
-            .iter()
-            .map(|(name, recall)| vec![name.clone(), format!("{recall:.3}")])
-            .collect();
-        page.table(&["kind of fraud", "recall at step up"], rows);
-    }
-}
 
 /// The report of an anomaly model.
 pub(crate) fn anomaly(

@@ -2,9 +2,9 @@
 
 use crate::anomaly::{self, AnomalyScorer};
 use crate::artifact::{self, ArtifactError, Kind};
-use crate::features::{request, transfer};
-use crate::fraud::{self, FraudScorer};
-use crate::profiles::{ProfileLimits, Profiles};
+use crate::behaviour::{ProfileLimits, Profiles};
+use crate::features::request;
+use crate::fraud::FraudScorer;
 use crate::train::data::{self, RecordedRequest, RecordedTransfer};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -46,19 +46,24 @@ impl Scorer {
 }
 
 fn transfer(scorer: &FraudScorer, profiles: &Profiles, recorded: &RecordedTransfer) -> Result<Value, String> {
-    let event = &recorded.event;
-    let view = profiles.view(event);
-    let score = scorer.score(event, &view).map_err(|error| error.to_string())?;
-    profiles.attempt(event);
-    if recorded.accepted {
-        profiles.accept(event);
+    if recorded.event.amount_minor < 0 {
+        return Err("the amount is below zero".to_owned());
     }
+    let mut vector = Vec::new();
+    recorded.event.seen(|event| scorer.model().vector(profiles, event, &mut vector));
+    let score = scorer.score(&vector).map_err(|error| error.to_string())?;
+    recorded.event.seen(|event| {
+        profiles.attempt(event);
+        if recorded.accepted {
+            profiles.accept(event);
+        }
+    });
     let contributions: Vec<Value> = score
         .contributions
         .iter()
         .filter(|contribution| contribution.log_odds != 0.0)
         .filter_map(|contribution| {
-            let name = transfer::FEATURES.get(contribution.feature)?.name;
+            let name = scorer.names().get(contribution.feature)?;
             Some(json!({ "feature": name, "value": contribution.value, "log_odds": contribution.log_odds }))
         })
         .collect();
@@ -71,7 +76,7 @@ fn transfer(scorer: &FraudScorer, profiles: &Profiles, recorded: &RecordedTransf
     Ok(json!({
         "probability": score.probability,
         "action": action,
-        "reasons": fraud::sentences(&score, event, &view),
+        "reasons": scorer.sentences(&score, &vector),
         "contributions": contributions,
     }))
 }

@@ -73,7 +73,7 @@ pub struct CustomerView {
     /// Accepted within 1 h, 1 d, 7 d and 30 d.
     pub(super) totals: [Total; 4],
     pub(super) known: Known,
-    /// Mean and spread of amounts in cents, and of their logarithms, the last 200 weighing most.
+    /// Mean and spread of amounts in cents, and of their logarithms, the last 300 weighing most.
     pub(super) cents: [f64; 2],
     pub(super) logs: [f64; 2],
     /// Median of the last 30 days' amounts in cents, and the median distance from it.
@@ -94,6 +94,25 @@ pub struct CustomerView {
     /// Mean and spread of the logarithm of distances.
     pub(super) distances: [f64; 2],
     pub(super) place: Option<[f32; 2]>,
+}
+
+impl CustomerView {
+    /// The geometric mean of accepted amounts, cents; at least 1.
+    pub fn usual_cents(&self) -> f64 {
+        self.logs[0].exp()
+    }
+
+    /// Accepted within a day.
+    pub fn count_1d(&self) -> u32 {
+        let [_, day, ..] = self.totals;
+        day.count
+    }
+
+    /// Sum of amounts accepted within a day, cents.
+    pub fn sum_1d_cents(&self) -> i64 {
+        let [_, day, ..] = self.totals;
+        day.sum_cents
+    }
 }
 
 impl Customer {

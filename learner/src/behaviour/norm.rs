@@ -4,10 +4,10 @@ use super::codec::{Reader, Writer};
 use super::snapshot::SnapshotError;
 
 /// The norm forgets: no value weighs less than one in this many.
-const MEMORY: u32 = 200;
+const MEMORY: u32 = 300;
 /// From this many values on, one value counts as at most this many spreads away.
 const SETTLED: u32 = 8;
-const OUTLIER: f64 = 4.0;
+const OUTLIER: f64 = 2.5;
 
 /// Running mean and variance (Welford 1962), with exponential forgetting.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

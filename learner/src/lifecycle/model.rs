@@ -3,10 +3,10 @@
 
 use super::join::{LabelledVector, Periods};
 use crate::artifact::{self, Artifact, ArtifactError, Kind, Manifest};
-use crate::features::transfer::{self, COUNT, FEATURES};
-use crate::fraud::{FraudModel, FraudScorer, Thresholds};
-use crate::train::data::Row;
-use crate::train::{TrainError, fraud};
+use crate::fraud::{Classifier, FraudScorer, Method, Thresholds};
+use crate::train::dataset::Dataset;
+use crate::train::{ModelKind, Part, TrainError, classify};
+use std::collections::BTreeMap;
 
 /// A fraud model that scores recorded vectors.
 #[derive(Debug, Clone)]
@@ -37,52 +37,60 @@ impl Model {
     }
 
     /// Names of a vector's features.
-    pub fn names(&self) -> Vec<String> {
-        FEATURES.iter().map(|feature| feature.name.to_owned()).collect()
+    pub fn names(&self) -> &[String] {
+        self.0.names()
+    }
+
+    /// What kind it is.
+    pub fn kind(&self) -> ModelKind {
+        match self.0.model().method {
+            Method::Scorecard(_) => ModelKind::Logistic,
+            Method::Trees(_) => ModelKind::Boosted,
+        }
     }
 
     /// Probability of fraud, 0 to 1; `None` for a vector of another length, or one that cannot be scored.
     pub fn probability(&self, vector: &[f32]) -> Option<f64> {
-        Some(self.0.score_vector(&wide(vector)?).ok()?.probability)
+        Some(self.0.score(vector).ok()?.probability)
     }
 
-    /// Fits another model of the same kind and schema on the first two periods.
+    /// Fits another model over the same features on the first two periods.
     ///
     /// # Errors
-    /// The optimiser failed.
-    pub(super) fn another(&self, periods: &Periods, seed: u64) -> Result<Fitted, TrainError> {
-        let rows = |rows: &[LabelledVector]| rows.iter().filter_map(row).collect();
-        fraud::fit(rows(&periods.train), rows(&periods.validate), seed).map(Fitted)
-    }
-
-    /// Hash of the features that it takes.
-    pub fn schema_hash(&self) -> String {
-        transfer::schema_hash()
+    /// The optimiser failed, or a period has nothing to teach.
+    pub(super) fn another(
+        &self,
+        periods: &Periods,
+        kind: ModelKind,
+        seed: u64,
+    ) -> Result<Fitted, TrainError> {
+        let part = |rows: &[LabelledVector]| {
+            let rows = rows.iter().map(|row| (row.at_ms, row.vector.as_slice(), row.cents, row.fraud));
+            Part::recorded(self.names().to_vec(), rows)
+        };
+        let model = self.0.model();
+        let data = Dataset {
+            schema: model.schema.clone(),
+            // Recorded vectors have the columns that this model's encoder gave them.
+            encoder: model.encoder.clone(),
+            train: part(&periods.train),
+            validate: part(&periods.validate),
+            test: Part::default(),
+            folds: Vec::new(),
+            remarks: Vec::new(),
+            scenarios: BTreeMap::new(),
+            fingerprint: String::new(),
+        };
+        classify::fit_unmeasured(&data, Some(kind), seed).map(Fitted)
     }
 }
 
 /// A model that was just fitted.
-pub(super) struct Fitted(FraudModel);
+pub(super) struct Fitted(Classifier);
 
 impl Fitted {
     /// The bytes of its artifact.
     pub(super) fn artifact(&self, manifest: Manifest) -> Result<Vec<u8>, TrainError> {
         Ok(artifact::to_bytes(Kind::Fraud, &Artifact { manifest, model: &self.0 })?)
     }
-}
-
-fn wide(vector: &[f32]) -> Option<[f64; COUNT]> {
-    let narrow: &[f32; COUNT] = vector.try_into().ok()?;
-    Some(narrow.map(f64::from))
-}
-
-fn row(row: &LabelledVector) -> Option<Row> {
-    Some(Row {
-        at_ms: row.at_ms,
-        vector: wide(&row.vector)?,
-        fraud: row.fraud,
-        amount_cents: row.cents,
-        scenario: None,
-        rule_score: 0.0,
-    })
 }

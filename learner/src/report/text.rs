@@ -1,40 +1,9 @@
 //! Figures for a terminal: what was measured, on what, and what simpler means reach on the same rows.
 
 use crate::evaluate::{AtThreshold, Ranking};
-use crate::train::{anomaly, fraud};
+use crate::train::anomaly;
 use std::collections::BTreeMap;
 use std::fmt::{Display, Formatter, Result};
-
-impl Display for fraud::Metrics {
-    fn fmt(&self, out: &mut Formatter<'_>) -> Result {
-        opening(out, &self.on, "transfers", "fraud", &self.model)?;
-        rankings(out, "this model", &self.model, &self.baselines)?;
-        thresholds(
-            out,
-            "act from a probability of",
-            &[("step up", &self.step_up), ("hold for review", &self.hold)],
-        )?;
-        let prevalence = self.model.prevalence;
-        writeln!(
-            out,
-            "\ncalibration: Brier score {:.5}; always saying the share of fraud has {:.5}",
-            self.brier,
-            prevalence * (1.0 - prevalence)
-        )?;
-        writeln!(out, "{:>16} {:>16} {:>12}", "fraud said", "fraud come", "transfers")?;
-        for group in &self.calibration {
-            let [said, came] = [group.said, group.came].map(|share| 100.0 * share);
-            writeln!(out, "{said:>14.2} % {came:>14.2} % {:>12}", group.rows)?;
-        }
-        writeln!(
-            out,
-            "\nmoney, in major units: fraud {:.2}, saved {:.2} by acting at these thresholds, cost of false alarms taken off",
-            major(self.fraud_cents),
-            major(self.saved_cents)
-        )?;
-        shares(out, "found from the step-up threshold on, by kind of fraud", &self.recall_by_scenario)
-    }
-}
 
 impl Display for anomaly::Metrics {
     fn fmt(&self, out: &mut Formatter<'_>) -> Result {

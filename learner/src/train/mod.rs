@@ -12,7 +12,6 @@ mod crossing;
 pub mod data;
 pub mod dataset;
 pub mod fraud;
-mod logistic;
 mod measure;
 mod methods;
 mod part;

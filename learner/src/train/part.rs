@@ -42,6 +42,21 @@ impl Part {
         Self { frame: Frame::new(names), categories: vec![Vec::new(); categories], ..Self::default() }
     }
 
+    /// Rows that were recorded while serving: time, features, amount in hundredths of a major unit, and whether it was fraud.
+    pub(crate) fn recorded<'a>(
+        names: Vec<String>,
+        rows: impl Iterator<Item = (i64, &'a [f32], i64, bool)>,
+    ) -> Self {
+        let mut part = Self::new(names, 0);
+        for (key, (at_ms, vector, cents, label)) in rows.enumerate() {
+            let key = key as u64;
+            let cents = Some(cents);
+            let beside = Beside { key, label, at_ms, customer: None, cents, scenario: 0, categories: &[] };
+            part.push(vector, &beside);
+        }
+        part
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.labels.len()
@@ -89,6 +104,20 @@ impl Part {
             let halvings = self.halvings;
             *self = self.select(&keep);
             self.halvings = halvings;
+        }
+    }
+
+    /// Adds the rows of a part with the same columns.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.frame.extend(other.frame);
+        self.labels.extend(other.labels);
+        self.at_ms.extend(other.at_ms);
+        self.customers.extend(other.customers);
+        self.cents.extend(other.cents);
+        self.scenarios.extend(other.scenarios);
+        self.keys.extend(other.keys);
+        for (column, more) in self.categories.iter_mut().zip(other.categories) {
+            column.extend(more);
         }
     }
 

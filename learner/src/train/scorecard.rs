@@ -1,7 +1,7 @@
 //! Logistic regression over binned, straight and crossed terms: from a part to a scorecard.
 
 use super::smote::oversample;
-use super::{Part, TrainError, binning, crossing};
+use super::{Part, TrainError, binning, crossing, rounded};
 use crate::fraud::{Cross, Scorecard, Term, bin};
 use crate::simulate::Random;
 use linfa::Dataset;
@@ -143,19 +143,19 @@ pub(super) fn scorecard(terms: &[Term], crosses: &[Cross], weights: &[f64]) -> S
     let weigh = |(feature, term): (usize, &Term)| {
         let evidence = weights[feature];
         Term {
-            weight: weights[width + feature],
-            points: term.points.iter().map(|points| points * evidence).collect(),
-            missing: term.missing * evidence,
+            weight: rounded(weights[width + feature]),
+            points: term.points.iter().map(|points| rounded(points * evidence)).collect(),
+            missing: rounded(term.missing * evidence),
             ..term.clone()
         }
     };
     let cross = |(at, cross): (usize, &Cross)| {
         let weight = weights[2 * width + at];
-        let line = |line: &Vec<f64>| line.iter().map(|points| points * weight).collect();
+        let line = |line: &Vec<f64>| line.iter().map(|points| rounded(points * weight)).collect();
         Cross { points: cross.points.iter().map(line).collect(), ..cross.clone() }
     };
     Scorecard {
-        intercept: weights.last().copied().unwrap_or(0.0),
+        intercept: rounded(weights.last().copied().unwrap_or(0.0)),
         terms: terms.iter().enumerate().map(weigh).collect(),
         crosses: crosses.iter().enumerate().map(cross).collect(),
     }

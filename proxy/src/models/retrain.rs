@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use learner::artifact;
 use learner::lifecycle::{Challenge, Challenger, JudgedVector, Model, join, train};
+use learner::train::ModelKind;
 use serde::{Deserialize, Serialize};
 
 use super::labels;
@@ -44,6 +45,8 @@ pub struct Job {
     pub now_ms: i64,
     /// The newest vectors that are used at most.
     pub rows_max: usize,
+    /// Which kind of model; the champion's own where none is named.
+    pub kind: Option<ModelKind>,
     /// Seed of everything random.
     pub seed: u64,
     /// Folder for what comes of it.
@@ -190,8 +193,9 @@ fn work(job: &Job) -> anyhow::Result<()> {
         ControlFlow::Continue(())
     })?;
     let joined = join(newest, job.delay_ms, job.now_ms);
+    let kind = job.kind.unwrap_or_else(|| champion.kind());
     let challenge =
-        Challenge { champion: &champion, champion_seen_ms: job.champion_seen_ms, seed: job.seed };
+        Challenge { champion: &champion, champion_seen_ms: job.champion_seen_ms, kind, seed: job.seed };
     let (bytes, made) = train(joined, &challenge)?;
     fs::write(job.out.join(CHALLENGER), serde_json::to_vec(&made)?)?;
     fs::write(job.out.join(artifact::FILE), bytes)?;
@@ -211,6 +215,7 @@ mod tests {
             delay_ms: 0,
             now_ms: 1,
             rows_max: 10,
+            kind: None,
             seed: 1,
             out: folder.join("out"),
         }

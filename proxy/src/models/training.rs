@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use learner::artifact;
 use learner::lifecycle::{Challenger, Model};
+use learner::train::ModelKind;
 
 use super::life::{Lifecycle, Refused};
 use super::record::hash_bytes;
@@ -44,12 +45,12 @@ impl Lifecycle {
         self.retraining.lock().clone()
     }
 
-    /// Begins to train a challenger, beside everything else.
+    /// Begins to train a challenger, beside everything else; of the champion's kind where none is named.
     ///
     /// # Errors
     /// One is being trained, or there is no champion to compare it with.
-    pub fn retrain(self: &Arc<Self>) -> Result<Retraining, Refused> {
-        let job = self.job()?;
+    pub fn retrain(self: &Arc<Self>, kind: Option<ModelKind>) -> Result<Retraining, Refused> {
+        let job = self.job(kind)?;
         {
             let mut retraining = self.retraining.lock();
             if retraining.since_ms.is_some() {
@@ -70,7 +71,7 @@ impl Lifecycle {
         Ok(self.retraining())
     }
 
-    fn job(&self) -> Result<Job, Refused> {
+    fn job(&self, kind: Option<ModelKind>) -> Result<Job, Refused> {
         let state = self.store.state();
         let champion = state.champion.ok_or_else(|| {
             Refused::Senseless("no fraud model is in force; the configuration has to name one first".to_owned())
@@ -86,6 +87,7 @@ impl Lifecycle {
             delay_ms: self.settings.label_delay_ms(),
             now_ms,
             rows_max: self.settings.retrain_rows_max,
+            kind,
             seed: 1,
             out: self.places.work.clone(),
         })
@@ -190,7 +192,7 @@ impl Lifecycle {
             }
             self.metrics.drift(self.watch.drift(now_ms).as_ref());
             if self.retraining_is_due(now_ms)
-                && let Err(refused) = self.retrain()
+                && let Err(refused) = self.retrain(None)
             {
                 tracing::warn!(%refused, "no challenger is trained");
             }
@@ -214,7 +216,7 @@ impl Lifecycle {
         let question = Question {
             champion: hash_bytes(&kept.card.digest),
             challenger: state.challenger.as_deref().map(hash_bytes),
-            reference: bins.is_none().then(|| kept.model.names()),
+            reference: bins.is_none().then(|| kept.model.names().to_vec()),
             window: bins.filter(|_| !self.watch.measures()),
             window_ms: self.settings.drift_window_ms(),
             delay_ms: self.settings.label_delay_ms(),

@@ -201,7 +201,7 @@ mod tests {
         watch.crown(&model);
         let one = seen_by(&model, 1_000_u128 << 80);
         let rows: Vec<(&[f32], f64)> = (0..900).map(|_| (one.vector.as_slice(), one.probability)).collect();
-        watch.measure(Watch::window(&Baseline::learn(model.names(), &rows), 1_000_000));
+        watch.measure(Watch::window(&Baseline::learn(model.names().to_vec(), &rows), 1_000_000));
         for _ in 0..ROWS_MIN {
             watch.saw(&one);
             watch.saw(&Judged { model: [1; 32], probability: 0.9, ..one.clone() });

@@ -1,0 +1,154 @@
+//! `gatehouse train fraud` and `evaluate` on anybody's tables.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Context;
+use learner::table::Mapping;
+use learner::train::classify::{self, EvaluatedTable, TrainTable, TrainedTable};
+use learner::train::dataset::Tables;
+use learner::train::{Costs, Measured, ModelKind};
+use serde_json::{Value, json};
+
+use super::learn::{peak_mib, with_progress};
+
+/// What a table's classifier is trained with.
+pub struct Training {
+    /// The table.
+    pub data: PathBuf,
+    /// The table to test on.
+    pub test: Option<PathBuf>,
+    /// The mapping.
+    pub mapping: PathBuf,
+    /// Which model; `auto` compares them.
+    pub model: String,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Folder for the model and its report.
+    pub out: PathBuf,
+    /// Only the figures, one JSON object last.
+    pub json: bool,
+}
+
+/// Trains and prints figures of the test part.
+pub fn train(with: Training) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let model = model_kind(&with.model)?;
+    let settings = TrainTable {
+        tables: tables(with.data, with.test, &with.mapping, with.seed)?,
+        model,
+        seed: with.seed,
+        out: with.out,
+        costs: Costs::default(),
+    };
+    let trained = with_progress(with.json, |progress| classify::train(&settings, progress))?;
+    say(&trained, &settings.out, with.json, began);
+    Ok(())
+}
+
+/// The model of that name; `None` for `auto`.
+pub fn model_kind(name: &str) -> anyhow::Result<Option<ModelKind>> {
+    if name == "auto" {
+        return Ok(None);
+    }
+    let found = ModelKind::ALL.into_iter().find(|kind| kind.name() == name);
+    let known = ModelKind::ALL.map(ModelKind::name).join(", ");
+    Ok(Some(found.with_context(|| format!("no fraud model is called {name}; choose from {known}, auto"))?))
+}
+
+/// What training found: for people, or one JSON object for programs.
+pub fn say(trained: &TrainedTable, out: &Path, json: bool, began: Instant) {
+    remark(&trained.remarks);
+    if !json {
+        print!("{}", text(trained));
+        return;
+    }
+    let mut figures = figures(&trained.rows, &trained.test, began);
+    figures["model"] = json!(trained.model);
+    figures["threshold"] = json!(trained.threshold);
+    figures["out"] = json!(out.display().to_string());
+    if let Some(other) = &trained.other {
+        figures["other_customers"] = json!({ "auprc": other.ranking.auprc, "auroc": other.ranking.auroc });
+    }
+    println!("{figures}");
+}
+
+/// What measuring found, as one JSON object.
+pub fn say_measured(measured: &EvaluatedTable, began: Instant) {
+    remark(&measured.remarks);
+    println!("{}", figures(&measured.rows, &measured.test, began));
+}
+
+/// Measures a model on the test part of a table.
+pub fn evaluate(model: &Path, data: PathBuf, mapping: &Path, json: bool) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let tables = tables(data, None, mapping, 1)?;
+    let measured =
+        with_progress(json, |progress| classify::evaluate(model, &tables, Costs::default(), progress))?;
+    say_measured(&measured, began);
+    Ok(())
+}
+
+fn tables(data: PathBuf, test: Option<PathBuf>, mapping: &Path, seed: u64) -> anyhow::Result<Tables> {
+    Ok(Tables { data, test, mapping: Mapping::read(mapping)?, seed })
+}
+
+/// What is out of the ordinary in the data goes to standard error: figures alone do not tell it.
+fn remark(remarks: &[String]) {
+    remarks.iter().for_each(|remark| eprintln!("note: {remark}"));
+}
+
+/// The figures of the test part, for programs.
+fn figures([train, validate, test]: &[usize; 3], measured: &Measured, began: Instant) -> Value {
+    let ranking = &measured.ranking;
+    let [low, middle, high] = ranking.recall_at_fpr;
+    json!({
+        "rows": { "train": train, "validate": validate, "test": test },
+        "positives": ranking.positives,
+        "prevalence": ranking.prevalence,
+        "auroc": ranking.auroc,
+        "auprc": ranking.auprc,
+        "auroc_interval": measured.intervals.auroc,
+        "auprc_interval": measured.intervals.auprc,
+        "precision": measured.chosen.precision,
+        "recall": measured.chosen.recall,
+        "f1": measured.chosen.f1,
+        "recall_at_fpr": { "0.001": low, "0.01": middle, "0.05": high },
+        "brier": measured.brier,
+        "card_precision_at_100": measured.card_precision_at_100,
+        "baselines": measured.baselines.iter().map(|(name, ranking)| (name.clone(), json!(ranking.auprc)))
+            .collect::<serde_json::Map<_, _>>(),
+        "seconds": began.elapsed().as_secs_f64(),
+        "peak_mib": peak_mib(),
+    })
+}
+
+/// The figures for people.
+fn text(trained: &TrainedTable) -> String {
+    let Measured { ranking, chosen, intervals, baselines, .. } = &trained.test;
+    let [train, validate, test] = trained.rows;
+    let [low, middle, high] = ranking.recall_at_fpr;
+    let mut text = format!(
+        "{} trained on {train} rows, chosen on {validate}, measured on {test} ({} positive, {:.3} %)\n\
+         AUPRC {:.4} ({:.4} to {:.4}), AUROC {:.4} ({:.4} to {:.4})\n\
+         recall at 0.1 / 1 / 5 % false positives: {low:.3} / {middle:.3} / {high:.3}\n\
+         at {:.4}: precision {:.3}, recall {:.3}, F1 {:.3}\n",
+        trained.model,
+        ranking.positives,
+        100.0 * ranking.prevalence,
+        ranking.auprc,
+        intervals.auprc[0],
+        intervals.auprc[1],
+        ranking.auroc,
+        intervals.auroc[0],
+        intervals.auroc[1],
+        chosen.threshold,
+        chosen.precision,
+        chosen.recall,
+        chosen.f1,
+    );
+    for (name, ranking) in baselines {
+        text.push_str(&format!("baseline {name}: AUPRC {:.4}, AUROC {:.4}\n", ranking.auprc, ranking.auroc));
+    }
+    text
+}
