@@ -161,7 +161,7 @@ mod tests {
         let now_ms = rows.iter().map(|row| row.at_ms).max().unwrap();
         let joined = || join(rows.clone(), 0, now_ms);
         let challenge =
-            Challenge { champion: &champion, champion_seen_ms: None, kind: champion.kind(), seed: 5 };
+            Challenge { champion: &champion, champion_seen_ms: None, kind: ModelKind::Tree, seed: 5 };
         let (artifact, made) = train(joined(), &challenge).unwrap();
         let model = Model::from_bytes(&artifact).unwrap();
         assert_eq!(model.manifest().schema_hash, champion.manifest().schema_hash);
@@ -183,7 +183,7 @@ mod tests {
     fn too_little_to_learn_from_is_said() {
         let champion = Model::from_bytes(SHIPPED).unwrap();
         let challenge =
-            Challenge { champion: &champion, champion_seen_ms: None, kind: champion.kind(), seed: 5 };
+            Challenge { champion: &champion, champion_seen_ms: None, kind: ModelKind::Tree, seed: 5 };
         let honest: Vec<_> = recorded().into_iter().filter(|row| row.label.is_none()).collect();
         let now_ms = i64::MAX;
         let error = train(join(honest, 0, now_ms), &challenge).unwrap_err().to_string();

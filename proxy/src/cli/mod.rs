@@ -48,6 +48,13 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         model: PathBuf,
     },
+    /// Train a challenger: what the gateway starts beside itself.
+    #[command(hide = true)]
+    Retrain {
+        /// What to do, as the gateway wrote it.
+        #[arg(long, value_name = "FILE")]
+        job: PathBuf,
+    },
     /// Play overload scenarios against capacity controllers.
     Simulate(learn::Simulate),
     /// Work with the decision log, without a running gateway.
@@ -70,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Train(arguments) => learn::train(arguments),
         Command::Evaluate(arguments) => learn::evaluate(&arguments),
         Command::Score { model } => learn::score(&model),
+        Command::Retrain { job } => crate::models::retrain::child(&job),
         Command::Simulate(arguments) => learn::simulate(&arguments),
         Command::Audit(command) => audit::audit(command),
     };

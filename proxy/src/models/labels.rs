@@ -198,7 +198,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels.jsonl");
         let mut labels = Labels::open(&path, 3, 0).unwrap();
-        let changes = labels.put(vec![(1, label(true)), (2, label(false)), (1, label(true)), (1, label(false))]);
+        let changes =
+            labels.put(vec![(1, label(true)), (2, label(false)), (1, label(true)), (1, label(false))]);
         assert_eq!(changes.unwrap(), [Change::New, Change::New, Change::Unchanged, Change::Replaced]);
         let again = labels.put(vec![(1, label(false)), (3, label(true)), (4, label(true))]).unwrap();
         assert_eq!(again, [Change::Unchanged, Change::New, Change::Full]);

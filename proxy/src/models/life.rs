@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use learner::artifact;
-use learner::lifecycle::Model;
+use learner::lifecycle::{Drift, Model};
 use parking_lot::Mutex;
 use policies::ports::Clock;
 
@@ -20,7 +20,7 @@ use super::settings::Settings;
 use super::store::{Card, Fault, Kept, NotChanged, Origin, Proposal, State, Store};
 use super::survey::Survey;
 use super::training::Retraining;
-use super::watch::Watch;
+use super::watch::{ShadowFigures, Watch};
 use crate::keys;
 use crate::stages::identity::signing::SigningKey;
 
@@ -60,6 +60,34 @@ pub struct Receipt {
     pub unknown: Vec<u128>,
     /// Labels for which there was no room.
     pub full: u64,
+}
+
+/// Everything there is to be said of the model's life.
+pub struct Status {
+    /// Which artifact is what.
+    pub state: State,
+    /// The champion's card.
+    pub champion: Option<Card>,
+    /// The challenger's.
+    pub challenger: Option<Card>,
+    /// Where training stands.
+    pub retraining: Retraining,
+    /// When the next training is due, Unix milliseconds.
+    pub next_ms: Option<i64>,
+    /// The challenger's opinions.
+    pub shadow: ShadowFigures,
+    /// Drift, where there is enough to measure it on.
+    pub drift: Option<Drift>,
+    /// What drift is measured against, in words.
+    pub drift_against: Option<String>,
+    /// What the last survey found.
+    pub survey: Survey,
+    /// Bytes of vectors on the disk.
+    pub bytes: u64,
+    /// Vectors lost since the start.
+    pub lost: u64,
+    /// Labels, and those that say fraud.
+    pub labels: (usize, usize),
 }
 
 /// The life of the fraud model.
@@ -145,33 +173,30 @@ impl Lifecycle {
         Ok(Arc::new(life))
     }
 
-    /// The artifact to serve, where the configuration names `configured`, which loads. The champion is served if it is whole,
-    /// else the latest one before it that is, else the configured one. A configuration that names another artifact than
-    /// before puts that one into force.
-    pub fn in_force(&self, configured: &[u8]) -> Vec<u8> {
-        let digest = artifact::digest(configured);
-        if self.store.state().configured.as_ref() != Some(&digest) {
-            self.adopt(configured, &digest);
+    /// The artifact to serve, where the configuration names `configured`, which loads, or one that does not. The champion is
+    /// served if it is whole, else the latest one before it that is, else the configured one. A configuration that names
+    /// another artifact than before puts that one into force.
+    pub fn in_force(&self, configured: Option<&[u8]>) -> Option<Vec<u8>> {
+        if let Some(bytes) = configured {
+            let digest = artifact::digest(bytes);
+            if self.store.state().configured.as_ref() != Some(&digest) {
+                self.adopt(bytes, &digest);
+            }
         }
         let state = self.store.state();
         let candidates = state.champion.iter().chain(state.previous.iter().rev());
         let found = candidates.into_iter().find_map(|digest| self.checked(digest));
         let serves = found.as_ref().map(|kept| kept.card.digest.clone());
         self.metrics.fallback.set(i64::from(serves.is_none() || serves != state.champion));
-        match found {
-            Some(kept) => {
-                self.watch.crown(&kept.model);
-                self.watch.challenge(state.challenger.and_then(|digest| Some(self.checked(&digest)?.model)));
-                self.stale.store(true, Ordering::Relaxed);
-                kept.bytes
-            }
-            None => {
-                if let Ok(model) = Model::from_bytes(configured) {
-                    self.watch.crown(&model);
-                }
-                configured.to_vec()
-            }
-        }
+        let Some(kept) = found else {
+            let model = configured.and_then(|bytes| Model::from_bytes(bytes).ok());
+            model.iter().for_each(|model| self.watch.crown(model));
+            return configured.map(<[u8]>::to_vec);
+        };
+        self.watch.crown(&kept.model);
+        self.watch.challenge(state.challenger.and_then(|digest| Some(self.checked(&digest)?.model)));
+        self.stale.store(true, Ordering::Relaxed);
+        Some(kept.bytes)
     }
 
     /// Takes the configuration's artifact into the store, and into force.
@@ -247,8 +272,10 @@ impl Lifecycle {
         let decided: Vec<(u128, bool)> =
             known.iter().map(|(decision, label)| (*decision, label.fraud)).collect();
         let changes = self.labels.lock().put(known).inspect_err(|_| self.count("failed", 1))?;
-        let mut receipt =
-            Receipt { unknown: unknown.iter().map(|(decision, _)| *decision).collect(), ..Receipt::default() };
+        let mut receipt = Receipt {
+            unknown: unknown.iter().map(|(decision, _)| *decision).collect(),
+            ..Receipt::default()
+        };
         for ((decision, fraud), change) in decided.into_iter().zip(changes) {
             match change {
                 Change::Full => receipt.full += 1,
@@ -377,6 +404,34 @@ impl Lifecycle {
             NotChanged::Refused(refused) => refused,
             NotChanged::Store(fault) => Refused::Store(fault.to_string()),
         })
+    }
+
+    /// Everything there is to be said.
+    pub fn status(&self) -> Status {
+        let state = self.store.state();
+        let card = |digest: &Option<String>| self.store.card_of(digest.as_deref()?).ok();
+        let champion = card(&state.champion);
+        let against = champion.as_ref().and_then(|card| match (&card.challenger, &card.reference) {
+            (Some(made), _) => Some(format!("its {} training rows", made.baseline.rows)),
+            (None, Some(first)) => Some(format!("the first {} transfers that it judged", first.rows)),
+            (None, None) => None,
+        });
+        let lost = ["dropped", "failed"].map(|what| self.metrics.vectors.with_label_values(&[what]).get());
+        let due = state.retrained_ms.zip(self.settings.retrain_every_ms());
+        Status {
+            champion,
+            challenger: card(&state.challenger),
+            retraining: self.retraining(),
+            next_ms: due.map(|(last_ms, every_ms)| last_ms.saturating_add(every_ms)),
+            shadow: self.watch.shadow(),
+            drift: self.watch.drift(self.clock.now_ms()),
+            drift_against: against,
+            survey: self.survey.lock().clone(),
+            bytes: self.reader.size().map_or(0, |(_, bytes)| bytes),
+            lost: lost.iter().sum(),
+            labels: self.labels.lock().counts(),
+            state,
+        }
     }
 
     /// Writes down what is queued.

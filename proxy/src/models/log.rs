@@ -312,7 +312,8 @@ mod tests {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         fs::write(folder.path().join("0000000000000001.log"), &bytes).unwrap();
-        fs::write(folder.path().join("0000000000000002.log"), [MAGIC, &frames([id(2, 99)])].concat()).unwrap();
+        fs::write(folder.path().join("0000000000000002.log"), [MAGIC, &frames([id(2, 99)])].concat())
+            .unwrap();
         fs::write(folder.path().join("notes.txt"), "not ours").unwrap();
         let (found, read) = ids(folder.path());
         assert!(found.len() == 6 || found.len() == 5, "{found:?}");

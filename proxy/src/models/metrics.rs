@@ -173,7 +173,9 @@ mod tests {
         let registry = Registry::new();
         let metrics = ModelMetrics::new(&registry).unwrap();
         let features = |from: usize| {
-            (from..from + 40).map(|n| FeatureDrift { feature: format!("f{n}"), psi: 1.0 / n as f64 }).collect()
+            (from..from + 40)
+                .map(|n| FeatureDrift { feature: format!("f{n}"), psi: 1.0 / n as f64 })
+                .collect()
         };
         for from in [1, 2, 30] {
             metrics.drift(Some(&Drift { rows: 900, score: 0.3, features: features(from) }));

@@ -36,8 +36,6 @@ pub struct Judged {
     pub keys: [u64; 2],
     /// Minutes of local time ahead of UTC.
     pub utc_offset_min: i16,
-    /// How unusual the amount was: the logarithm of amount to usual amount; `NaN` where nothing is usual yet.
-    pub surprise: f32,
     /// Category levels, 0 for missing.
     pub categories: Vec<u64>,
     /// The features; `NaN` is missing.
@@ -68,7 +66,8 @@ pub enum Entry {
 
 /// A decision's id as a number: 32 hexadecimal digits, nothing else.
 pub fn decision_number(id: &str) -> Option<u128> {
-    let digits = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let digits =
+        id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     digits.then(|| u128::from_str_radix(id, 16).ok()).flatten()
 }
 
@@ -167,7 +166,6 @@ impl Judged {
         out.push(u8::from(self.accepted));
         out.extend(self.keys.iter().flat_map(|key| key.to_le_bytes()));
         out.extend(self.utc_offset_min.to_le_bytes());
-        out.extend(self.surprise.to_le_bytes());
         out.extend(count(self.categories.len()));
         out.extend(self.categories.iter().flat_map(|level| level.to_le_bytes()));
         out.extend(count(self.vector.len()));
@@ -185,7 +183,6 @@ impl Judged {
             accepted: fields.take() == Some([1]),
             keys: [u64::from_le_bytes(fields.take()?), u64::from_le_bytes(fields.take()?)],
             utc_offset_min: i16::from_le_bytes(fields.take()?),
-            surprise: f32::from_le_bytes(fields.take()?),
             categories: fields.list(u64::from_le_bytes)?,
             vector: fields.list(f32::from_le_bytes)?,
         })
@@ -246,7 +243,6 @@ pub(super) mod tests {
             accepted: true,
             keys: [u64::MAX, 2],
             utc_offset_min: -60,
-            surprise: 1.5,
             categories: vec![4, 0],
             vector: vec![1.0, -2.5, 0.0],
         }
@@ -273,11 +269,11 @@ pub(super) mod tests {
     #[test]
     fn missing_values_stay_missing_and_what_is_too_long_is_left_out() {
         let mut bytes = Vec::new();
-        let gap = Judged { vector: vec![f32::NAN], surprise: f32::NAN, ..judged(1) };
+        let gap = Judged { vector: vec![f32::NAN], ..judged(1) };
         write(&Entry::Judged(gap), &mut bytes);
         let Frame::Entry(entry, _) = read(&bytes) else { panic!("{bytes:?}") };
         let Entry::Judged(back) = *entry else { panic!("{entry:?}") };
-        assert!(back.vector[0].is_nan() && back.surprise.is_nan());
+        assert!(back.vector[0].is_nan());
         let before = bytes.len();
         write(&Entry::Judged(Judged { vector: vec![0.0; 9_000], ..judged(2) }), &mut bytes);
         assert_eq!(bytes.len(), before);

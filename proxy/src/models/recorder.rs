@@ -14,7 +14,7 @@ use super::record::{self, Entry, Judged};
 use super::watch::Watch;
 
 /// Entries written at once.
-const BATCH_MAX: usize = 256;
+const BATCH_MAX: u64 = 256;
 /// What was written is put on the disk itself this often; the end of the process loses none of it in either case.
 const SYNC_EVERY: Duration = Duration::from_secs(10);
 /// How long a reader waits for what is queued.
@@ -47,9 +47,8 @@ impl Recorder {
     ) -> std::io::Result<Self> {
         let (queue, entries) = sync_channel(queue_max.max(1));
         let mut writing = Writing { writer, watch, clock, metrics: metrics.clone(), synced: Instant::now() };
-        let thread = std::thread::Builder::new()
-            .name("vectors".to_owned())
-            .spawn(move || writing.run(&entries))?;
+        let thread =
+            std::thread::Builder::new().name("vectors".to_owned()).spawn(move || writing.run(&entries))?;
         Ok(Self { queue, thread: Mutex::new(Some(thread)), metrics })
     }
 
@@ -92,7 +91,7 @@ impl Writing {
     fn run(&mut self, entries: &Receiver<Message>) {
         while let Ok(first) = entries.recv() {
             let mut frames = Vec::new();
-            let (mut count, mut waiting, mut stop) = (0, Vec::new(), false);
+            let (mut count, mut waiting, mut stop) = (0_u64, Vec::new(), false);
             for message in std::iter::once(first).chain(entries.try_iter()) {
                 match message {
                     Message::Judged(judged) => {

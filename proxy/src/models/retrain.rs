@@ -222,11 +222,7 @@ mod tests {
     }
 
     fn limits(program: &Path) -> Limits {
-        Limits {
-            program: program.to_owned(),
-            time_max: Duration::from_secs(60),
-            memory_bytes_max: u64::MAX,
-        }
+        Limits { program: program.to_owned(), time_max: Duration::from_secs(60), memory_bytes_max: u64::MAX }
     }
 
     /// A program that stands for the training process.

@@ -104,7 +104,8 @@ impl State {
 
     fn names(&self, digest: &str) -> bool {
         let named = [&self.champion, &self.challenger, &self.configured];
-        named.iter().any(|one| one.as_deref() == Some(digest)) || self.previous.iter().any(|one| one == digest)
+        named.iter().any(|one| one.as_deref() == Some(digest))
+            || self.previous.iter().any(|one| one == digest)
     }
 }
 
@@ -242,6 +243,14 @@ impl Store {
         Ok(Kept { bytes, model, card })
     }
 
+    /// What is known of an artifact, whether or not it is whole itself.
+    ///
+    /// # Errors
+    /// Its card is broken.
+    pub fn card_of(&self, digest: &str) -> Result<Card, Fault> {
+        self.read_sealed(&self.card(digest))
+    }
+
     /// The file of an artifact.
     pub fn artifact(&self, digest: &str) -> PathBuf {
         self.folder.join(format!("{}.artifact", file_name(digest)))
@@ -320,7 +329,13 @@ mod tests {
     const SHIPPED: &[u8] = include_bytes!("../../../configs/models/fraud/model.artifact");
 
     fn card(digest: &str) -> Card {
-        Card { digest: digest.to_owned(), origin: Origin::Configured, made_ms: 5, challenger: None, reference: None }
+        Card {
+            digest: digest.to_owned(),
+            origin: Origin::Configured,
+            made_ms: 5,
+            challenger: None,
+            reference: None,
+        }
     }
 
     fn furnished(folder: &Path) -> (Store, String) {
@@ -407,7 +422,8 @@ mod tests {
         assert_eq!((state.challenger, state.proposal), (None, None));
         for n in 0..20 {
             state.champion = Some(format!("x{n}"));
-            let mut next = State { champion: state.champion.clone(), previous: state.previous, ..State::default() };
+            let mut next =
+                State { champion: state.champion.clone(), previous: state.previous, ..State::default() };
             next.enthrone(format!("y{n}"));
             state = next;
         }

@@ -3,9 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use learner::lifecycle::{
-    Answer, Baseline, CalibrationDrift, Comparison, Pair, Window, answer, compare,
-};
+use learner::lifecycle::{Answer, Baseline, CalibrationDrift, Comparison, Pair, Window, answer, compare};
 
 use super::labels::Labels;
 use super::log::Reader;

@@ -74,7 +74,9 @@ impl Lifecycle {
     fn job(&self, kind: Option<ModelKind>) -> Result<Job, Refused> {
         let state = self.store.state();
         let champion = state.champion.ok_or_else(|| {
-            Refused::Senseless("no fraud model is in force; the configuration has to name one first".to_owned())
+            Refused::Senseless(
+                "no fraud model is in force; the configuration has to name one first".to_owned(),
+            )
         })?;
         let kept = self.checked(&champion);
         let kept = kept.ok_or_else(|| Refused::Senseless("the champion's file is broken".to_owned()))?;
@@ -148,7 +150,11 @@ impl Lifecycle {
             Some(found) => format!(
                 "trained on {rows} transfers; AUPRC {:.3} against {:.3} of the champion, gain {:+.3} (95 % interval {:+.3} \
                  to {:+.3})",
-                found.challenger.auprc, found.champion.auprc, found.gain, found.interval[0], found.interval[1]
+                found.challenger.auprc,
+                found.champion.auprc,
+                found.gain,
+                found.interval[0],
+                found.interval[1]
             ),
         };
         let card = Card {
