@@ -157,6 +157,9 @@ pub struct Store {
     folder: PathBuf,
     key: SigningKey,
     state: Mutex<State>,
+    /// Whether artifacts that the state does not name are forgotten: not after a state that was refused, as somebody may
+    /// want to see what it named.
+    forgets: bool,
 }
 
 impl Store {
@@ -166,7 +169,7 @@ impl Store {
     /// The folder cannot be made.
     pub fn open(folder: &Path, key: SigningKey) -> Result<(Self, Option<Fault>), Fault> {
         fs::create_dir_all(folder).map_err(|error| Fault::Io(folder.to_owned(), error))?;
-        let store = Self { folder: folder.to_owned(), key, state: Mutex::default() };
+        let mut store = Self { folder: folder.to_owned(), key, state: Mutex::default(), forgets: true };
         let read: Result<State, Fault> = store.read_sealed(&folder.join(STATE));
         let refused = match read {
             Ok(state) => {
@@ -174,7 +177,12 @@ impl Store {
                 None
             }
             Err(Fault::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(fault) => Some(fault),
+            Err(fault) => {
+                store.forgets = false;
+                let aside = fs::rename(folder.join(STATE), folder.join("state.refused"));
+                aside.map_err(|error| Fault::Io(folder.join(STATE), error))?;
+                Some(fault)
+            }
         };
         Ok((store, refused))
     }
@@ -198,7 +206,9 @@ impl Store {
         next.revision += 1;
         self.write_sealed(&self.folder.join(STATE), &next)?;
         *state = next.clone();
-        self.prune(&next);
+        if self.forgets {
+            self.prune(&next);
+        }
         Ok(next)
     }
 
@@ -409,6 +419,8 @@ mod tests {
         let (store, refused) = Store::open(&folder.path().join("fraud"), key).unwrap();
         assert!(matches!(refused, Some(Fault::Unsigned(_))), "{refused:?}");
         assert_eq!(store.state(), State::default());
+        store.change::<()>(|state| Ok(state.champion = Some("f".repeat(64)))).unwrap();
+        assert!(store.load(&artifact::digest(SHIPPED)).is_ok(), "what it named is kept");
     }
 
     #[test]
