@@ -1,6 +1,6 @@
 //! Fits a tree model on a CSV of numbers and prints how good it is on another, one JSON object a seed.
 //!
-//! `fit_trees boosted|tree|forest|svm|isolation TRAIN.csv TEST.csv SEEDS`: the last column is the label, 1 or 0, an empty
+//! `fit_trees boosted|tree|tree_histogram|forest|svm|isolation TRAIN.csv TEST.csv SEEDS`: the last column is the label, 1 or 0, an empty
 //! field is a missing value. `fit_trees speed ROWS COLUMNS` fits 100 boosted trees on noise with a signal in it.
 
 use learner::evaluate::{Scored, auprc, auroc};
@@ -19,7 +19,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             let (train, test) = (read(train)?, read(test)?);
             (1..=seeds.parse()?).try_for_each(|seed| tell(model, &train, &test, seed))
         }
-        _ => Err("fit_trees boosted|tree|forest|svm|isolation TRAIN.csv TEST.csv SEEDS".into()),
+        _ => {
+            Err("fit_trees boosted|tree|tree_histogram|forest|svm|isolation TRAIN.csv TEST.csv SEEDS".into())
+        }
     }
 }
 
@@ -44,8 +46,12 @@ type Score = Box<dyn Fn(&[f32]) -> f64>;
 
 fn fitted(model: &str, examples: &Examples<'_>, seed: u64) -> Result<Score, FitError> {
     Ok(match model {
-        "tree" => {
-            let trees = tree::fit(examples, &tree::Settings { seed, ..Default::default() })?;
+        "tree" | "tree_histogram" => {
+            let mut settings = tree::Settings { seed, ..Default::default() };
+            if model == "tree_histogram" {
+                settings.grower = tree::Grower::Histogram;
+            }
+            let trees = tree::fit(examples, &settings)?;
             Box::new(move |row| trees.raw(row))
         }
         "forest" => {

@@ -24,11 +24,15 @@ pub(crate) fn anomaly(
 ) -> Result<String, String> {
     let mut page = Page::new("Anomaly model", manifest);
     page.text(&format!(
-        "Trained on {} normal requests, calibrated on {}; {} epochs.",
+        "Trained on {} normal rows, calibrated on {}; {} epochs.",
         trained.rows[0], trained.rows[1], trained.epochs
     ));
     page.heading(&format!("Measured on {}", trained.metrics.on));
     let mut rows = vec![ranking_row("autoencoder", &trained.metrics.model)];
+    let unseen = trained.metrics.unseen_kinds.iter();
+    rows.extend(
+        unseen.map(|ranking| ranking_row("autoencoder, kinds of attacks that training lacks", ranking)),
+    );
     rows.extend(trained.metrics.baselines.iter().map(|(name, ranking)| ranking_row(name, ranking)));
     page.ranking_table(rows);
     page.threshold_table(&[

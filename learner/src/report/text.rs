@@ -7,8 +7,15 @@ use std::fmt::{Display, Formatter, Result};
 
 impl Display for anomaly::Metrics {
     fn fmt(&self, out: &mut Formatter<'_>) -> Result {
-        opening(out, &self.on, "requests", "attacks", &self.model)?;
+        opening(out, &self.on, "rows", "attacks", &self.model)?;
         rankings(out, "this autoencoder", &self.model, &self.baselines)?;
+        if let Some(unseen) = &self.unseen_kinds {
+            writeln!(
+                out,
+                "\nkinds of attacks that training data lacks: {} rows, AUROC {:.4}, recall at 1 % {:.3}",
+                unseen.positives, unseen.auroc, unseen.recall_at_fpr[1]
+            )?;
+        }
         thresholds(
             out,
             "act from a percentile of",

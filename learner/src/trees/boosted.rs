@@ -357,6 +357,18 @@ mod tests {
     }
 
     #[test]
+    fn whether_a_value_is_missing_can_be_asked() {
+        let mut random = Random::new(9);
+        let mut frame = Frame::new(vec!["x".into()]);
+        let labels: Vec<bool> = (0..1_000).map(|_| random.chance(0.3)).collect();
+        labels.iter().for_each(|&label| frame.push(&[if label { f32::NAN } else { random.normal() as f32 }]));
+        let examples = Examples { frame: &frame, labels: &labels, weights: None };
+        let settings = Settings { trees: 1, depth: 1, learning_rate: 1.0, ..Settings::default() };
+        let trees = fit(&examples, None, &settings).unwrap().trees;
+        assert_eq!(auprc(&scored(&trees, &frame, &labels)), 1.0);
+    }
+
+    #[test]
     fn what_cannot_be_learned_from_is_refused() {
         let (frame, labels) = made::labelled(50, 8);
         let narrow = Frame::new(vec!["x".into()]);

@@ -1,10 +1,10 @@
-//! A random forest (Breiman 2001): trees of linfa-trees, each on a bootstrap sample of rows and some of the columns.
+//! A random forest (Breiman 2001): trees of [`super::tree`], each on a bootstrap sample of rows and some of the columns.
 //!
 //! The bagging is ours. linfa-ensemble's drops the weights of rows, so that classes cannot weigh the same; it draws
 //! columns with repetition, leaves ties between classes to chance, and votes with classes instead of probabilities.
 
 use super::examples::{sample, shares, within};
-use super::tree::{self, Ground};
+use super::tree::{self, Ground, Grower};
 use super::{Examples, FitError, MEAN_TREES_MAX, Trees};
 use crate::simulate::Random;
 use rayon::prelude::*;
@@ -24,8 +24,12 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let tree =
-            tree::Settings { depth: 10, leaf_share_min: 0.0005, rows_max: 10_000, ..Default::default() };
+        let tree = tree::Settings {
+            grower: Grower::Histogram,
+            depth: 10,
+            leaf_share_min: 0.0005,
+            ..tree::Settings::default()
+        };
         Self { trees: 100, column_share: 0.5, tree }
     }
 }

@@ -143,6 +143,7 @@ pub fn train(arguments: Train) -> anyhow::Result<()> {
             tables::say(&trained, &settings.out, with.json, began);
             Ok(())
         }
+        What::Anomaly(with) if with.mapping.is_some() => tables::train_anomaly(with.table()?),
         What::Anomaly(with) => {
             let settings = TrainAnomaly { data: with.data, out: with.out, seed: with.seed };
             let trained = with_progress(with.json, |progress| anomaly(&settings, progress))?;
