@@ -93,7 +93,7 @@ export function modelsPage(main) {
   load(main, 'Models', async () => {
     const { models } = (await get('models')).body;
     put(main, head('Models', 'In use now, with the figures they reached on unseen data.'),
-      models.length ? h('div', { class: 'cards' }, models.map(modelCard)) : card(null, null, h('p', { class: 'empty' }, 'No model is loaded: the policy says what happens without scores.')));
+      models.length ? h('div', { class: 'cards' }, models.map((model) => modelCard(main, model))) : card(null, null, h('p', { class: 'empty' }, 'No model is loaded: the policy says what happens without scores.')));
   });
 }
 
@@ -106,7 +106,7 @@ function telling(metrics) {
   return new Map(found.map(([name, n]) => [name.split('.').at(-1), n]));
 }
 
-function modelCard(model) {
+function modelCard(main, model) {
   const named = (name) => (/^(au|f\d|p\d|r\d|mse|ece)/.test(name) && name.length < 6 ? name.toUpperCase() : words(name));
   const pair = (name, text) => [h('dt', {}, name), h('dd', { title: text }, text)];
   return card(model.name, model.kind, h('div', { class: 'body' },
@@ -117,7 +117,44 @@ function modelCard(model) {
       model.trained_on ? pair('Trained on', model.trained_on) : null,
       pair('Loaded', moment(model.loaded_at_ms)),
       pair('Artifact', h('code', {}, short(model.hash, 16))),
-      pair('Features', h('code', {}, short(model.schema_hash, 16))))));
+      pair('Features', h('code', {}, short(model.schema_hash, 16)))),
+    model.life ? lifeOf(main, model) : null));
+}
+
+/** What a model that learns on is up to, and the buttons for who may press them. */
+function lifeOf(main, { name, life }) {
+  const pair = (what, text) => (text ? [h('dt', {}, what), h('dd', { title: text }, text)] : null);
+  const percent = (share) => `${(100 * share).toFixed(2)} %`;
+  const { retraining, challenger, proposal, drift, calibration, shadow, recorded } = life;
+  const found = challenger?.comparison;
+  const worst = drift?.features[0];
+  const change = async (what, question, text) => {
+    const answer = await ask({ title: question, text: `${text} The call is put on record.`, yes: words(what), danger: what === 'rollback' });
+    if (!answer) return;
+    await post(`models/${name}/${what}`, {}, what === 'retrain' ? null : `"m${life.revision}"`);
+    say(`${words(what)}: done`);
+    modelsPage(main);
+  };
+  const act = (what, role, enabled, question, text) => (may(role) ? h('button', {
+    class: 'button', type: 'button', disabled: !enabled,
+    on: { click: () => change(what, question, text).catch((problem) => ask({ title: 'Not done', text: problem.message })) },
+  }, words(what)) : null);
+  return h('div', {},
+    h('dl', { class: 'pairs' },
+      pair('Challenger', challenger ? short(challenger.hash, 16) : 'none'),
+      pair('Gain in AUPRC', found ? `${found.gain.toFixed(3)} (${found.interval.map((n) => n.toFixed(3)).join(' to ')}), ${found.standing}` : null),
+      pair('In shadow', shadow.scored ? `${count(shadow.scored)} scored, ${count(shadow.stricter)} stricter, ${count(shadow.milder)} milder` : null),
+      pair('Proposed by', proposal ? `${proposal.by}, ${moment(proposal.at_ms)}` : null),
+      pair('Drift', drift ? `score ${drift.score.toFixed(3)}, worst ${worst.feature} ${worst.psi.toFixed(3)}` : 'too few transfers to tell'),
+      pair('Fraud expected', calibration ? `${percent(calibration.expected)}, observed ${percent(calibration.observed)}` : null),
+      pair('Labels', `${count(recorded.labels)}, ${count(recorded.frauds)} of them fraud`),
+      pair('Training', retraining.since_ms ? `since ${moment(retraining.since_ms)}` : retraining.said),
+      life.refused.map((said) => pair('Refused', said))),
+    h('div', { class: 'actions' },
+      act('retrain', 'operator', !retraining.since_ms, 'Train a challenger?', 'It learns beside the traffic and scores in shadow.'),
+      act('promote', 'operator', challenger && !proposal, 'Propose the challenger?', 'Somebody else has to approve it.'),
+      act('approve', 'approver', proposal, 'Approve the challenger?', 'It serves from the next request on.'),
+      act('rollback', 'operator', life.previous.length, 'Go back to the champion before?', 'It serves from the next request on.')));
 }
 
 export function policiesPage(main, version) {

@@ -279,6 +279,7 @@ impl Show {
             trained_on: Some("simulated customers, 90 days, seed 1".to_owned()),
             metrics: metrics.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
             thresholds: [("review".to_owned(), threshold)].into(),
+            life: None,
         };
         *self.world.models.lock().unwrap() = vec![
             model(

@@ -11,9 +11,9 @@ use utoipa::ToSchema;
 pub enum Role {
     /// Reads.
     Viewer,
-    /// Releases and rejects held transfers.
+    /// Releases and rejects held transfers, says what decisions turned out to be.
     Analyst,
-    /// Sets capacity modes, revokes sessions and tokens.
+    /// Sets capacity modes, revokes sessions and tokens, has models trained, proposes their promotion, rolls them back.
     Operator,
     /// Approves what somebody else proposed.
     Approver,
@@ -119,6 +119,12 @@ pub const ROUTES: &[Access] = &[
     read("/api/v1/capacity", &[]),
     write("/api/v1/capacity", Need::Act(Role::Operator)),
     read("/api/v1/models", &[]),
+    read("/api/v1/models/{name}", &[]),
+    write("/api/v1/models/{name}/retrain", Need::Act(Role::Operator)),
+    write("/api/v1/models/{name}/promote", Need::Act(Role::Operator)),
+    write("/api/v1/models/{name}/approve", Need::Act(Role::Approver)),
+    write("/api/v1/models/{name}/rollback", Need::Act(Role::Operator)),
+    write("/api/v1/labels", Need::Act(Role::Analyst)),
     read("/api/v1/policies", &[]),
     read("/api/v1/policies/{version}", &[]),
     read("/api/v1/cases", &["status", "after", "limit"]),

@@ -12,6 +12,8 @@ use crate::refusal::Refusal;
 
 /// No body of the admin API needs more.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// A table of labels: some 50,000 rows.
+pub const TABLE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A query holds a few filters and a cursor.
 pub const QUERY_BYTES_MAX: usize = 2 * 1024;
 /// Ids, versions and handles in paths.
@@ -33,19 +35,47 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
         if !is_json(request.headers()) {
             return Err(Refusal::NotJson);
         }
-        let read = to_bytes(request.into_body(), BODY_BYTES_MAX);
-        let bytes = tokio::time::timeout(BODY_TIME_MAX, read)
-            .await
-            .map_err(|_| Refusal::BodyTooSlow)?
-            .map_err(|_| Refusal::BodyTooLarge)?;
+        let bytes = body(request, BODY_BYTES_MAX).await?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| Refusal::Body(error.to_string()))
     }
 }
 
+/// A body of at most `bytes_max`, which arrives in time.
+async fn body(request: Request, bytes_max: usize) -> Result<axum::body::Bytes, Refusal> {
+    let read = to_bytes(request.into_body(), bytes_max);
+    let read = tokio::time::timeout(BODY_TIME_MAX, read).await.map_err(|_| Refusal::BodyTooSlow)?;
+    read.map_err(|_| Refusal::BodyTooLarge(bytes_max))
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
+    media_type(headers).eq_ignore_ascii_case("application/json")
+}
+
+fn media_type(headers: &HeaderMap) -> &str {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
+    value.split(';').next().unwrap_or_default().trim()
+}
+
+/// A table of rows as JSON or CSV, unread.
+#[derive(Debug)]
+pub enum TableBody {
+    /// `application/json`.
+    Json(axum::body::Bytes),
+    /// `text/csv`.
+    Csv(axum::body::Bytes),
+}
+
+impl<S: Send + Sync> FromRequest<S> for TableBody {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+        let csv = media_type(request.headers()).eq_ignore_ascii_case("text/csv");
+        if !csv && !is_json(request.headers()) {
+            return Err(Refusal::MediaType("application/json or text/csv"));
+        }
+        let bytes = body(request, TABLE_BYTES_MAX).await?;
+        Ok(if csv { Self::Csv(bytes) } else { Self::Json(bytes) })
+    }
 }
 
 /// Query parameters of exactly the declared shape; a repeated one is refused.

@@ -57,7 +57,9 @@ impl utoipa::Modify for Secured {
 }
 
 fn guarded() -> OpenApiRouter<std::sync::Arc<App>> {
-    use routes::{audit, capacity, cases, decisions, document, figures, insight, me, sessions, stream};
+    use routes::{
+        audit, capacity, cases, decisions, document, figures, insight, labels, me, models, sessions, stream,
+    };
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(document::openapi))
         .routes(routes!(login::end))
@@ -67,7 +69,13 @@ fn guarded() -> OpenApiRouter<std::sync::Arc<App>> {
         .routes(routes!(decisions::list))
         .routes(routes!(decisions::one))
         .routes(routes!(capacity::show, capacity::set_mode))
-        .routes(routes!(insight::models))
+        .routes(routes!(models::list))
+        .routes(routes!(models::one))
+        .routes(routes!(models::retrain))
+        .routes(routes!(models::promote))
+        .routes(routes!(models::approve))
+        .routes(routes!(models::rollback))
+        .routes(routes!(labels::upload))
         .routes(routes!(insight::policies))
         .routes(routes!(insight::policy))
         .routes(routes!(cases::list))

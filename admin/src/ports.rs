@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use learner::capacity::{Mode, PoolSnapshot};
+use learner::train::ModelKind;
 use policies::DecisionRecord;
 use policies::ports::StoreError;
 use secrecy::SecretString;
@@ -14,9 +15,9 @@ use tokio::sync::broadcast;
 
 use crate::access::Operator;
 use crate::views::{
-    AdminCall, Case, CasePage, CaseQuery, Checkpoint, Judgement, Limit, LiveFigures, LoadedModel,
-    PolicyDocument, PolicySummary, RevocationInForce, RevocationOrder, SessionPage, SessionQuery,
-    Verification,
+    AdminCall, Case, CasePage, CaseQuery, Checkpoint, DecisionLabel, Judgement, LabelsTaken, Limit,
+    LiveFigures, LoadedModel, PolicyDocument, PolicySummary, RevocationInForce, RevocationOrder, SessionPage,
+    SessionQuery, Verification,
 };
 
 /// A port's answer, boxed so that the traits stay object-safe.
@@ -139,10 +140,26 @@ pub trait Capacity: Send + Sync {
     fn set_mode<'a>(&'a self, pool: &'a str, mode: Mode) -> Answer<'a, ()>;
 }
 
-/// Models in use.
+/// Models in use, and their life. `NotFound`: no such model; `Conflict`: it is not at `revision` any more; `Refused`: it
+/// makes no sense now, or the model has no life here.
 pub trait Models: Send + Sync {
     /// All of them, by name.
     fn list(&self) -> Answer<'_, Vec<LoadedModel>>;
+    /// Begins to train a challenger of the kind, or of the champion's, beside the traffic.
+    fn retrain<'a>(&'a self, name: &'a str, kind: Option<ModelKind>) -> Answer<'a, LoadedModel>;
+    /// Proposes to promote the challenger.
+    fn promote<'a>(&'a self, name: &'a str, revision: u64, by: &'a str) -> Answer<'a, LoadedModel>;
+    /// Approves what somebody other than `by` proposed: the challenger serves from now on.
+    fn approve<'a>(&'a self, name: &'a str, revision: u64, by: &'a str) -> Answer<'a, LoadedModel>;
+    /// Puts the champion before this one back; without a revision, whichever is in force now.
+    fn rollback<'a>(&'a self, name: &'a str, revision: Option<u64>) -> Answer<'a, LoadedModel>;
+}
+
+/// What decisions turned out to be.
+pub trait Labels: Send + Sync {
+    /// Takes labels in, durably; `by` is the subject of whoever says so. `malformed` rows were left out before, and are
+    /// counted alone.
+    fn put<'a>(&'a self, labels: Vec<DecisionLabel>, malformed: u64, by: &'a str) -> Answer<'a, LabelsTaken>;
 }
 
 /// Policy documents.

@@ -29,12 +29,14 @@ pub enum Refusal {
     Query(String),
     /// The body is not what the route takes; the sentence is for the caller.
     Body(String),
-    /// The body is over [`BODY_BYTES_MAX`](crate::extract::BODY_BYTES_MAX).
-    BodyTooLarge,
+    /// The body is over so many bytes.
+    BodyTooLarge(usize),
     /// The body did not arrive in time.
     BodyTooSlow,
     /// The body is not declared as JSON.
     NotJson,
+    /// The body is declared as neither of what is named.
+    MediaType(&'static str),
     /// No such path or thing.
     NotFound,
     /// The path knows other methods.
@@ -49,6 +51,8 @@ pub enum Refusal {
     Unprocessable(String),
     /// The call could not be put on record, so it was not carried out.
     AuditDown,
+    /// Nobody approves what they proposed themselves.
+    OwnProposal,
     /// Something behind the API is out of reach; the text goes to the log alone.
     Unavailable(String),
     /// Too many at once of what is named.
@@ -111,8 +115,8 @@ impl Refusal {
             }
             Self::Query(_) => (StatusCode::BAD_REQUEST, "request.query", "The query is not understood"),
             Self::Body(_) => (StatusCode::BAD_REQUEST, "request.body", "The body is not understood"),
-            Self::BodyTooLarge => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "request.too_large", "The body is over 64 KiB")
+            Self::BodyTooLarge(_) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "request.too_large", "The body is too large")
             }
             Self::BodyTooSlow => {
                 (StatusCode::REQUEST_TIMEOUT, "request.too_slow", "The body came too slowly")
@@ -120,6 +124,11 @@ impl Refusal {
             Self::NotJson => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "request.not_json", "The body must be application/json")
             }
+            Self::MediaType(_) => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "request.media_type",
+                "The body is of another media type",
+            ),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "There is no such thing here"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method", "This path knows other methods"),
             Self::PreconditionMissing => (
@@ -135,6 +144,9 @@ impl Refusal {
             }
             Self::Unprocessable(_) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "This cannot be done")
+            }
+            Self::OwnProposal => {
+                (StatusCode::FORBIDDEN, "approval.own", "Somebody else has to approve what you proposed")
             }
             Self::AuditDown => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -159,6 +171,8 @@ impl Refusal {
             Self::Role(role) => Some(format!("needs role {}", role.name())),
             Self::Query(text) | Self::Body(text) | Self::Unprocessable(text) => Some(text.clone()),
             Self::Busy(what) => Some((*what).to_owned()),
+            Self::BodyTooLarge(bytes_max) => Some(format!("at most {} KiB", bytes_max / 1024)),
+            Self::MediaType(wanted) => Some(format!("send {wanted}")),
             _ => None,
         }
     }

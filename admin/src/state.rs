@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use crate::console::store::ConsoleSessions;
 use crate::ports::{
     AuditProof, AuditTrail, Authenticator, Capacity, Cases, ConfigView, ConsoleLogin, DecisionFeed, Figures,
-    Limits, Models, PolicyDocuments, Revocations, Sessions,
+    Labels, Limits, Models, PolicyDocuments, Revocations, Sessions,
 };
 use crate::trail::RefusalBudget;
 
@@ -32,6 +32,8 @@ pub struct AdminState {
     pub capacity: Arc<dyn Capacity>,
     /// Models in use.
     pub models: Arc<dyn Models>,
+    /// What decisions turned out to be.
+    pub labels: Arc<dyn Labels>,
     /// Policy documents.
     pub policies: Arc<dyn PolicyDocuments>,
     /// Customers' sessions.

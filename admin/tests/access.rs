@@ -15,7 +15,10 @@ use serde_json::json;
 const EXEMPT_TODAY: [&str; 4] = ["/", "/assets/{file}", "/login", "/callback"];
 
 fn concrete(path: &str) -> String {
-    path.replace("{id}", "x-1").replace("{version}", "v-1").replace("{file}", "console.css")
+    path.replace("{id}", "x-1")
+        .replace("{version}", "v-1")
+        .replace("{file}", "console.css")
+        .replace("{name}", "x-1")
 }
 
 #[tokio::test]

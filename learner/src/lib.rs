@@ -15,6 +15,7 @@ pub mod federate;
 pub mod frame;
 pub mod fraud;
 pub mod lexical;
+pub mod lifecycle;
 pub mod report;
 pub mod score;
 pub mod simulate;

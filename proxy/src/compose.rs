@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use learner::anomaly::AnomalyScorer;
+use learner::artifact::{self, ArtifactError};
 use learner::capacity::{CapacityConfig, q_learning, train_report};
 use learner::fraud::FraudScorer;
 use policies::ports::{Clock, HotStore, RecordStore};
@@ -16,6 +17,7 @@ use crate::gateway::{Core, Live, Parts, Pool, Scorers};
 use crate::habits;
 use crate::keys;
 use crate::metrics::Metrics;
+use crate::models::Lifecycle;
 use crate::outbound::{self, Outbound};
 use crate::stages::admission::{Admission, steady_clock};
 use crate::stages::identity::{ApplicationIdentity, GatewayKeys, IdentityStage, Setup};
@@ -76,14 +78,23 @@ pub async fn compose_over(
     identity.load(clock.now_ms()).await.context("revocations cannot be read")?;
     identity.prime(clock.now_ms()).await;
 
-    let models = Arc::new(scorers(&config.models, clock.now_ms())?);
     let policy = Arc::new(policy(&config, &pseudonyms)?);
     let pools = pools(&config, &metrics)?;
     let customers = Customers::new(pseudonyms.clone(), config.server.utc_offset_hours);
     let profiles = Arc::new(habits::restore(&config, &customers)?);
+    let taught = Arc::clone(&profiles);
+    let lifecycle = Lifecycle::open(
+        config.learning,
+        &data,
+        Arc::clone(&clock),
+        metrics.models.clone(),
+        Some(Box::new(move |judged| habits::learn_of_fraud(&taught, judged))),
+    )?;
+    let models = Arc::new(first_scorers(&config.models, &lifecycle, &metrics, clock.now_ms()));
     let live = Live::new(config, policy, models, &metrics);
     Ok(Core::new(Parts {
         live,
+        lifecycle,
         clock,
         hot,
         identity,
@@ -140,9 +151,25 @@ fn identity_setup(
 /// # Errors
 /// What is wrong with the new files; the old ones stay in force.
 pub fn reload(core: &Core, config: Config) -> anyhow::Result<()> {
-    let models = Arc::new(scorers(&config.models, core.clock.now_ms())?);
+    let _one_at_a_time = core.changes.lock();
+    let now_ms = core.clock.now_ms();
+    let configured = configured_fraud(&config.models)?;
+    let anomaly = anomaly(&config.models)?;
     let policy = Arc::new(policy(&config, &core.pseudonyms)?);
+    let fraud = configured.map(|bytes| core.lifecycle.in_force(Some(&bytes)).unwrap_or(bytes));
+    let models = Arc::new(Scorers::new(fraud.as_deref(), anomaly, now_ms)?);
     core.replace(Live::new(config, policy, models, &core.metrics));
+    Ok(())
+}
+
+/// Serves the fraud model in `artifact` from the next request on.
+///
+/// # Errors
+/// It does not load; then the old one stays.
+pub fn serve_fraud(core: &Core, artifact: &[u8]) -> Result<(), ArtifactError> {
+    let live = core.live();
+    let models = Scorers::new(Some(artifact), live.models.anomaly.clone(), core.clock.now_ms())?;
+    core.replace(live.with_models(models));
     Ok(())
 }
 
@@ -151,23 +178,42 @@ pub fn reload(core: &Core, config: Config) -> anyhow::Result<()> {
 /// # Errors
 /// An artifact that is refused, by file and name of the refusal.
 pub fn scorers(models: &Models, now_ms: i64) -> anyhow::Result<Scorers> {
-    let name =
-        |kind: &str, digest: &str| format!("{kind}/{}", digest.get(..12).unwrap_or(digest)).as_str().into();
-    let fraud = match &models.fraud {
-        None => None,
-        Some(path) => Some(FraudScorer::load(path).with_context(|| refused(path))?),
+    Ok(Scorers::new(configured_fraud(models)?.as_deref(), anomaly(models)?, now_ms)?)
+}
+
+/// The models to begin with. One that is refused does not keep the gateway from starting: the policy says what happens
+/// without scores, and what was promoted before serves in place of what the configuration names.
+fn first_scorers(models: &Models, lifecycle: &Lifecycle, metrics: &Metrics, now_ms: i64) -> Scorers {
+    let said = |error: &anyhow::Error| {
+        metrics.models.refused.inc();
+        tracing::error!(error = format!("{error:#}"), "the gateway starts without this model");
     };
-    let anomaly = match &models.anomaly {
-        None => None,
-        Some(path) => Some(AnomalyScorer::load(path).with_context(|| refused(path))?),
+    let configured = configured_fraud(models).inspect_err(said);
+    let fraud = match configured {
+        Ok(None) => None,
+        Ok(Some(bytes)) => lifecycle.in_force(Some(&bytes)),
+        Err(_) => lifecycle.in_force(None),
     };
-    Ok(Scorers {
-        fraud_name: fraud.as_ref().map(|m| name("fraud", m.digest())),
-        anomaly_name: anomaly.as_ref().map(|m| name("anomaly", m.digest())),
-        fraud,
-        anomaly,
-        loaded_ms: now_ms,
-    })
+    let anomaly = anomaly(models).inspect_err(said).unwrap_or_default();
+    Scorers::new(fraud.as_deref(), anomaly.clone(), now_ms)
+        .or_else(|error| {
+            said(&error.into());
+            Scorers::new(None, anomaly, now_ms)
+        })
+        .unwrap_or_default()
+}
+
+/// The bytes of the configuration's fraud model, which loads.
+fn configured_fraud(models: &Models) -> anyhow::Result<Option<Vec<u8>>> {
+    let Some(path) = &models.fraud else { return Ok(None) };
+    let bytes = artifact::read(path).with_context(|| refused(path))?;
+    FraudScorer::from_bytes(&bytes).with_context(|| refused(path))?;
+    Ok(Some(bytes))
+}
+
+fn anomaly(models: &Models) -> anyhow::Result<Option<AnomalyScorer>> {
+    let load = |path: &PathBuf| AnomalyScorer::load(path).with_context(|| refused(path));
+    models.anomaly.as_ref().map(load).transpose()
 }
 
 fn refused(path: &Path) -> String {

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::Deserialize;
 
-use learner::behaviour::{ProfileLimits, Profiles};
+use learner::behaviour::{Event, ProfileLimits, Profiles, SURPRISE};
+use learner::transfer;
 
 use crate::config::Config;
+use crate::models::record::Judged;
 use crate::stages::transfer::Customers;
 
 /// A past transfer, one JSON object a line.
@@ -51,6 +53,25 @@ pub fn restore(config: &Config, customers: &Customers) -> anyhow::Result<Profile
         tracing::info!(transfers = learned, "learned customers' habits from past transfers");
     }
     Ok(profiles)
+}
+
+/// Learns that an accepted transfer turned out to be fraud.
+pub fn learn_of_fraud(profiles: &Profiles, judged: &Judged) {
+    let [customer, payee] = judged.keys;
+    let categories: Vec<Option<u64>> =
+        judged.categories.iter().map(|&level| (level != 0).then_some(level)).collect();
+    let event = Event {
+        at_ms: judged.at_ms,
+        customer: Some(customer),
+        counterparty: Some(payee),
+        amount_cents: judged.cents,
+        utc_offset_min: judged.utc_offset_min,
+        coordinates: None,
+        categories: &categories,
+        numbers: &[],
+    };
+    let at = transfer::schema().columns().iter().position(|column| column.name == SURPRISE);
+    profiles.label(&event, at.and_then(|at| judged.vector.get(at)).copied());
 }
 
 /// Writes the profiles down.

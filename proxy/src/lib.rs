@@ -15,6 +15,7 @@ pub mod gateway;
 pub mod habits;
 pub mod keys;
 pub mod metrics;
+pub mod models;
 pub mod observe;
 pub mod outbound;
 pub mod refusal;

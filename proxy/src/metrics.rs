@@ -8,6 +8,7 @@ use prometheus::{
 };
 
 use crate::front::CAUSES;
+use crate::models::metrics::ModelMetrics;
 use crate::refusal::Reason;
 
 /// The stages whose time is measured, in order.
@@ -75,6 +76,8 @@ pub struct Metrics {
     pub rule_failures: IntCounter,
     /// Reloads by result.
     pub reloads: IntCounterVec,
+    /// The models' life.
+    pub models: ModelMetrics,
 }
 
 /// Counters of one route, by outcome.
@@ -246,6 +249,7 @@ impl Metrics {
                 IntCounter::new("gatehouse_rule_failures_total", "Rules that failed at run time")?,
             )?,
             reloads,
+            models: ModelMetrics::new(&r)?,
             registry: r,
         })
     }

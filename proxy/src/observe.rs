@@ -42,6 +42,10 @@ pub fn degraded(core: &Core) -> Vec<String> {
     if live.models.fraud.is_none() {
         found.push("no fraud model is loaded: transfers are judged by rules alone".to_owned());
     }
+    if core.lifecycle.falls_back() {
+        found.push("the promoted fraud model is broken: an earlier one serves".to_owned());
+    }
+    found.extend(core.lifecycle.refused().into_iter().map(|said| format!("model store: {said}")));
     if live.models.anomaly.is_none() {
         found.push(
             "no anomaly model is loaded: requests are judged by rules and lexical checks alone".to_owned(),

@@ -135,6 +135,7 @@ impl Serving {
         if let Err(error) = saved {
             tracing::error!(%error, "behaviour profiles or capacity tables could not be written");
         }
+        self.core.lifecycle.close();
         self.core.log.close();
     }
 }
@@ -296,6 +297,7 @@ fn background(core: &Arc<Core>, shutdown: &watch::Receiver<bool>) {
             }
         }
     }));
+    tokio::spawn(until(shutdown.clone(), Arc::clone(&core.lifecycle).go_on()));
     let maintained = Arc::clone(&core.identity).maintain(Arc::clone(&core.clock));
     tokio::spawn(until(shutdown.clone(), maintained));
 }

@@ -16,6 +16,7 @@ use url::Url;
 use super::upstream::Upstream;
 
 const START_MAX: Duration = Duration::from_secs(60);
+const CONFIG_FILE: &str = "gatehouse.toml";
 
 const CONFIG: &str = r#"
 [server]
@@ -80,7 +81,7 @@ impl Configured {
             .replace("@UPSTREAM@", &upstream.address.to_string())
             + &certificate.listener(tls)
             + more;
-        let file = folder.join("gatehouse.toml");
+        let file = folder.join(CONFIG_FILE);
         fs::write(&file, text).unwrap();
         fs::write(folder.join("policy.toml"), "version = \"edge-1\"\n").unwrap();
         let [url, observe] = [gateway, observe].map(|at| Url::parse(&format!("http://{at}/")).unwrap());
@@ -140,26 +141,17 @@ impl Edge {
 
     /// Starts over what is in `folder`.
     pub async fn start_in(folder: TempDir, upstream: Upstream, configured: Configured) -> Self {
-        let log = folder.path().join("log");
-        let mut child = Command::new(binary().unwrap())
-            .args(["run", "--config"])
-            .arg(&configured.file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let began = Instant::now();
-        loop {
-            let said = fs::read_to_string(&log).unwrap();
-            if said.contains("clients are served") {
-                break;
-            }
-            assert!(child.try_wait().unwrap().is_none() && began.elapsed() < START_MAX, "{said}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let child = serving(folder.path()).await;
         let Configured { url, observe, tls, .. } = configured;
         Self { child, upstream, url, observe, tls, folder }
+    }
+
+    /// Kills the gateway at once, lets `meanwhile` at its folder, and starts it again.
+    pub async fn restart(&mut self, meanwhile: impl FnOnce(&Path)) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        meanwhile(self.folder.path());
+        self.child = serving(self.folder.path()).await;
     }
 
     /// Tells the gateway to end.
@@ -239,6 +231,28 @@ impl Edge {
     pub async fn ask(&self, line: &str, fields: &str, body: &str) -> Exchange {
         let host = self.host();
         self.send(format!("{line}\r\nHost: {host}\r\nConnection: close\r\n{fields}\r\n{body}")).await
+    }
+}
+
+/// A gateway that serves what [`Configured::write`] wrote into `folder`.
+async fn serving(folder: &Path) -> Child {
+    let log = folder.join("log");
+    let mut child = Command::new(binary().unwrap())
+        .args(["run", "--config"])
+        .arg(folder.join(CONFIG_FILE))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    loop {
+        let said = fs::read_to_string(&log).unwrap();
+        if said.contains("clients are served") {
+            return child;
+        }
+        assert!(child.try_wait().unwrap().is_none() && began.elapsed() < START_MAX, "{said}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

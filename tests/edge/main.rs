@@ -11,6 +11,7 @@ mod gateway;
 mod http2;
 mod issuer_faults;
 mod keys_under_load;
+mod learning;
 mod linking;
 mod possession;
 mod terminators;
@@ -71,6 +72,11 @@ fn what_the_capacity_learner_learnt_survives_a_restart() {
 #[test]
 fn a_capacity_table_that_does_not_fit_is_refused_by_name() {
     runtime().block_on(capacity::is_refused_by_name());
+}
+
+#[test]
+fn a_model_lives_from_recorded_transfers_to_promotion_and_rollback() {
+    runtime().block_on(learning::goes_round());
 }
 
 #[test]

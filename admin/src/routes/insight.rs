@@ -1,4 +1,4 @@
-//! What is in force: models, policies, limits, configuration.
+//! What is in force: policies, limits, configuration.
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -10,14 +10,7 @@ use crate::answer;
 use crate::extract::PathName;
 use crate::refusal::{Problem, Refusal};
 use crate::state::Shared;
-use crate::views::{Limit, LoadedModel, PolicyDocument, PolicySummary};
-
-/// Models in use.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ModelList {
-    /// By name.
-    pub models: Vec<LoadedModel>,
-}
+use crate::views::{Limit, PolicyDocument, PolicySummary};
 
 /// Versions of the policy document.
 #[derive(Debug, Serialize, ToSchema)]
@@ -31,14 +24,6 @@ pub struct PolicyList {
 pub struct LimitList {
     /// As configured, with what they hold.
     pub limits: Vec<Limit>,
-}
-
-/// Models in use, with their held-out metrics.
-#[utoipa::path(get, path = "/api/v1/models", tag = "models", responses(
-    (status = 200, description = "Models in use", body = ModelList),
-))]
-pub(crate) async fn models(State(app): Shared, headers: HeaderMap) -> Result<Response, Refusal> {
-    answer::json(&headers, &ModelList { models: app.ports.models.list().await? })
 }
 
 /// Versions of the policy document.

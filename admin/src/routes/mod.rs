@@ -7,6 +7,8 @@ pub(crate) mod decisions;
 pub(crate) mod document;
 pub(crate) mod figures;
 pub(crate) mod insight;
+pub(crate) mod labels;
 pub(crate) mod me;
+pub(crate) mod models;
 pub(crate) mod sessions;
 pub(crate) mod stream;

@@ -12,6 +12,7 @@ use admin::ports::*;
 use admin::views::*;
 use admin::{AdminState, Settings};
 use learner::capacity::{Mode, PoolSnapshot};
+use learner::train::ModelKind;
 use policies::DecisionRecord;
 use policies::ports::{Clock, DecisionPage, DecisionQuery, DecisionReader};
 use policies::record::Pseudonym;
@@ -77,6 +78,7 @@ impl World {
             figures: self.clone(),
             capacity: self.clone(),
             models: self.clone(),
+            labels: self.clone(),
             policies: self.clone(),
             sessions: self.clone(),
             revocations: self.clone(),
@@ -223,6 +225,60 @@ impl Capacity for World {
 impl Models for World {
     fn list(&self) -> Answer<'_, Vec<LoadedModel>> {
         ready(Ok(self.models.lock().unwrap().clone()))
+    }
+
+    fn retrain<'a>(&'a self, name: &'a str, _: Option<ModelKind>) -> Answer<'a, LoadedModel> {
+        self.live_on(name, None, |life| life.retraining.since_ms = Some(START_MS))
+    }
+
+    fn promote<'a>(&'a self, name: &'a str, revision: u64, by: &'a str) -> Answer<'a, LoadedModel> {
+        let (hash, by) = ("new".to_owned(), by.to_owned());
+        self.live_on(name, Some(revision), |life| {
+            life.proposal = Some(PromotionProposal { hash, by, at_ms: START_MS });
+        })
+    }
+
+    fn approve<'a>(&'a self, name: &'a str, revision: u64, _: &'a str) -> Answer<'a, LoadedModel> {
+        self.live_on(name, Some(revision), |life| {
+            life.proposal = None;
+            life.previous.insert(0, "old".to_owned());
+            life.champion = life.challenger.take();
+        })
+    }
+
+    fn rollback<'a>(&'a self, name: &'a str, revision: Option<u64>) -> Answer<'a, LoadedModel> {
+        self.live_on(name, revision, |life| {
+            life.previous.remove(0);
+        })
+    }
+}
+
+impl World {
+    fn live_on(
+        &self,
+        name: &str,
+        revision: Option<u64>,
+        change: impl FnOnce(&mut ModelLife),
+    ) -> Answer<'_, LoadedModel> {
+        let mut models = self.models.lock().unwrap();
+        let Some(model) = models.iter_mut().find(|model| model.name == name) else {
+            return ready(Err(PortError::NotFound));
+        };
+        let life = model.life.as_mut().unwrap();
+        if revision.is_some_and(|revision| revision != life.revision) {
+            return ready(Err(PortError::Conflict));
+        }
+        self.wrote();
+        life.revision += 1;
+        change(life);
+        ready(Ok(model.clone()))
+    }
+}
+
+impl Labels for World {
+    fn put<'a>(&'a self, labels: Vec<DecisionLabel>, _: u64, _: &'a str) -> Answer<'a, LabelsTaken> {
+        self.wrote();
+        ready(Ok(LabelsTaken { accepted: labels.len() as u64, ..LabelsTaken::default() }))
     }
 }
 

@@ -31,6 +31,9 @@ use party::Party;
 use recent::Recent;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// The column that says how unusual an amount is for its customer: what [`Profiles::label`] takes as surprise.
+pub const SURPRISE: &str = "amount_to_norm_log";
+
 /// Shards, so that concurrent customers rarely wait for one another; a power of two.
 const SHARDS: usize = 64;
 

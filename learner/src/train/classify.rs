@@ -125,6 +125,21 @@ pub fn fit(
     Ok((classifier, trained))
 }
 
+/// Searches, fits and calibrates, and measures nothing: for a challenger, which is measured beside the champion.
+///
+/// # Errors
+/// As [`fit`].
+pub(crate) fn fit_unmeasured(
+    data: &Dataset,
+    model: Option<ModelKind>,
+    seed: u64,
+) -> Result<Classifier, TrainError> {
+    both_classes("training", &data.train)?;
+    let classifier = search(data, model, seed, Costs::default(), &mut ())?.classifier;
+    classifier.check().map_err(TrainError::Fit)?;
+    Ok(classifier)
+}
+
 /// Figures as a manifest keeps them.
 pub(super) fn as_metrics(trained: &TrainedTable) -> Result<serde_json::Value, TrainError> {
     serde_json::to_value(trained).map_err(|error| TrainError::Report(error.to_string()))

@@ -5,7 +5,7 @@ use crate::frame::Frame;
 use crate::fraud::{Method, Scorecard};
 use crate::svm;
 use crate::trees::{Examples, boosted, forest, tree};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Non-frauds that the logistic regression's optimiser sees, while settings are compared and in the end.
@@ -15,7 +15,7 @@ const NEGATIVES_FITTED: usize = 80_000;
 const BOOSTED_COMPARED: usize = 300_000;
 
 /// Which model to train.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelKind {
     /// Logistic regression over bins, straight terms and crosses.

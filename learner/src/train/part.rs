@@ -43,6 +43,21 @@ impl Part {
         Self { frame: Frame::new(names), categories: vec![Vec::new(); categories], ..Self::default() }
     }
 
+    /// Rows that were recorded while serving: time, features, amount in hundredths of a major unit, and whether it was fraud.
+    pub(crate) fn recorded<'a>(
+        names: Vec<String>,
+        rows: impl Iterator<Item = (i64, &'a [f32], i64, bool)>,
+    ) -> Self {
+        let mut part = Self::new(names, 0);
+        for (key, (at_ms, vector, cents, label)) in rows.enumerate() {
+            let key = key as u64;
+            let cents = Some(cents);
+            let beside = Beside { key, label, at_ms, customer: None, cents, scenario: 0, categories: &[] };
+            part.push(vector, &beside);
+        }
+        part
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.labels.len()

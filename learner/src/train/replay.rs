@@ -1,6 +1,6 @@
 //! Plays a table through behaviour profiles: each row sees only what came before it, and labels once they are known.
 
-use crate::behaviour::{Event, Inputs, ProfileLimits, Profiles, Schema};
+use crate::behaviour::{Event, Inputs, ProfileLimits, Profiles, SURPRISE, Schema};
 use crate::table::{Mapping, Record};
 use crate::train::data::RecordedTransfer;
 use std::collections::VecDeque;
@@ -8,8 +8,6 @@ use std::collections::VecDeque;
 /// Most profiles of each kind during training.
 const LIMITS: ProfileLimits =
     ProfileLimits { customers_max: 2_000_000, counterparties_max: 2_000_000, levels_max: 1_000_000 };
-/// The feature that says how unusual an amount is for its customer.
-const SURPRISE: &str = "amount_to_norm_log";
 
 /// A row, ready to be replayed.
 #[derive(Debug, Clone, PartialEq)]

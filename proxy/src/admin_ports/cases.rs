@@ -1,5 +1,7 @@
 //! The review queue, shown from the cases alone.
 
+use std::sync::Arc;
+
 use admin::ports::{Answer, Cases, PortError};
 use admin::views::{Case, CasePage, CaseQuery, CaseStatus, Judgement, Ruling};
 use policies::Outcome;
@@ -43,12 +45,18 @@ impl Cases for Ports {
             let verdict = self.core.cases.verdict(id, kind, &judgement.by, &note, judgement.at_ms).await;
             let case = verdict.map_err(port_error)?;
             let change = if kind == RulingKind::Release { "released" } else { "rejected" };
-            let event = CaseEvent { case: case.id.clone(), change: change.to_owned(), by: judgement.by };
+            let by = judgement.by;
+            let event = CaseEvent { case: case.id.clone(), change: change.to_owned(), by: by.clone() };
             self.core
                 .log
                 .submit_durable(Entry::Case(event))
                 .await
                 .map_err(|e| PortError::Unavailable(e.to_string()))?;
+            let (lifecycle, decision) = (Arc::clone(&self.core.lifecycle), case.held.decision.clone());
+            let (fraud, at_ms) = (kind == RulingKind::Reject, judgement.at_ms);
+            let labelled =
+                tokio::task::spawn_blocking(move || lifecycle.judged(&decision, fraud, &by, at_ms));
+            labelled.await.map_err(|e| PortError::Unavailable(e.to_string()))?;
             Ok(shown(case, self.core.clock.now_ms()))
         })
     }
@@ -123,7 +131,6 @@ fn port_error(error: CaseError) -> PortError {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use policies::Reason;

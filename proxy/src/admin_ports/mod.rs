@@ -2,6 +2,7 @@
 
 mod cases;
 mod log;
+mod models;
 mod people;
 mod views;
 
@@ -35,6 +36,7 @@ pub fn state(core: &Arc<Core>, admin: &Admin) -> anyhow::Result<AdminState> {
         figures: ports.clone(),
         capacity: ports.clone(),
         models: ports.clone(),
+        labels: ports.clone(),
         policies: ports.clone(),
         sessions: people.clone(),
         revocations: people,

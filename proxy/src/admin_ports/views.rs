@@ -1,10 +1,7 @@
-//! Figures, capacity, models, policies, limits and configuration.
+//! Figures, capacity, policies, limits and configuration.
 
-use std::collections::BTreeMap;
-
-use admin::ports::{Answer, Capacity, ConfigView, Figures, Limits, Models, PolicyDocuments, PortError};
-use admin::views::{Limit, LiveFigures, LoadedModel, PolicyDocument, PolicySummary, RuleHits};
-use learner::artifact::Manifest;
+use admin::ports::{Answer, Capacity, ConfigView, Figures, Limits, PolicyDocuments, PortError};
+use admin::views::{Limit, LiveFigures, PolicyDocument, PolicySummary, RuleHits};
 use learner::capacity::{Mode, PoolSnapshot};
 
 use super::{Ports, ready};
@@ -53,86 +50,6 @@ impl Capacity for Ports {
         } else {
             Err(PortError::Refused("this pool's controller has no modes".to_owned()))
         })
-    }
-}
-
-impl Models for Ports {
-    fn list(&self) -> Answer<'_, Vec<LoadedModel>> {
-        let models = &self.core.live().models;
-        let mut list = Vec::new();
-        if let (Some(fraud), Some(name)) = (&models.fraud, &models.fraud_name) {
-            let thresholds = fraud.thresholds();
-            list.push(LoadedModel {
-                thresholds: BTreeMap::from([
-                    ("step_up".to_owned(), thresholds.step_up),
-                    ("hold".to_owned(), thresholds.hold),
-                ]),
-                ..loaded(
-                    "fraud",
-                    "logistic-regression",
-                    name,
-                    fraud.digest(),
-                    fraud.manifest(),
-                    models.loaded_ms,
-                )
-            });
-        }
-        if let (Some(anomaly), Some(name)) = (&models.anomaly, &models.anomaly_name) {
-            list.push(loaded(
-                "anomaly",
-                "autoencoder",
-                name,
-                anomaly.digest(),
-                anomaly.manifest(),
-                models.loaded_ms,
-            ));
-        }
-        ready(Ok(list))
-    }
-}
-
-fn loaded(
-    name: &str,
-    kind: &str,
-    version: &str,
-    hash: &str,
-    manifest: &Manifest,
-    loaded_at_ms: i64,
-) -> LoadedModel {
-    let mut metrics = BTreeMap::new();
-    numbers("", &manifest.metrics, &mut metrics);
-    LoadedModel {
-        name: name.to_owned(),
-        version: version.split_once('/').map_or(version, |(_, v)| v).to_owned(),
-        kind: kind.to_owned(),
-        hash: hash.to_owned(),
-        schema_hash: manifest.schema_hash.clone(),
-        loaded_at_ms,
-        trained_on: Some(manifest.data.clone()),
-        metrics,
-        thresholds: BTreeMap::new(),
-    }
-}
-
-/// The numbers of a JSON document under dotted names.
-fn numbers(prefix: &str, value: &serde_json::Value, into: &mut BTreeMap<String, f64>) {
-    match value {
-        serde_json::Value::Number(number) => {
-            into.extend(number.as_f64().map(|n| (prefix.to_owned(), n)));
-        }
-        // Several tests of one model stand in a list; lists of bare numbers are the report's.
-        serde_json::Value::Array(members) if members.iter().all(serde_json::Value::is_object) => {
-            for (at, value) in members.iter().enumerate() {
-                numbers(&format!("{prefix}.{at}"), value, into);
-            }
-        }
-        serde_json::Value::Object(members) => {
-            for (name, value) in members {
-                let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-                numbers(&path, value, into);
-            }
-        }
-        _ => {}
     }
 }
 
@@ -194,7 +111,7 @@ impl Limits for Ports {
             ..limit("address", "address", limits.address)
         };
         let mut list = vec![address];
-        for (app, live_app) in live.config.applications.iter().zip(&live.apps) {
+        for (app, live_app) in live.config.applications.iter().zip(live.apps.iter()) {
             for (scope, rate, keyed) in
                 [("customer", app.customer, &live_app.customer), ("client", app.client, &live_app.client)]
             {

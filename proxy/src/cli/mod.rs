@@ -49,6 +49,13 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         model: PathBuf,
     },
+    /// Train a challenger: what the gateway starts beside itself.
+    #[command(hide = true)]
+    Retrain {
+        /// What to do, as the gateway wrote it.
+        #[arg(long, value_name = "FILE")]
+        job: PathBuf,
+    },
     /// Play overload scenarios against capacity controllers.
     Simulate(learn::Simulate),
     /// Train one model with other banks: sums of masked updates over mutual TLS, no rows.
@@ -74,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Train(arguments) => learn::train(arguments),
         Command::Evaluate(arguments) => learn::evaluate(&arguments),
         Command::Score { model } => learn::score(&model),
+        Command::Retrain { job } => crate::models::retrain::child(&job),
         Command::Simulate(arguments) => learn::simulate(&arguments),
         Command::Federate(command) => federate::federate(command),
         Command::Audit(command) => audit::audit(command),

@@ -108,6 +108,7 @@ pub fn config(file: raw::File, document: toml::Table, folder: &Path) -> Result<C
             anomaly: file.models.anomaly.map(path),
             capacity: file.models.capacity.map(path),
         },
+        learning: file.learning,
         policy: path(file.policy.file),
         identity: file.identity,
         issuers,
@@ -190,6 +191,9 @@ fn bounds(file: &raw::File, root: &At, found: &mut Found) {
         (&identity, "logins", Some(held.logins.into()), 10, 10_000_000),
     ] {
         in_range(at.key(key), value, low, high, found);
+    }
+    for (key, value, low, high) in file.learning.ranges() {
+        in_range(root.key("learning").key(key), Some(value), low, high, found);
     }
     let hours = file.server.utc_offset_hours;
     found.unless(

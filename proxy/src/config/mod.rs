@@ -21,6 +21,7 @@ use serde::Deserialize;
 pub use location::{At, Problem, Problems};
 pub use routes::{RouteTable, Routed};
 
+use crate::models::Settings;
 use crate::stages::forwarded::TrustedPeers;
 use crate::stages::identity::{ApplicationIdentity, Bounds, IssuerConfig, Requirement};
 use crate::stages::limits::Rate;
@@ -44,6 +45,8 @@ pub struct Config {
     pub limits: Limits,
     /// Model artifacts.
     pub models: Models,
+    /// How models learn on.
+    pub learning: Settings,
     /// Past transfers to learn customers' habits from at the first start.
     pub backfill: Option<PathBuf>,
     /// The policy document.

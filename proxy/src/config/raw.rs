@@ -25,6 +25,8 @@ pub struct File {
     pub limits: Limits,
     #[serde(default)]
     pub models: Models,
+    #[serde(default)]
+    pub learning: crate::models::Settings,
     pub policy: PolicyFile,
     #[serde(default)]
     pub identity: Bounds,

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use learner::anomaly::AnomalyScorer;
+use learner::artifact::ArtifactError;
 use learner::behaviour::Profiles;
 use learner::fraud::FraudScorer;
-use parking_lot::RwLock;
+use learner::transfer::TransferEvent;
+use parking_lot::{Mutex, RwLock};
 use policies::evidence::Scored;
 use policies::ports::{Clock, HotStore};
 use policies::record::Course;
@@ -19,6 +21,8 @@ use crate::audit::{AuditLog, Completion, Entry};
 use crate::config::{Config, Routed};
 use crate::figures::{Finished, LiveWindow};
 use crate::metrics::{Metrics, RouteMetrics};
+use crate::models::Lifecycle;
+use crate::models::record::{self, Judged};
 use crate::refusal::Reason;
 use crate::rule_hits::RuleHits;
 use crate::stages::identity::IdentityStage;
@@ -29,6 +33,10 @@ use crate::stores::{Cases, Spent};
 /// Everything behind the stages; one for the life of the process.
 pub struct Core {
     live: RwLock<Arc<Live>>,
+    /// Held by whoever puts something else into force, from before it looks at what is.
+    pub changes: Mutex<()>,
+    /// The life of the models.
+    pub lifecycle: Arc<Lifecycle>,
     /// Wall clock.
     pub clock: Arc<dyn Clock>,
     /// Identities.
@@ -103,15 +111,15 @@ impl Names {
 /// What a reload replaces, as one: a request sees one of these from start to end.
 pub struct Live {
     /// The checked configuration.
-    pub config: Config,
+    pub config: Arc<Config>,
     /// The policy in force.
     pub policy: Arc<Policy>,
     /// Models.
     pub models: Arc<Scorers>,
     /// Handles and limits, by position of application and route.
-    pub apps: Vec<LiveApplication>,
+    pub apps: Arc<Vec<LiveApplication>>,
     /// How often each rule matched since this came into force.
-    pub hits: RuleHits,
+    pub hits: Arc<RuleHits>,
 }
 
 /// The models in force.
@@ -127,6 +135,30 @@ pub struct Scorers {
     pub anomaly_name: Option<Name>,
     /// When they were loaded, Unix milliseconds.
     pub loaded_ms: i64,
+}
+
+impl Scorers {
+    /// A fraud model out of its artifact, and an anomaly model.
+    ///
+    /// # Errors
+    /// The artifact does not load.
+    pub fn new(
+        fraud: Option<&[u8]>,
+        anomaly: Option<AnomalyScorer>,
+        loaded_ms: i64,
+    ) -> Result<Self, ArtifactError> {
+        let name = |kind: &str, digest: &str| {
+            format!("{kind}/{}", digest.get(..12).unwrap_or(digest)).as_str().into()
+        };
+        let fraud = fraud.map(FraudScorer::from_bytes).transpose()?;
+        Ok(Self {
+            fraud_name: fraud.as_ref().map(|model| name("fraud", model.digest())),
+            anomaly_name: anomaly.as_ref().map(|model| name("anomaly", model.digest())),
+            fraud,
+            anomaly,
+            loaded_ms,
+        })
+    }
 }
 
 /// An application's limits and metric handles.
@@ -172,7 +204,18 @@ impl Live {
                     .collect(),
             })
             .collect();
-        Self { config, policy, models, apps, hits: RuleHits::default() }
+        Self { config: Arc::new(config), policy, models, apps: Arc::new(apps), hits: Arc::default() }
+    }
+
+    /// The same with other models: limits and figures go on.
+    pub fn with_models(&self, models: Scorers) -> Self {
+        Self {
+            config: Arc::clone(&self.config),
+            policy: Arc::clone(&self.policy),
+            models: Arc::new(models),
+            apps: Arc::clone(&self.apps),
+            hits: Arc::clone(&self.hits),
+        }
     }
 
     /// The application of a host and the route of a path in it.
@@ -216,6 +259,8 @@ pub struct Parts {
     pub hot: Arc<dyn HotStore>,
     /// The decision log.
     pub log: AuditLog,
+    /// The life of the models.
+    pub lifecycle: Arc<Lifecycle>,
     /// Review cases.
     pub cases: Arc<Cases>,
     /// Authorisations for one payment that were spent.
@@ -243,6 +288,8 @@ impl Core {
             addresses: AddressLimit::new(limits.address, limits.addresses_max),
             logins: AddressLimit::new(limits.logins, limits.addresses_max),
             live: RwLock::new(Arc::new(parts.live)),
+            changes: Mutex::new(()),
+            lifecycle: parts.lifecycle,
             clock: parts.clock,
             identity: parts.identity,
             hot: parts.hot,
@@ -333,12 +380,16 @@ impl Core {
         if journey.route().is_some_and(|r| r.score_only) {
             return;
         }
+        let accepted = journey.upstream_status.is_some_and(super::is_acceptance);
         assessment.event.seen(|event| {
             self.profiles.attempt(event);
-            if journey.upstream_status.is_some_and(super::is_acceptance) {
+            if accepted {
                 self.profiles.accept(event);
             }
         });
+        if let Some(judged) = judged(journey, &assessment.event, accepted) {
+            self.lifecycle.record(judged);
+        }
     }
 
     /// The decision record of a journey.
@@ -375,6 +426,26 @@ impl Core {
         }
         record
     }
+}
+
+/// What is kept of a transfer that was scored, to learn from later.
+fn judged(journey: &Journey, event: &TransferEvent, accepted: bool) -> Option<Judged> {
+    let Some(Scored::Available(score)) = &journey.evidence.fraud else { return None };
+    let scorer = journey.live.models.fraud.as_ref()?;
+    Some(Judged {
+        decision: record::decision_number(&journey.id)?,
+        at_ms: journey.at_ms,
+        schema: record::hash_bytes(&scorer.manifest().schema_hash),
+        model: record::hash_bytes(scorer.digest()),
+        probability: score.value,
+        cents: event.amount_cents(),
+        accepted,
+        keys: [event.customer, event.payee],
+        utc_offset_min: event.utc_offset_min,
+        categories: vec![event.device.unwrap_or(0)],
+        // They were single precision before the record took them.
+        vector: score.features.iter().map(|&value| value as f32).collect(),
+    })
 }
 
 /// Below this percentile of normal traffic, an allowed request's anomaly is recorded as its score alone.

@@ -117,12 +117,19 @@ impl SigningKey {
     /// A file may pair a private with a foreign public part; what it signs would then never verify.
     fn proves_itself(&self) -> bool {
         let message = b"gatehouse key check";
-        self.pair.sign(&self.random, message).is_ok_and(|signature| {
-            let public = self.pair.public_key().as_ref();
-            UnparsedPublicKey::new(&aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED, public)
-                .verify(message, signature.as_ref())
-                .is_ok()
-        })
+        self.sign_bytes(message).is_some_and(|signature| self.signed(message, &signature))
+    }
+
+    /// A signature (ES256, 64 bytes) over bytes; `None` only when the system has no randomness.
+    pub fn sign_bytes(&self, message: &[u8]) -> Option<Vec<u8>> {
+        self.pair.sign(&self.random, message).ok().map(|signature| signature.as_ref().to_vec())
+    }
+
+    /// Whether this key made `signature` over `message`.
+    pub fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        let public = self.pair.public_key().as_ref();
+        let public = UnparsedPublicKey::new(&aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED, public);
+        public.verify(message, signature).is_ok()
     }
 
     /// `kid` is the RFC 7638 thumbprint, so that it needs no configuration.

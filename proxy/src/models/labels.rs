@@ -1,0 +1,235 @@
+//! Labels: what decisions turned out to be, and who said so. One JSON object a line, on disk before it is acknowledged; all of
+//! them in memory, bounded.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::record::{decided_ms, decision_number};
+
+/// Who says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A verdict on a case.
+    Case,
+    /// `POST /api/v1/labels`.
+    Upload,
+}
+
+/// What a decision turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// Whether it was fraud.
+    pub fraud: bool,
+    /// Since when it is known, Unix milliseconds.
+    pub known_ms: i64,
+    /// Who says so.
+    pub source: Source,
+    /// Subject of the member of staff.
+    pub by: String,
+}
+
+/// What a label did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing was known before.
+    New,
+    /// The same was known before.
+    Unchanged,
+    /// The opposite was known before.
+    Replaced,
+    /// There is no room for it.
+    Full,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    decision: String,
+    fraud: bool,
+    known_ms: i64,
+    source: Source,
+    by: String,
+}
+
+/// All labels.
+#[derive(Debug)]
+pub struct Labels {
+    path: PathBuf,
+    file: File,
+    known: HashMap<u128, Label>,
+    labels_max: usize,
+    /// Lines of earlier runs that could not be read.
+    damaged: u64,
+}
+
+impl Labels {
+    /// Reads what earlier runs wrote; a line that was cut is counted and left out. Labels of decisions made before
+    /// `oldest_ms` are dropped: their vectors are gone.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn open(path: &Path, labels_max: usize, oldest_ms: i64) -> io::Result<Self> {
+        let text = match fs::read(path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        let (mut known, mut damaged) = (HashMap::new(), 0);
+        for line in text.lines() {
+            let read = serde_json::from_str::<Line>(line).ok();
+            match read.and_then(|line| Some((decision_number(&line.decision)?, line))) {
+                None => damaged += 1,
+                Some((decision, _)) if decided_ms(decision) < oldest_ms => {}
+                Some((decision, line)) => {
+                    let Line { fraud, known_ms, source, by, .. } = line;
+                    known.insert(decision, Label { fraud, known_ms, source, by });
+                }
+            }
+        }
+        // Written anew: what was replaced, dropped or damaged does not pile up.
+        let draft = path.with_extension("new");
+        let mut file = File::create(&draft)?;
+        let mut lines = Vec::new();
+        known.iter().for_each(|(decision, label)| write_line(&mut lines, *decision, label));
+        file.write_all(&lines)?;
+        file.sync_all()?;
+        fs::rename(&draft, path)?;
+        let file = OpenOptions::new().append(true).open(path)?;
+        Ok(Self { path: path.to_owned(), file, known, labels_max, damaged })
+    }
+
+    /// Takes labels in, in their order; they are on disk when this answers.
+    ///
+    /// # Errors
+    /// They cannot be written; then none of them counts.
+    pub fn put(&mut self, batch: Vec<(u128, Label)>) -> io::Result<Vec<Change>> {
+        let mut lines = Vec::new();
+        let mut fresh: HashMap<u128, Label> = HashMap::new();
+        let mut changes = Vec::with_capacity(batch.len());
+        for (decision, label) in batch {
+            let before = fresh.get(&decision).or_else(|| self.known.get(&decision));
+            let change = match before {
+                Some(before) if before.fraud == label.fraud => Change::Unchanged,
+                Some(_) => Change::Replaced,
+                None if self.known.len() + fresh.len() >= self.labels_max => Change::Full,
+                None => Change::New,
+            };
+            changes.push(change);
+            if matches!(change, Change::New | Change::Replaced) {
+                write_line(&mut lines, decision, &label);
+                fresh.insert(decision, label);
+            }
+        }
+        if !lines.is_empty() {
+            let written = self.file.write_all(&lines).and_then(|()| self.file.sync_data());
+            if let Err(error) = written {
+                // Half a line may stand there now; the next one must not be glued to it.
+                if let Ok(file) = OpenOptions::new().append(true).open(&self.path) {
+                    self.file = file;
+                    let _ended = self.file.write_all(b"\n");
+                }
+                return Err(error);
+            }
+        }
+        self.known.extend(fresh);
+        Ok(changes)
+    }
+
+    /// What is known of a decision.
+    pub fn get(&self, decision: u128) -> Option<&Label> {
+        self.known.get(&decision)
+    }
+
+    /// How many there are, and how many of them say fraud.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.known.len(), self.known.values().filter(|label| label.fraud).count())
+    }
+
+    /// Lines of earlier runs that could not be read.
+    pub fn damaged(&self) -> u64 {
+        self.damaged
+    }
+}
+
+fn write_line(lines: &mut Vec<u8>, decision: u128, label: &Label) {
+    let line = Line {
+        decision: format!("{decision:032x}"),
+        fraud: label.fraud,
+        known_ms: label.known_ms,
+        source: label.source,
+        by: label.by.clone(),
+    };
+    if let Ok(mut text) = serde_json::to_vec(&line) {
+        lines.append(&mut text);
+        lines.push(b'\n');
+    }
+}
+
+/// Labels as another process reads them: fraud or not, and since when.
+///
+/// # Errors
+/// The file is there and cannot be read.
+pub fn read(path: &Path) -> io::Result<HashMap<u128, (bool, i64)>> {
+    let text = match fs::read(path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error),
+    };
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+    let labels =
+        lines.filter_map(|line| Some((decision_number(&line.decision)?, (line.fraud, line.known_ms))));
+    Ok(labels.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn label(fraud: bool) -> Label {
+        Label { fraud, known_ms: 5, source: Source::Upload, by: "ana".into() }
+    }
+
+    #[test]
+    fn labels_are_idempotent_replaced_and_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.jsonl");
+        let mut labels = Labels::open(&path, 3, 0).unwrap();
+        let changes =
+            labels.put(vec![(1, label(true)), (2, label(false)), (1, label(true)), (1, label(false))]);
+        assert_eq!(changes.unwrap(), [Change::New, Change::New, Change::Unchanged, Change::Replaced]);
+        let again = labels.put(vec![(1, label(false)), (3, label(true)), (4, label(true))]).unwrap();
+        assert_eq!(again, [Change::Unchanged, Change::New, Change::Full]);
+        assert_eq!(labels.counts(), (3, 1));
+        drop(labels);
+        let labels = Labels::open(&path, 3, 0).unwrap();
+        assert_eq!((labels.counts(), labels.get(1), labels.damaged()), ((3, 1), Some(&label(false)), 0));
+        assert_eq!(read(&path).unwrap()[&3], (true, 5));
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3, "what was replaced is gone");
+    }
+
+    #[test]
+    fn a_line_that_was_cut_is_counted_and_the_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.jsonl");
+        Labels::open(&path, 9, 0).unwrap().put(vec![(1, label(true)), (2, label(true))]).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
+        let mut labels = Labels::open(&path, 9, 0).unwrap();
+        assert_eq!((labels.counts(), labels.damaged()), ((1, 1), 1));
+        labels.put(vec![(2, label(false))]).unwrap();
+        assert_eq!(Labels::open(&path, 9, 0).unwrap().counts(), (2, 1));
+    }
+
+    #[test]
+    fn labels_go_with_their_vectors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.jsonl");
+        let of = |at_ms: u128| (at_ms << 80, label(true));
+        Labels::open(&path, 9, 0).unwrap().put(vec![of(10), of(20)]).unwrap();
+        assert_eq!(Labels::open(&path, 9, 15).unwrap().counts(), (1, 1));
+    }
+}

@@ -1,0 +1,152 @@
+use std::fs;
+
+use super::super::record::tests::judged;
+use super::*;
+use crate::clock::SystemClock;
+use std::sync::atomic::AtomicUsize;
+
+const SHIPPED: &[u8] = include_bytes!("../../../../configs/models/fraud/model.artifact");
+
+fn open(data: &Path, on_fraud: Option<OnFraud>) -> Arc<Lifecycle> {
+    let metrics = ModelMetrics::new(&prometheus::Registry::new()).unwrap();
+    Lifecycle::open(Settings::default(), data, Arc::new(SystemClock), metrics, on_fraud).unwrap()
+}
+
+/// The shipped artifact with another manifest: as good as another model.
+fn other(seed: u64) -> Vec<u8> {
+    let text = String::from_utf8(SHIPPED.to_vec()).unwrap();
+    let (_, body) = text.split_once('\n').unwrap();
+    let mut value: serde_json::Value = serde_json::from_str(body).unwrap();
+    value["manifest"]["seed"] = seed.into();
+    let artifact: artifact::Artifact<serde_json::Value> = serde_json::from_value(value).unwrap();
+    artifact::to_bytes(artifact::Kind::Fraud, &artifact).unwrap()
+}
+
+/// Makes `bytes` the challenger, as training would.
+fn challenge(life: &Lifecycle, bytes: &[u8]) -> String {
+    let digest = artifact::digest(bytes);
+    let card = Card {
+        digest: digest.clone(),
+        origin: Origin::Trained,
+        made_ms: 1,
+        challenger: None,
+        reference: None,
+    };
+    life.store.keep(bytes, &card).unwrap();
+    let changed = life.change(|state| {
+        state.challenger = Some(digest.clone());
+        Ok(())
+    });
+    changed.unwrap();
+    digest
+}
+
+#[test]
+fn a_promotion_takes_two_people_and_each_step_once() {
+    let data = tempfile::tempdir().unwrap();
+    let life = open(data.path(), None);
+    assert_eq!(life.in_force(Some(SHIPPED)).as_deref(), Some(SHIPPED));
+    let senseless =
+        |found: Result<(), Refused>| assert!(matches!(found, Err(Refused::Senseless(_))), "{found:?}");
+    senseless(life.propose(life.state().revision, "olivia").map(drop));
+    let new = other(77);
+    let digest = challenge(&life, &new);
+    let seen = life.state().revision;
+    senseless(life.approve(seen, "petra").map(drop));
+    let proposed = life.propose(seen, "olivia").unwrap();
+    assert_eq!(life.propose(seen, "olivia"), Err(Refused::Changed), "told again");
+    senseless(life.propose(proposed.revision, "oskar").map(drop));
+    assert_eq!(life.approve(proposed.revision, "olivia"), Err(Refused::OwnProposal));
+    assert_eq!(life.approve(seen, "petra"), Err(Refused::Changed));
+    assert_eq!(life.approve(proposed.revision, "petra").unwrap(), new);
+    assert_eq!(life.approve(proposed.revision, "petra"), Err(Refused::Changed), "told again");
+    let state = life.state();
+    assert_eq!((state.champion.as_ref(), &state.challenger), (Some(&digest), &None));
+
+    life.close();
+    drop(life);
+    let life = open(data.path(), None);
+    assert_eq!(life.in_force(Some(SHIPPED)).unwrap(), new, "promoted for good");
+    assert_eq!(life.roll_back(None).unwrap(), SHIPPED);
+    assert_eq!(life.state().challenger, Some(digest), "what was in force is watched on");
+    senseless(life.roll_back(None).map(drop));
+    assert_eq!(life.in_force(Some(SHIPPED)).unwrap(), SHIPPED);
+}
+
+#[test]
+fn a_broken_champion_is_passed_over_and_the_gateway_goes_on() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("models").join(FRAUD);
+    let [new, newer] = [other(77), other(78)];
+    let promoted = |life: &Lifecycle, bytes: &[u8]| {
+        challenge(life, bytes);
+        let proposed = life.propose(life.state().revision, "olivia").unwrap();
+        life.approve(proposed.revision, "petra").unwrap();
+    };
+    let life = open(data.path(), None);
+    life.in_force(Some(SHIPPED)).unwrap();
+    promoted(&life, &new);
+    promoted(&life, &newer);
+    life.close();
+    drop(life);
+    let file = |bytes: &[u8]| folder.join(format!("{}.artifact", artifact::digest(bytes)));
+    fs::write(file(&newer), b"gatehouse-model 1 fraud 5 x\n").unwrap();
+    let life = open(data.path(), None);
+    assert_eq!(life.in_force(Some(SHIPPED)).unwrap(), new, "the one before it");
+    assert!(
+        life.falls_back() && life.refused()[0].contains(&artifact::digest(&newer)),
+        "{:?}",
+        life.refused()
+    );
+    fs::remove_file(file(&new)).unwrap();
+    assert_eq!(life.in_force(Some(SHIPPED)).unwrap(), SHIPPED);
+    assert_eq!(life.in_force(None).unwrap(), SHIPPED, "the configured file is gone, its copy serves");
+    life.close();
+    drop(life);
+    fs::write(data.path().join("keys").join("models.pem"), "no key").unwrap();
+    fs::write(folder.join("state.signed"), "no state").unwrap();
+    let life = open(data.path(), None);
+    assert_eq!(life.in_force(Some(SHIPPED)).unwrap(), SHIPPED, "nothing can be verified");
+    assert!(!life.falls_back());
+    assert!(life.refused().iter().any(|said| said.contains("state.signed")), "{:?}", life.refused());
+}
+
+#[test]
+fn another_configured_artifact_comes_into_force_and_can_be_rolled_back() {
+    let data = tempfile::tempdir().unwrap();
+    let life = open(data.path(), None);
+    life.in_force(Some(SHIPPED)).unwrap();
+    let deployed = other(79);
+    assert_eq!(life.in_force(Some(&deployed)).unwrap(), deployed);
+    assert_eq!(life.in_force(Some(&deployed)).unwrap(), deployed);
+    assert_eq!(life.roll_back(None).unwrap(), SHIPPED);
+    assert_eq!(life.in_force(Some(&deployed)).unwrap(), SHIPPED, "a restart does not undo a rollback");
+}
+
+#[test]
+fn labels_meet_vectors_and_fraud_is_told_once() {
+    let data = tempfile::tempdir().unwrap();
+    let told = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&told);
+    let tell: OnFraud = Box::new(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    let life = open(data.path(), Some(tell));
+    let now = u128::try_from(life.clock.now_ms()).unwrap() << 80;
+    life.record(judged(now | 1));
+    life.record(Judged { accepted: false, ..judged(now | 2) });
+    let label = |fraud| Label { fraud, known_ms: 5, source: Source::Upload, by: "ana".into() };
+    let batch = || vec![(now | 1, label(true)), (now | 2, label(true)), (now | 3, label(true))];
+    let receipt = life.label(batch()).unwrap();
+    assert_eq!((receipt.accepted, receipt.unchanged, &*receipt.unknown), (2, 0, &[now | 3][..]));
+    assert_eq!(told.load(Ordering::Relaxed), 1, "what was refused shapes no behaviour");
+    let receipt = life.label(batch()).unwrap();
+    assert_eq!((receipt.accepted, receipt.unchanged), (2, 2));
+    assert_eq!(told.load(Ordering::Relaxed), 1, "told again");
+    let receipt = life.label(vec![(now | 1, label(false))]).unwrap();
+    assert_eq!((receipt.accepted, receipt.replaced), (1, 1));
+    life.judged(&format!("{:032x}", now | 9), true, "ana", 5);
+    assert_eq!(life.status().labels, (3, 2), "a case's decision is known to the gateway");
+    life.judged("no decision", true, "ana", 5);
+    assert_eq!(life.metrics.labels.with_label_values(&["unknown"]).get(), 2);
+}

@@ -1,0 +1,461 @@
+//! The store of model artifacts: what was in force, is, and would like to be.
+//!
+//! Beside each artifact lies its card, and beside all of them the state; both are signed with the installation's own key, and
+//! a card names its artifact's SHA-256. What is altered, cut or unsigned is refused by name, and never in the way of the
+//! others.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use learner::artifact;
+use learner::lifecycle::{Baseline, Challenger, Model};
+use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::stages::identity::signing::SigningKey;
+
+/// Earlier champions that are kept for rollback.
+const PREVIOUS_MAX: usize = 8;
+/// Cards hold bins of every feature, some hundred bytes each.
+const SEALED_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// How a model came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The configuration named it.
+    Configured,
+    /// The gateway trained it.
+    Trained,
+}
+
+/// What is known of an artifact.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Card {
+    /// SHA-256 of the artifact, hex.
+    pub digest: String,
+    /// How it came here.
+    pub origin: Origin,
+    /// When, Unix milliseconds.
+    pub made_ms: i64,
+    /// What training said of it.
+    pub challenger: Option<Challenger>,
+    /// For want of its training part: bins of the first transfers that it judged.
+    #[serde(default)]
+    pub reference: Option<Baseline>,
+}
+
+impl Card {
+    /// What drift is measured against.
+    pub fn baseline(&self) -> Option<&Baseline> {
+        self.challenger.as_ref().map(|made| &made.baseline).or(self.reference.as_ref())
+    }
+}
+
+/// A promotion that waits for somebody else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// The challenger.
+    pub digest: String,
+    /// Subject of the operator.
+    pub by: String,
+    /// When, Unix milliseconds.
+    pub at_ms: i64,
+}
+
+/// Which artifact is what.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// Goes up with every change.
+    pub revision: u64,
+    /// In force.
+    pub champion: Option<String>,
+    /// In force before, the latest last.
+    pub previous: Vec<String>,
+    /// Scores in shadow.
+    pub challenger: Option<String>,
+    /// A promotion of it that waits for approval.
+    pub proposal: Option<Proposal>,
+    /// What the configuration named last.
+    pub configured: Option<String>,
+    /// When a challenger was last trained or tried, Unix milliseconds.
+    pub retrained_ms: Option<i64>,
+}
+
+impl State {
+    /// Puts `digest` into force; what was in force can be rolled back to.
+    pub fn enthrone(&mut self, digest: String) {
+        if let Some(before) = self.champion.replace(digest.clone()).filter(|before| *before != digest) {
+            self.previous.retain(|one| *one != before && *one != digest);
+            self.previous.push(before);
+            let excess = self.previous.len().saturating_sub(PREVIOUS_MAX);
+            self.previous.drain(..excess);
+        }
+        if self.challenger.as_ref() == Some(&digest) {
+            self.challenger = None;
+        }
+        self.proposal = None;
+    }
+
+    fn names(&self, digest: &str) -> bool {
+        let named = [&self.champion, &self.challenger, &self.configured];
+        named.iter().any(|one| one.as_deref() == Some(digest))
+            || self.previous.iter().any(|one| one == digest)
+    }
+}
+
+/// Why something in the store is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// It cannot be read or written.
+    #[error("{0}: {1}")]
+    Io(PathBuf, io::Error),
+    /// Its signature is not this installation's, or is over other bytes.
+    #[error("{0}: not signed by this installation, or altered since")]
+    Unsigned(PathBuf),
+    /// Signed, and yet not what it should be.
+    #[error("{0}: {1}")]
+    Malformed(PathBuf, String),
+    /// The artifact is not the one that its card names.
+    #[error("{0}: altered since it was signed")]
+    Altered(PathBuf),
+    /// The artifact does not load.
+    #[error("{0}: {1}")]
+    Artifact(PathBuf, artifact::ArtifactError),
+}
+
+/// Why the state did not change.
+#[derive(Debug, thiserror::Error)]
+pub enum NotChanged<E> {
+    /// The change itself was refused.
+    #[error("refused")]
+    Refused(E),
+    /// It cannot be written.
+    #[error(transparent)]
+    Store(#[from] Fault),
+}
+
+/// An artifact that was checked.
+#[derive(Debug)]
+pub struct Kept {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// The model.
+    pub model: Model,
+    /// What is known of it.
+    pub card: Card,
+}
+
+/// The artifacts of one model.
+#[derive(Debug)]
+pub struct Store {
+    folder: PathBuf,
+    key: SigningKey,
+    state: Mutex<State>,
+    /// Whether artifacts that the state does not name are forgotten: not after a state that was refused, as somebody may
+    /// want to see what it named.
+    forgets: bool,
+}
+
+impl Store {
+    /// Opens the store. A state that is refused is answered beside it, and nothing is known then.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn open(folder: &Path, key: SigningKey) -> Result<(Self, Option<Fault>), Fault> {
+        fs::create_dir_all(folder).map_err(|error| Fault::Io(folder.to_owned(), error))?;
+        let mut store = Self { folder: folder.to_owned(), key, state: Mutex::default(), forgets: true };
+        let read: Result<State, Fault> = store.read_sealed(&folder.join(STATE));
+        let refused = match read {
+            Ok(state) => {
+                *store.state.lock() = state;
+                None
+            }
+            Err(Fault::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(fault) => {
+                store.forgets = false;
+                let aside = fs::rename(folder.join(STATE), folder.join("state.refused"));
+                aside.map_err(|error| Fault::Io(folder.join(STATE), error))?;
+                Some(fault)
+            }
+        };
+        Ok((store, refused))
+    }
+
+    /// Which artifact is what.
+    pub fn state(&self) -> State {
+        self.state.lock().clone()
+    }
+
+    /// Changes the state, durably or not at all, and forgets artifacts that it names no more.
+    ///
+    /// # Errors
+    /// What `change` refused, or the state cannot be written.
+    pub fn change<E>(
+        &self,
+        change: impl FnOnce(&mut State) -> Result<(), E>,
+    ) -> Result<State, NotChanged<E>> {
+        let mut state = self.state.lock();
+        let mut next = state.clone();
+        change(&mut next).map_err(NotChanged::Refused)?;
+        next.revision += 1;
+        self.write_sealed(&self.folder.join(STATE), &next)?;
+        *state = next.clone();
+        if self.forgets {
+            self.prune(&next);
+        }
+        Ok(next)
+    }
+
+    /// Keeps an artifact with its card.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn keep(&self, bytes: &[u8], card: &Card) -> Result<(), Fault> {
+        let path = self.artifact(&card.digest);
+        write_whole(&path, bytes).map_err(|error| Fault::Io(path, error))?;
+        self.write_card(card)
+    }
+
+    /// Writes an artifact's card anew.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write_card(&self, card: &Card) -> Result<(), Fault> {
+        self.write_sealed(&self.card(&card.digest), card)
+    }
+
+    /// An artifact, after every check.
+    ///
+    /// # Errors
+    /// What is wrong with it, naming its file.
+    pub fn load(&self, digest: &str) -> Result<Kept, Fault> {
+        let (path, card_path) = (self.artifact(digest), self.card(digest));
+        let card: Card = self.read_sealed(&card_path)?;
+        if card.digest != digest {
+            return Err(Fault::Malformed(card_path, "the card of another artifact".to_owned()));
+        }
+        let bytes = artifact::read(&path).map_err(|error| Fault::Artifact(path.clone(), error))?;
+        if artifact::digest(&bytes) != digest {
+            return Err(Fault::Altered(path));
+        }
+        let model = Model::from_bytes(&bytes).map_err(|error| Fault::Artifact(path, error))?;
+        let unsound =
+            card.baseline().is_some_and(|bins| !bins.is_sound() || bins.names.len() != model.names().len());
+        if unsound {
+            return Err(Fault::Malformed(card_path, "its bins do not fit the model".to_owned()));
+        }
+        Ok(Kept { bytes, model, card })
+    }
+
+    /// What is known of an artifact, whether or not it is whole itself.
+    ///
+    /// # Errors
+    /// Its card is broken.
+    pub fn card_of(&self, digest: &str) -> Result<Card, Fault> {
+        self.read_sealed(&self.card(digest))
+    }
+
+    /// The file of an artifact.
+    pub fn artifact(&self, digest: &str) -> PathBuf {
+        self.folder.join(format!("{}.artifact", file_name(digest)))
+    }
+
+    fn card(&self, digest: &str) -> PathBuf {
+        self.folder.join(format!("{}.card", file_name(digest)))
+    }
+
+    fn prune(&self, state: &State) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let ours = path.extension().is_some_and(|e| e == "artifact" || e == "card");
+            let named = path.file_stem().and_then(|stem| stem.to_str()).is_some_and(|stem| state.names(stem));
+            if ours && !named && fs::remove_file(&path).is_err() {
+                tracing::warn!(file = %path.display(), "an artifact that is not needed any more stays");
+            }
+        }
+    }
+
+    /// A line with the signature in Base64, then the body.
+    fn write_sealed<T: Serialize>(&self, path: &Path, value: &T) -> Result<(), Fault> {
+        let body = serde_json::to_vec(value)
+            .map_err(|error| Fault::Malformed(path.to_owned(), error.to_string()))?;
+        let unsigned = || Fault::Io(path.to_owned(), io::Error::other("the system has no randomness"));
+        let signature = self.key.sign_bytes(&sealed(path, &body)).ok_or_else(unsigned)?;
+        let text = [STANDARD.encode(signature).as_bytes(), b"\n", &body].concat();
+        write_whole(path, &text).map_err(|error| Fault::Io(path.to_owned(), error))
+    }
+
+    fn read_sealed<T: DeserializeOwned>(&self, path: &Path) -> Result<T, Fault> {
+        let failed = |error| Fault::Io(path.to_owned(), error);
+        if fs::metadata(path).map_err(failed)?.len() > SEALED_BYTES_MAX {
+            return Err(Fault::Malformed(path.to_owned(), format!("over {SEALED_BYTES_MAX} bytes")));
+        }
+        let bytes = fs::read(path).map_err(failed)?;
+        let line = bytes.iter().take(256).position(|&byte| byte == b'\n');
+        let parts = line.and_then(|end| bytes.split_at_checked(end));
+        let signed = parts.and_then(|(signature, body)| {
+            let (signature, body) = (STANDARD.decode(signature).ok()?, body.strip_prefix(b"\n")?);
+            self.key.signed(&sealed(path, body), &signature).then_some(body)
+        });
+        let body = signed.ok_or_else(|| Fault::Unsigned(path.to_owned()))?;
+        serde_json::from_slice(body).map_err(|error| Fault::Malformed(path.to_owned(), error.to_string()))
+    }
+}
+
+const STATE: &str = "state.signed";
+
+/// What is signed: a body is good under its own file name alone.
+fn sealed(path: &Path, body: &[u8]) -> Vec<u8> {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    [b"gatehouse model store 1\n", name, b"\n", body].concat()
+}
+
+/// Digests are hexadecimal; whatever else is asked for has no file.
+fn file_name(digest: &str) -> &str {
+    let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_digest { digest } else { "none" }
+}
+
+/// Writes a file whole or not at all.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let draft = path.with_extension("new");
+    let mut file = File::create(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHIPPED: &[u8] = include_bytes!("../../../configs/models/fraud/model.artifact");
+
+    fn card(digest: &str) -> Card {
+        Card {
+            digest: digest.to_owned(),
+            origin: Origin::Configured,
+            made_ms: 5,
+            challenger: None,
+            reference: None,
+        }
+    }
+
+    fn furnished(folder: &Path) -> (Store, String) {
+        let key = crate::keys::signing_key(&folder.join("models.pem")).unwrap();
+        let (store, refused) = Store::open(&folder.join("fraud"), key).unwrap();
+        assert!(refused.is_none(), "{refused:?}");
+        let digest = artifact::digest(SHIPPED);
+        store.keep(SHIPPED, &card(&digest)).unwrap();
+        (store, digest)
+    }
+
+    #[test]
+    fn what_is_whole_and_signed_comes_back_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, digest) = furnished(folder.path());
+        let state = store.change::<()>(|state| Ok(state.enthrone(digest.clone()))).unwrap();
+        assert_eq!((state.revision, &state.champion), (1, &Some(digest.clone())));
+        drop(store);
+        let (store, _) = furnished(folder.path());
+        assert_eq!(store.state(), state);
+        assert_eq!(store.load(&digest).unwrap().model.digest(), digest);
+    }
+
+    #[test]
+    fn altered_cut_and_foreign_files_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, digest) = furnished(folder.path());
+        let file = |name: &str| folder.path().join("fraud").join(name);
+        let (artifact, card_file) = (format!("{digest}.artifact"), format!("{digest}.card"));
+        let refused = |name: &str, bytes: &[u8]| {
+            let before = fs::read(file(name)).unwrap();
+            fs::write(file(name), bytes).unwrap();
+            let fault = store.load(&digest).unwrap_err().to_string();
+            fs::write(file(name), before).unwrap();
+            assert!(fault.contains(name), "{fault}");
+            fault
+        };
+        let good = fs::read(file(&artifact)).unwrap();
+        let mut altered = good.clone();
+        *altered.last_mut().unwrap() ^= 1;
+        assert!(refused(&artifact, &altered).contains("altered"));
+        refused(&artifact, &good[..good.len() / 2]);
+        refused(&artifact, b"");
+        let signed = fs::read(file(&card_file)).unwrap();
+        for at in (0..signed.len()).step_by(7) {
+            let mut forged = signed.clone();
+            forged[at] ^= 1;
+            assert!(refused(&card_file, &forged).contains("signed"), "byte {at}");
+        }
+        // A card that is good under another name, and one of another installation.
+        store.write_card(&card(&"0".repeat(64))).unwrap();
+        let others = fs::read(file(&format!("{}.card", "0".repeat(64)))).unwrap();
+        refused(&card_file, &others);
+        let elsewhere = tempfile::tempdir().unwrap();
+        furnished(elsewhere.path());
+        let foreign = fs::read(elsewhere.path().join("fraud").join(&card_file)).unwrap();
+        refused(&card_file, &foreign);
+        assert!(store.load(&digest).is_ok(), "whole again");
+        assert!(store.load("../../keys/gateway").is_err());
+    }
+
+    #[test]
+    fn a_broken_state_is_refused_and_the_store_opens_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, digest) = furnished(folder.path());
+        store.change::<()>(|state| Ok(state.enthrone(digest))).unwrap();
+        let path = folder.path().join("fraud").join(STATE);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("\"revision\":1", "\"revision\":2")).unwrap();
+        let key = crate::keys::signing_key(&folder.path().join("models.pem")).unwrap();
+        let (store, refused) = Store::open(&folder.path().join("fraud"), key).unwrap();
+        assert!(matches!(refused, Some(Fault::Unsigned(_))), "{refused:?}");
+        assert_eq!(store.state(), State::default());
+        store.change::<()>(|state| Ok(state.champion = Some("f".repeat(64)))).unwrap();
+        assert!(store.load(&artifact::digest(SHIPPED)).is_ok(), "what it named is kept");
+    }
+
+    #[test]
+    fn thrones_are_left_in_order_and_what_nobody_names_is_forgotten() {
+        let mut state = State::default();
+        for digest in ["a", "b", "c", "b"] {
+            state.challenger = Some(digest.to_owned());
+            state.enthrone(digest.to_owned());
+        }
+        assert_eq!((state.champion.as_deref(), &*state.previous), (Some("b"), &["a".into(), "c".into()][..]));
+        assert_eq!((state.challenger, state.proposal), (None, None));
+        for n in 0..20 {
+            state.champion = Some(format!("x{n}"));
+            let mut next =
+                State { champion: state.champion.clone(), previous: state.previous, ..State::default() };
+            next.enthrone(format!("y{n}"));
+            state = next;
+        }
+        assert_eq!(state.previous.len(), PREVIOUS_MAX);
+
+        let folder = tempfile::tempdir().unwrap();
+        let (store, digest) = furnished(folder.path());
+        store.change::<()>(|state| Ok(state.champion = Some("f".repeat(64)))).unwrap();
+        assert!(!store.artifact(&digest).exists());
+    }
+
+    #[test]
+    fn a_refused_change_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, digest) = furnished(folder.path());
+        let refused = store.change(|state| {
+            state.enthrone(digest);
+            Err("no")
+        });
+        assert!(matches!(refused, Err(NotChanged::Refused("no"))));
+        assert_eq!(store.state(), State::default());
+    }
+}
