@@ -368,7 +368,7 @@ fn rows_of(arguments: &Party, schema: &Schema) -> anyhow::Result<(Table, Option<
 
 fn read_by(data: &Path, test: Option<&Path>, mapping: Mapping) -> anyhow::Result<Dataset> {
     let tables = Tables { data: data.to_owned(), test: test.map(Path::to_owned), mapping, seed: 7 };
-    Ok(Dataset::read(&tables, &mut ())?)
+    Ok(Dataset::read(&tables, None, &mut ())?)
 }
 
 fn measure(schema: &Schema, state: &State, test: &Table) -> Option<Ranking> {
