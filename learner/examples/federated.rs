@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let clip: f64 = options.get(2).map_or(Ok(16.0), |text| text.parse())?;
     let measured = |set: &Dataset| if options.len() > 3 { set.validate.clone() } else { set.test.clone() };
     let mapping = Mapping::read(Path::new(mapping))?;
-    let read = |path: &Path| Dataset::read(&tables(path, &mapping), &mut ());
+    let read = |path: &Path| Dataset::read(&tables(path, &mapping), None, &mut ());
     let whole = read(Path::new(data))?;
     let schema = propose(&whole.train.frame, "label", Some("customer"));
     let pooled_train = Table::of_part(&whole.train, &schema)?;

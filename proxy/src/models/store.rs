@@ -361,7 +361,12 @@ mod tests {
     fn what_is_whole_and_signed_comes_back_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let (store, digest) = furnished(folder.path());
-        let state = store.change::<()>(|state| Ok(state.enthrone(digest.clone()))).unwrap();
+        let state = store
+            .change::<()>(|state| {
+                state.enthrone(digest.clone());
+                Ok(())
+            })
+            .unwrap();
         assert_eq!((state.revision, &state.champion), (1, &Some(digest.clone())));
         drop(store);
         let (store, _) = furnished(folder.path());
@@ -411,7 +416,12 @@ mod tests {
     fn a_broken_state_is_refused_and_the_store_opens_empty() {
         let folder = tempfile::tempdir().unwrap();
         let (store, digest) = furnished(folder.path());
-        store.change::<()>(|state| Ok(state.enthrone(digest))).unwrap();
+        store
+            .change::<()>(|state| {
+                state.enthrone(digest);
+                Ok(())
+            })
+            .unwrap();
         let path = folder.path().join("fraud").join(STATE);
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.replace("\"revision\":1", "\"revision\":2")).unwrap();
@@ -419,7 +429,12 @@ mod tests {
         let (store, refused) = Store::open(&folder.path().join("fraud"), key).unwrap();
         assert!(matches!(refused, Some(Fault::Unsigned(_))), "{refused:?}");
         assert_eq!(store.state(), State::default());
-        store.change::<()>(|state| Ok(state.champion = Some("f".repeat(64)))).unwrap();
+        store
+            .change::<()>(|state| {
+                state.champion = Some("f".repeat(64));
+                Ok(())
+            })
+            .unwrap();
         assert!(store.load(&artifact::digest(SHIPPED)).is_ok(), "what it named is kept");
     }
 
@@ -443,7 +458,12 @@ mod tests {
 
         let folder = tempfile::tempdir().unwrap();
         let (store, digest) = furnished(folder.path());
-        store.change::<()>(|state| Ok(state.champion = Some("f".repeat(64)))).unwrap();
+        store
+            .change::<()>(|state| {
+                state.champion = Some("f".repeat(64));
+                Ok(())
+            })
+            .unwrap();
         assert!(!store.artifact(&digest).exists());
     }
 
