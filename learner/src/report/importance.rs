@@ -80,7 +80,8 @@ mod tests {
     /// Two features; `a` is 0 in one half of the rows and 1 in the other, `b` is always 5.
     fn given(method: Method) -> Vec<(String, f64)> {
         let names = vec!["a".to_owned(), "b".to_owned()];
-        let mut part = Part { frame: Frame::new(names.clone()), ..Part::default() };
+        let mut part = Part::default();
+        part.frame = Frame::new(names.clone());
         for row in 0..10_000 {
             part.frame.push(&[f32::from(u8::from(row >= 5_000)), 5.0]);
             part.labels.push(false);

@@ -319,7 +319,7 @@ mod tests {
         assert!(!body.contains("<script") && !body.contains("x'") && !body.contains("\"x"));
         assert_eq!(
             body.matches("&lt;script&gt;&quot;x&#39;&amp;\u{fffd}\u{fffd}&lt;/script&gt;").count(),
-            24
+            25
         );
     }
 

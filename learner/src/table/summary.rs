@@ -213,7 +213,9 @@ impl Summary {
         if !self.unread.is_empty() {
             remarks.push(format!("columns that the mapping does not name: {}", self.unread.join(", ")));
         }
-        remarks.iter().map(|remark| format!("{}: {remark}", self.path.display())).collect()
+        // The name alone: remarks are kept in artifacts, which are the same wherever the file lay.
+        let file = self.path.file_name().unwrap_or_default().to_string_lossy();
+        remarks.iter().map(|remark| format!("{file}: {remark}")).collect()
     }
 
     /// The counts of a column by its name.
