@@ -3,7 +3,7 @@
 use learner::train::anomaly::{TrainAnomaly, anomaly};
 use learner::train::data::Source;
 use learner::train::fraud::{TrainFraud, fraud};
-use learner::train::{Bar, TrainError};
+use learner::train::{Bar, ModelKind, TrainError};
 use std::path::Path;
 
 fn main() -> Result<(), TrainError> {
@@ -12,9 +12,11 @@ fn main() -> Result<(), TrainError> {
     let wanted = |kind: &str| only.as_deref().is_none_or(|only| only == kind);
     let data = Source::Simulate(7);
     if wanted("fraud") {
-        let settings = TrainFraud { data: data.clone(), out: models.join("fraud"), seed: 7 };
-        for metrics in &fraud(&settings, &mut Bar::default())?.tests {
-            println!("fraud, {metrics}");
+        let model = Some(ModelKind::Logistic);
+        let settings = TrainFraud { data: data.clone(), model, out: models.join("fraud"), seed: 7 };
+        let trained = fraud(&settings, &mut Bar::default())?;
+        for measured in [Some(&trained.test), trained.other.as_ref()].into_iter().flatten() {
+            println!("fraud, {measured:?}");
         }
     }
     if wanted("anomaly") {

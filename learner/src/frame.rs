@@ -47,6 +47,14 @@ impl Frame {
         self.columns.push(column);
     }
 
+    /// Adds the rows of a frame with the same columns.
+    pub fn extend(&mut self, other: Self) {
+        debug_assert_eq!(self.names, other.names);
+        for (column, more) in self.columns.iter_mut().zip(other.columns) {
+            column.extend(more);
+        }
+    }
+
     /// Copies a row into `out`; shape `[width]`.
     pub fn row(&self, at: usize, out: &mut [f32]) {
         out.iter_mut().zip(&self.columns).for_each(|(slot, column)| *slot = column[at]);

@@ -2,9 +2,9 @@
 
 use crate::anomaly::{self, AnomalyScorer};
 use crate::artifact::{self, ArtifactError, Kind};
-use crate::features::{request, transfer};
-use crate::fraud::{self, FraudScorer};
-use crate::profiles::{ProfileLimits, Profiles};
+use crate::behaviour::{ProfileLimits, Profiles};
+use crate::features::request;
+use crate::fraud::FraudScorer;
 use crate::train::data::{self, RecordedRequest, RecordedTransfer};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -13,9 +13,9 @@ use std::path::Path;
 #[derive(Debug)]
 pub enum Scorer {
     /// Transfers; the profiles learn from each line that was accepted.
-    Fraud(FraudScorer, Profiles),
+    Fraud(Box<FraudScorer>, Profiles),
     /// Requests.
-    Anomaly(AnomalyScorer),
+    Anomaly(Box<AnomalyScorer>),
 }
 
 impl Scorer {
@@ -26,8 +26,11 @@ impl Scorer {
     pub fn load(path: &Path) -> Result<Self, ArtifactError> {
         let bytes = artifact::read(path)?;
         match artifact::kind_of(&bytes) {
-            Some(Kind::Anomaly) => Ok(Self::Anomaly(AnomalyScorer::from_bytes(&bytes)?)),
-            _ => Ok(Self::Fraud(FraudScorer::from_bytes(&bytes)?, Profiles::new(ProfileLimits::default()))),
+            Some(Kind::Anomaly) => Ok(Self::Anomaly(Box::new(AnomalyScorer::from_bytes(&bytes)?))),
+            _ => {
+                let scorer = Box::new(FraudScorer::from_bytes(&bytes)?);
+                Ok(Self::Fraud(scorer, Profiles::new(ProfileLimits::default())))
+            }
         }
     }
 
@@ -46,19 +49,24 @@ impl Scorer {
 }
 
 fn transfer(scorer: &FraudScorer, profiles: &Profiles, recorded: &RecordedTransfer) -> Result<Value, String> {
-    let event = &recorded.event;
-    let view = profiles.view(event);
-    let score = scorer.score(event, &view).map_err(|error| error.to_string())?;
-    profiles.attempt(event);
-    if recorded.accepted {
-        profiles.accept(event);
+    if recorded.event.amount_minor < 0 {
+        return Err("the amount is below zero".to_owned());
     }
+    let mut vector = Vec::new();
+    recorded.event.seen(|event| scorer.model().vector(profiles, event, &mut vector));
+    let score = scorer.score(&vector).map_err(|error| error.to_string())?;
+    recorded.event.seen(|event| {
+        profiles.attempt(event);
+        if recorded.accepted {
+            profiles.accept(event);
+        }
+    });
     let contributions: Vec<Value> = score
         .contributions
         .iter()
         .filter(|contribution| contribution.log_odds != 0.0)
         .filter_map(|contribution| {
-            let name = transfer::FEATURES.get(contribution.feature)?.name;
+            let name = scorer.names().get(contribution.feature)?;
             Some(json!({ "feature": name, "value": contribution.value, "log_odds": contribution.log_odds }))
         })
         .collect();
@@ -71,7 +79,7 @@ fn transfer(scorer: &FraudScorer, profiles: &Profiles, recorded: &RecordedTransf
     Ok(json!({
         "probability": score.probability,
         "action": action,
-        "reasons": fraud::sentences(&score, event, &view),
+        "reasons": scorer.sentences(&score, &vector),
         "contributions": contributions,
     }))
 }

@@ -8,6 +8,7 @@ use learner::capacity::q_learning;
 use learner::capacity::train_report::TABLE_FILE;
 use learner::fraud::FraudScorer;
 use learner::report;
+use learner::train::ModelKind;
 use learner::train::anomaly::{TrainAnomaly, anomaly};
 use learner::train::data::Source;
 use learner::train::fraud::{TrainFraud, fraud};
@@ -138,7 +139,8 @@ fn assert_same(kind: &str, made: &Path) {
 #[ignore = "needs minutes; remakes the shipped fraud model: cargo test --release -p learner --test shipped_models -- --ignored"]
 fn training_makes_the_shipped_fraud_model() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = TrainFraud { data: Source::Simulate(7), out: folder.path().to_owned(), seed: 7 };
+    let model = Some(ModelKind::Logistic);
+    let settings = TrainFraud { data: Source::Simulate(7), model, out: folder.path().to_owned(), seed: 7 };
     fraud(&settings, &mut ()).unwrap();
     assert_same("fraud", folder.path());
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::Deserialize;
 
-use learner::profiles::{ProfileLimits, Profiles};
+use learner::behaviour::{ProfileLimits, Profiles};
 
 use crate::config::Config;
 use crate::stages::transfer::Customers;
@@ -81,7 +81,7 @@ fn learn(profiles: &Profiles, config: &Config, customers: &Customers, file: &Pat
         let currency = <[u8; 3]>::try_from(past.currency.as_bytes()).with_context(place)?;
         let by = past.issuer.as_deref().unwrap_or(&issuer);
         let event = customers.past(by, &past.customer, &past.payee, past.amount_minor, currency, past.at_ms);
-        profiles.accept(&event);
+        event.seen(|event| profiles.accept(event));
         learned += 1;
     }
     Ok(learned)

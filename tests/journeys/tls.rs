@@ -71,7 +71,8 @@ fn request(
     body: Option<Value>,
 ) -> http::Request<Bytes> {
     let uri = format!("https://{}{path}", at.gateway.authority());
-    let mut request = http::Request::builder().method(method).uri(uri);
+    // As other clients do: a request without any such field is unusual in itself, over whichever protocol.
+    let mut request = http::Request::builder().method(method).uri(uri).header("accept", "*/*");
     if !token.is_empty() {
         request = request.header("authorization", format!("Bearer {token}"));
     }

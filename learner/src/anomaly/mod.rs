@@ -1,12 +1,16 @@
-//! Inline anomaly score of a request: an autoencoder that knows normal traffic only.
+//! Inline anomaly score: an autoencoder that knows normal rows only, of requests or of any table.
 
 #![deny(clippy::indexing_slicing)]
 
+mod encode;
 mod model;
+mod network;
 
 pub use crate::fraud::Unavailable;
-pub(crate) use model::LEAK;
-pub use model::{AnomalyModel, Dense, Rows, Transform};
+pub use encode::{Category, Encoding, Level, Number};
+pub use model::{AnomalyModel, Baselines, Member, Norm};
+pub use network::{Dense, Rows, WIDTH_MAX, Whitening};
+pub(crate) use network::{LEAK, leaky};
 
 use crate::artifact::{self, Artifact, ArtifactError, Kind, Manifest};
 use crate::features::request::{self, COUNT, RequestSample};
@@ -20,9 +24,9 @@ pub const TOP: usize = 4;
 /// One feature's share in the reconstruction error.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Contribution {
-    /// Index into [`request::FEATURES`].
+    /// Place of the feature: of a request in [`request::FEATURES`], of a table among its columns, numbers first.
     pub feature: usize,
-    /// Squared, scaled error of this feature, 0 or more.
+    /// Squared error in units of what is usual for the feature, 0 or more; about 1 on average over normal rows.
     pub error: f32,
 }
 
@@ -32,7 +36,8 @@ pub struct AnomalyScore {
     /// Share of normal validation traffic that is less unusual, 0 to 1; 0.99 is passed by one normal request in 100.
     /// Beyond all of it the score goes on rising towards 1.
     pub percentile: f64,
-    /// Quadratic mean of the squared, scaled errors of all features; of the order of 1 for normal traffic.
+    /// [`Norm`] over all inputs of the reconstruction's error, in units of what is usual for that input; of the order of 1
+    /// for normal traffic.
     pub error: f32,
     /// The largest contributions, largest first.
     pub contributions: [Contribution; TOP],
@@ -63,6 +68,9 @@ impl AnomalyScorer {
         let Artifact { manifest, model } =
             artifact::from_bytes::<AnomalyModel>(bytes, Kind::Anomaly, &request::schema_hash())?;
         model.check().map_err(ArtifactError::Malformed)?;
+        if model.encoding.numbers.len() != COUNT || !model.encoding.categories.is_empty() {
+            return Err(ArtifactError::Malformed(format!("a model of other than {COUNT} numbers")));
+        }
         Ok(Self { model, manifest, digest: artifact::digest(bytes) })
     }
 
@@ -83,7 +91,9 @@ impl AnomalyScorer {
     /// # Errors
     /// [`Unavailable`] for infinities, or `NaN` where a feature cannot be missing.
     pub fn score_vector(&self, vector: &[f32; COUNT]) -> Result<AnomalyScore, Unavailable> {
-        self.model.score(vector)
+        let missing =
+            vector.iter().zip(&request::FEATURES).any(|(x, spec)| x.is_nan() && !spec.may_be_missing);
+        if missing { Err(Unavailable::BadInput) } else { self.model.score(vector, &[]) }
     }
 
     /// Where the model comes from.
@@ -97,9 +107,12 @@ impl AnomalyScorer {
     }
 }
 
+/// Two standard deviations, squared.
+const UNUSUAL: f32 = 4.0;
+
 /// What is unusual about a request, in words, strongest first.
 pub fn sentences(score: &AnomalyScore) -> Vec<String> {
-    let unusual = score.contributions.iter().filter(|contribution| contribution.error > 1.0);
+    let unusual = score.contributions.iter().filter(|contribution| contribution.error > UNUSUAL);
     unusual
         .filter_map(|contribution| request::FEATURES.get(contribution.feature))
         .map(|spec| format!("unusual {}", spec.meaning))

@@ -1,165 +1,203 @@
-//! The autoencoder as its artifact keeps it, and its forward pass over one row.
+//! The autoencoder as its artifact keeps it, and the score of one row.
 
+use super::encode::Encoding;
+use super::network::{Dense, WIDTH_MAX, Whitening, leaky};
 use super::{AnomalyScore, Contribution, TOP, Unavailable};
-use crate::features::request::{COUNT, FEATURES};
 use serde::{Deserialize, Serialize};
 
-/// Widest layer the forward pass has room for on its stack.
-pub(crate) const WIDTH_MAX: usize = 64;
-/// Slope of the activation below zero.
-pub(crate) const LEAK: f32 = 0.1;
-/// A transformed input never leaves this range, so that no single feature can overflow the rest.
-const INPUT_MAX: f32 = 6.0;
-/// One feature's scaled error counts at most this much.
-const ERROR_MAX: f32 = 100.0;
+/// One input's scaled error counts at most this much.
+const ERROR_MAX: f32 = 1e4;
 
-/// How one input becomes comparable with the others: standardised, then bounded.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Transform {
-    /// Median of the training part; also put in where the value is missing.
-    pub centre: f32,
-    /// Spread of the training part, above zero.
-    pub spread: f32,
+/// How the errors of all inputs become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Norm {
+    /// Their mean: what is odd in many columns stands out, and one odd column, which new but harmless traffic has as well,
+    /// does not outweigh all others.
+    Mean,
+    /// The fourth root of the mean of their fourth powers: one column far out is enough. For features that were made to
+    /// show what is sought.
+    Fourth,
 }
 
-impl Transform {
-    /// The transformed value, -6 to 6; the centre for `NaN`.
-    pub fn apply(&self, value: f32) -> f32 {
-        if value.is_nan() { 0.0 } else { ((value - self.centre) / self.spread).clamp(-INPUT_MAX, INPUT_MAX) }
-    }
-}
-
-/// A fully connected layer as an artifact keeps it, weights by output: shape `[outputs][inputs]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Rows {
-    /// Weights, one row an output.
-    pub weights: Vec<Vec<f32>>,
-    /// Biases, one an output.
-    pub biases: Vec<f32>,
-}
-
-/// The same with its weights by input. Every output then grows by one input's share at a time: many outputs in one
-/// instruction, and each in the order of its inputs, so that sums come out the same to the last bit.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Rows", into = "Rows")]
-pub struct Dense {
-    /// One an input, each one weight an output.
-    columns: Vec<Vec<f32>>,
-    biases: Vec<f32>,
-}
-
-impl TryFrom<Rows> for Dense {
-    type Error = &'static str;
-
-    fn try_from(rows: Rows) -> Result<Self, Self::Error> {
-        let inputs = rows.weights.first().map_or(0, Vec::len);
-        if rows.weights.len() != rows.biases.len() || rows.weights.iter().any(|row| row.len() != inputs) {
-            return Err("a layer's rows do not fit together");
+impl Norm {
+    fn of(self, errors: &[f32]) -> f32 {
+        let count = errors.len().max(1) as f32;
+        match self {
+            Self::Mean => errors.iter().sum::<f32>() / count,
+            Self::Fourth => (errors.iter().map(|e| e * e * e * e).sum::<f32>() / count).sqrt().sqrt(),
         }
-        let column = |at: usize| rows.weights.iter().filter_map(|row| row.get(at).copied()).collect();
-        Ok(Self { columns: (0..inputs).map(column).collect(), biases: rows.biases })
     }
 }
 
-impl From<Dense> for Rows {
-    fn from(layer: Dense) -> Self {
-        let row = |at: usize| layer.columns.iter().filter_map(|column| column.get(at).copied()).collect();
-        Self { weights: (0..layer.biases.len()).map(row).collect(), biases: layer.biases }
-    }
-}
-
-/// An autoencoder with its input transform, error scales and calibration.
+/// Autoencoders with their input encoding, error scales and calibration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AnomalyModel {
-    /// One a feature, in table order.
-    pub transforms: Vec<Transform>,
-    /// From the input through the bottleneck back to the input; leaky ReLU between layers, the last one linear.
-    pub layers: Vec<Dense>,
-    /// Root mean square error a feature on normal validation traffic, above zero; shape `[COUNT]`.
-    pub error_scales: Vec<f32>,
-    /// Errors of normal validation traffic at evenly spaced percentiles from 0 to 1, rising.
+    /// From a row's columns to the networks' inputs.
+    pub encoding: Encoding,
+    /// Networks that differ in their first weights alone; their errors are averaged, which evens out what each makes of
+    /// rows unlike any of training. At least one.
+    pub members: Vec<Member>,
+    /// How the errors of all inputs become one.
+    pub norm: Norm,
+    /// Errors of normal validation rows at evenly spaced percentiles from 0 to 1, rising.
     pub percentiles: Vec<f32>,
+    /// What every evaluation shows beside the networks.
+    pub baselines: Baselines,
+}
+
+/// One autoencoder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// From the inputs through the bottleneck back to the inputs; leaky ReLU between layers, the last one linear.
+    pub layers: Vec<Dense>,
+    /// How many layers lead to the bottleneck, 1 or more.
+    pub encoder_depth: usize,
+    /// Root mean square error an input on normal validation rows, above zero; shape `[inputs]`.
+    pub error_scales: Vec<f32>,
+}
+
+/// Simpler detectors on the same inputs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Baselines {
+    /// Of the inputs of training rows.
+    pub mahalanobis: Whitening,
+    /// Of the inputs of training rows; shape `[inputs]`.
+    pub medians: Vec<f32>,
+}
+
+impl Baselines {
+    /// What each makes of a row's inputs, shape `[inputs]`; higher is more unusual.
+    pub fn scores(&self, inputs: &[f32]) -> [(&'static str, f64); 2] {
+        let apart = inputs.iter().zip(&self.medians).map(|(x, median)| f64::from(x - median).powi(2));
+        [
+            ("Mahalanobis distance", f64::from(self.mahalanobis.squared_distance(inputs))),
+            ("distance from the median", apart.sum()),
+        ]
+    }
+}
+
+impl Member {
+    /// Whether the shapes fit together and the numbers can score.
+    fn check(&self, inputs: usize) -> Result<(), &'static str> {
+        let mut width = inputs;
+        for layer in &self.layers {
+            if layer.inputs() != width || layer.outputs() > WIDTH_MAX {
+                return Err("layers do not fit together");
+            }
+            width = layer.outputs();
+        }
+        if width != inputs || !(1..self.layers.len()).contains(&self.encoder_depth) {
+            return Err("the last layer does not give the input back");
+        }
+        let sound = self.error_scales.len() == inputs
+            && self.error_scales.iter().all(|n| n.is_finite() && *n > 0.0)
+            && self.layers.iter().all(Dense::is_finite);
+        if sound { Ok(()) } else { Err("a number of a network is out of range") }
+    }
+
+    /// Width of the bottleneck.
+    pub fn bottleneck_width(&self) -> usize {
+        self.encoder_depth.checked_sub(1).and_then(|at| self.layers.get(at)).map_or(0, Dense::outputs)
+    }
+
+    /// Sends `front` through the first layers, so many of them, and gives where the outputs are.
+    fn pass<'a>(
+        &self,
+        depth: usize,
+        mut front: &'a mut [f32; WIDTH_MAX],
+        mut back: &'a mut [f32; WIDTH_MAX],
+    ) -> &'a mut [f32; WIDTH_MAX] {
+        for (at, layer) in self.layers.iter().enumerate().take(depth) {
+            let sums = layer.sums(front, back);
+            if at + 1 < self.layers.len() {
+                sums.iter_mut().for_each(|sum| *sum = leaky(*sum));
+            }
+            std::mem::swap(&mut front, &mut back);
+        }
+        front
+    }
+
+    /// Adds to `errors`, shape `[inputs]`, how far off the network's picture of `input` is, in units of what is usual.
+    pub(crate) fn add_errors(&self, input: &[f32], errors: &mut [f32]) {
+        let (mut front, mut back) = ([0.0f32; WIDTH_MAX], [0.0f32; WIDTH_MAX]);
+        front.iter_mut().zip(input).for_each(|(slot, x)| *slot = *x);
+        let output = self.pass(self.layers.len(), &mut front, &mut back);
+        let pairs = input.iter().zip(output.iter()).zip(&self.error_scales);
+        errors.iter_mut().zip(pairs).for_each(|(error, ((x, y), scale))| *error += (x - y).abs() / scale);
+    }
 }
 
 impl AnomalyModel {
     /// Whether the shapes fit together and the numbers can score.
     pub(crate) fn check(&self) -> Result<(), String> {
-        if self.transforms.len() != COUNT || self.error_scales.len() != COUNT {
-            return Err(format!("transforms or error scales for other than {COUNT} features"));
+        self.encoding.check()?;
+        let inputs = self.encoding.inputs();
+        if self.members.is_empty() {
+            return Err("no network".to_owned());
         }
-        let mut width = COUNT;
-        for layer in &self.layers {
-            if layer.columns.len() != width || layer.biases.len() > WIDTH_MAX {
-                return Err("layers do not fit together".to_owned());
-            }
-            width = layer.biases.len();
+        self.members.iter().try_for_each(|member| member.check(inputs))?;
+        if !self.baselines.mahalanobis.fits(inputs) || self.baselines.medians.len() != inputs {
+            return Err("baselines for other inputs".to_owned());
         }
-        if width != COUNT || self.layers.is_empty() {
-            return Err("the last layer does not give the input back".to_owned());
-        }
-        let positive =
-            self.transforms.iter().map(|transform| transform.spread).chain(self.error_scales.clone());
-        let sound = positive.into_iter().all(|n| n.is_finite() && n > 0.0)
-            && self.transforms.iter().all(|transform| transform.centre.is_finite())
-            && self.layers.iter().all(Dense::is_finite)
-            && self.percentiles.len() >= 2
-            && self.percentiles.iter().all(|n| n.is_finite())
+        let sound = self.percentiles.len() >= 2
+            && self.percentiles.iter().chain(&self.baselines.medians).all(|n| n.is_finite())
             && self.percentiles.is_sorted();
         if sound { Ok(()) } else { Err("a number is out of range".to_owned()) }
     }
 
-    pub(crate) fn score(&self, vector: &[f32; COUNT]) -> Result<AnomalyScore, Unavailable> {
-        let input = self.input(vector)?;
-        let output = self.reconstruct(&input);
-        let mut contributions = [Contribution::default(); TOP];
-        let mut sum = 0.0;
-        for (feature, ((x, y), scale)) in input.iter().zip(&output).zip(&self.error_scales).enumerate() {
-            let error = ((x - y) / scale).powi(2).min(ERROR_MAX);
-            // Squared once more, so that one feature far out is not lost in the mean over all others.
-            sum += error * error;
-            keep_largest(&mut contributions, Contribution { feature, error });
-        }
-        let error = (sum / COUNT as f32).sqrt();
+    /// Scores a row: its numbers in the order of training (`NaN` is missing) and the hashes of its categories.
+    ///
+    /// # Errors
+    /// [`Unavailable`] for infinities and for other numbers of columns than were learned.
+    pub fn score(&self, numbers: &[f32], categories: &[Option<u64>]) -> Result<AnomalyScore, Unavailable> {
+        let (mut input, mut errors) = ([0.0f32; WIDTH_MAX], [0.0f32; WIDTH_MAX]);
+        let input = input.get_mut(..self.encoding.inputs()).ok_or(Unavailable::BadInput)?;
+        let errors = errors.get_mut(..input.len()).ok_or(Unavailable::BadInput)?;
+        self.encoding.apply(numbers, categories, input)?;
+        self.members.iter().for_each(|member| member.add_errors(input, errors));
+        let share = 1.0 / self.members.len().max(1) as f32;
+        errors.iter_mut().for_each(|error| *error = (*error * share).min(ERROR_MAX));
+        let error = self.norm.of(errors);
         if !error.is_finite() {
             return Err(Unavailable::NotFinite);
+        }
+        let mut contributions = [Contribution::default(); TOP];
+        let mut rest = errors.iter();
+        for (feature, width) in self.encoding.widths().enumerate() {
+            let squares = rest.by_ref().take(width).map(|error| error * error);
+            let error = squares.sum::<f32>() / width.max(1) as f32;
+            keep_largest(&mut contributions, Contribution { feature, error });
         }
         Ok(AnomalyScore { percentile: self.percentile(error), error, contributions })
     }
 
-    /// Transformed input; shape `[COUNT]` in an array of the widest layer.
-    pub(crate) fn input(&self, vector: &[f32; COUNT]) -> Result<[f32; COUNT], Unavailable> {
-        let mut input = [0.0; COUNT];
-        let rows = input.iter_mut().zip(vector).zip(&self.transforms).zip(&FEATURES);
-        for (((slot, &value), transform), spec) in rows {
-            if value.is_infinite() || (value.is_nan() && !spec.may_be_missing) {
-                return Err(Unavailable::BadInput);
-            }
-            *slot = transform.apply(value);
-        }
-        Ok(input)
+    /// Width of the bottleneck.
+    pub fn bottleneck_width(&self) -> usize {
+        self.members.first().map_or(0, Member::bottleneck_width)
     }
 
-    /// One forward pass.
-    pub(crate) fn reconstruct(&self, input: &[f32; COUNT]) -> [f32; COUNT] {
-        let mut front = [0.0f32; WIDTH_MAX];
-        let mut back = [0.0f32; WIDTH_MAX];
-        front.iter_mut().zip(input).for_each(|(slot, x)| *slot = *x);
-        for (depth, layer) in self.layers.iter().enumerate() {
-            let last = depth + 1 == self.layers.len();
-            let sums = back.get_mut(..layer.biases.len()).unwrap_or_default();
-            sums.fill(0.0);
-            for (column, x) in layer.columns.iter().zip(&front) {
-                sums.iter_mut().zip(column).for_each(|(sum, w)| *sum += w * x);
-            }
-            for (slot, bias) in sums.iter_mut().zip(&layer.biases) {
-                let sum = bias + *slot;
-                *slot = if last || sum > 0.0 { sum } else { LEAK * sum };
-            }
-            std::mem::swap(&mut front, &mut back);
-        }
-        let mut output = [0.0; COUNT];
-        output.iter_mut().zip(&front).for_each(|(slot, y)| *slot = *y);
-        output
+    /// Fills in the first network's bottleneck of a row, shape [`AnomalyModel::bottleneck_width`]: what it keeps of the
+    /// row, in fewer dimensions.
+    ///
+    /// # Errors
+    /// As [`AnomalyModel::score`].
+    pub fn bottleneck(
+        &self,
+        numbers: &[f32],
+        categories: &[Option<u64>],
+        out: &mut [f32],
+    ) -> Result<(), Unavailable> {
+        let (mut front, mut back) = ([0.0f32; WIDTH_MAX], [0.0f32; WIDTH_MAX]);
+        let input = front.get_mut(..self.encoding.inputs()).ok_or(Unavailable::BadInput)?;
+        self.encoding.apply(numbers, categories, input)?;
+        let member = self.members.first().ok_or(Unavailable::BadInput)?;
+        let kept = member.pass(member.encoder_depth, &mut front, &mut back);
+        out.iter_mut()
+            .zip(kept.iter())
+            .take(member.bottleneck_width())
+            .for_each(|(slot, value)| *slot = *value);
+        Ok(())
     }
 
     /// Where an error stands among normal ones, by linear interpolation; above all of them the distance to 1 halves
@@ -179,12 +217,6 @@ impl AnomalyModel {
         };
         let part = f64::from((error - low) / (high - low));
         ((above - 1) as f64 + part) / steps * (1.0 - 0.5 / steps)
-    }
-}
-
-impl Dense {
-    fn is_finite(&self) -> bool {
-        self.columns.iter().flatten().chain(&self.biases).all(|n| n.is_finite())
     }
 }
 

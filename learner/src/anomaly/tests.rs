@@ -1,8 +1,7 @@
-use super::model::WIDTH_MAX;
 use super::*;
 use proptest::prelude::*;
 
-/// A network that gives back its first ten inputs and nothing of the others.
+/// A network that gives back its first ten inputs and nothing of the others; values of 0 to 2 are inputs of -0.5 to 0.5.
 fn model() -> AnomalyModel {
     let unit = |width: usize, at: usize| {
         let mut row = vec![0.0; width];
@@ -11,18 +10,35 @@ fn model() -> AnomalyModel {
         }
         row
     };
+    let number =
+        Number { knots: vec![[0.0, -0.5], [2.0, 0.5]], tail: 4.0, reach: 2.0, imputed: 0.0, flagged: false };
     AnomalyModel {
-        transforms: vec![Transform { centre: 1.0, spread: 2.0 }; COUNT],
-        layers: vec![
-            dense((0..10).map(|at| unit(COUNT, at)).collect(), vec![10.0; 10]),
-            dense(
-                (0..COUNT).map(|at| unit(10, at)).collect(),
-                (0..COUNT).map(|at| if at < 10 { -10.0 } else { 0.0 }).collect(),
-            ),
-        ],
-        error_scales: vec![0.5; COUNT],
+        encoding: Encoding { numbers: vec![number; COUNT], categories: Vec::new() },
+        members: vec![Member {
+            layers: vec![
+                dense((0..10).map(|at| unit(COUNT, at)).collect(), vec![10.0; 10]),
+                dense(
+                    (0..COUNT).map(|at| unit(10, at)).collect(),
+                    (0..COUNT).map(|at| if at < 10 { -10.0 } else { 0.0 }).collect(),
+                ),
+            ],
+            encoder_depth: 1,
+            error_scales: vec![0.5; COUNT],
+        }],
+        norm: Norm::Mean,
         percentiles: vec![0.0, 1.0, 2.0, 4.0, 8.0],
+        baselines: Baselines { mahalanobis: scaled(COUNT, |_| 1.0), medians: vec![0.0; COUNT] },
     }
+}
+
+/// Every column times a factor of its own.
+fn scaled(width: usize, factor: impl Fn(usize) -> f32) -> Whitening {
+    let row = |at: usize| {
+        let mut row = vec![0.0; at + 1];
+        row[at] = factor(at);
+        row
+    };
+    Whitening { centre: vec![0.0; width], rows: (0..width).map(row).collect() }
 }
 
 fn dense(weights: Vec<Vec<f32>>, biases: Vec<f32>) -> Dense {
@@ -45,21 +61,98 @@ fn scorer(model: AnomalyModel) -> Result<AnomalyScorer, ArtifactError> {
 fn the_error_is_what_cannot_be_given_back() {
     let scorer = scorer(model()).unwrap();
     let mut vector = [1.0; COUNT];
-    vector[3] = 4.0;
+    vector[3] = 2.0;
     assert!(scorer.score_vector(&vector).unwrap().error < 1e-6);
-    vector[20] = 2.0;
-    vector[21] = 3.0;
+    vector[20] = 0.5;
+    vector[21] = 2.0;
     let score = scorer.score_vector(&vector).unwrap();
-    assert!((score.error - ((1.0 + 16.0) / COUNT as f32).sqrt()).abs() < 1e-6);
-    assert_eq!(score.contributions[0], Contribution { feature: 21, error: 4.0 });
-    assert_eq!(score.contributions[1], Contribution { feature: 20, error: 1.0 });
+    assert!((score.error - (0.5 + 1.0) / COUNT as f32).abs() < 1e-6);
+    assert_eq!(score.contributions[0], Contribution { feature: 21, error: 1.0 });
+    assert_eq!(score.contributions[1], Contribution { feature: 20, error: 0.25 });
+    vector[21] = 4.0;
+    let score = scorer.score_vector(&vector).unwrap();
     let words = sentences(&score);
     assert_eq!(words, [format!("unusual {}", request::FEATURES[21].meaning)]);
 }
 
 #[test]
+fn whitening_is_the_product_with_a_symmetric_matrix() {
+    let whitening = Whitening {
+        centre: vec![1.0, 0.0, 2.0],
+        rows: vec![vec![2.0], vec![3.0, 5.0], vec![7.0, 11.0, 13.0]],
+    };
+    assert!(whitening.fits(3) && !whitening.fits(2));
+    let row = [2.0, 10.0, 102.0];
+    assert_eq!(whitening.apply(&row)[..4], [732.0, 1153.0, 1417.0, 0.0]);
+    assert_eq!(whitening.squared_distance(&row), 732.0 * 732.0 + 1153.0 * 1153.0 + 1417.0 * 1417.0);
+}
+
+#[test]
+fn the_bottleneck_is_handed_out() {
+    let mut bottleneck = [0.0; 12];
+    model().bottleneck(&[2.0; COUNT], &[], &mut bottleneck).unwrap();
+    assert_eq!((bottleneck[..10].to_vec(), bottleneck[10..].to_vec()), (vec![10.5; 10], vec![0.0; 2]));
+    assert_eq!(model().bottleneck_width(), 10);
+}
+
+#[test]
+fn the_fourth_power_hears_one_column_far_out_and_the_mean_many_a_little() {
+    let (mut one, mut many) = ([1.0; COUNT], [1.0; COUNT]);
+    one[21] = 4.0;
+    many[10..30].fill(1.5);
+    let errors = |norm: Norm| {
+        let model = AnomalyModel { norm, ..model() };
+        [one, many].map(|vector| model.score(&vector, &[]).unwrap().error)
+    };
+    let ([one_mean, many_mean], [one_fourth, many_fourth]) = (errors(Norm::Mean), errors(Norm::Fourth));
+    assert!(one_mean < many_mean && one_fourth > many_fourth);
+    assert!((many_fourth - 0.5 * (20.0 / COUNT as f32).sqrt().sqrt()).abs() < 1e-5, "{many_fourth}");
+}
+
+#[test]
+fn networks_are_averaged() {
+    let mut model = model();
+    model.members.push(model.members[0].clone());
+    let mut vector = [1.0; COUNT];
+    vector[21] = 2.0;
+    let alike = model.score(&vector, &[]).unwrap().error;
+    model.members[1].error_scales[21] = 1.0;
+    let other = model.score(&vector, &[]).unwrap().error;
+    assert!((alike - 1.0 / COUNT as f32).abs() < 1e-6 && (other - 0.75 / COUNT as f32).abs() < 1e-6);
+}
+
+#[test]
+fn the_inputs_of_a_category_are_one_contribution() {
+    let level = |hash: u64, input: Option<u16>| Level { hash: Some(hash), rarity: 0.0, input };
+    let category = Category { levels: vec![level(4, Some(0)), level(7, None)], frequent: 1, unseen: 3.0 };
+    let zeros = |outputs: usize, inputs: usize| dense(vec![vec![0.0; inputs]; outputs], vec![0.0; outputs]);
+    let number =
+        Number { knots: vec![[0.0, 0.0], [1.0, 1.0]], tail: 4.0, reach: 1.0, imputed: 0.5, flagged: true };
+    let model = AnomalyModel {
+        encoding: Encoding { numbers: vec![number], categories: vec![category] },
+        members: vec![Member {
+            layers: vec![zeros(1, 5), zeros(5, 1)],
+            encoder_depth: 1,
+            error_scales: vec![1.0; 5],
+        }],
+        baselines: Baselines { mahalanobis: scaled(5, |_| 1.0), medians: vec![0.0; 5] },
+        ..model()
+    };
+    model.check().unwrap();
+    let errors = |number: f32, level: Option<u64>| {
+        let mut found = model.score(&[number], &[level]).unwrap().contributions;
+        found[..2].sort_by_key(|contribution| contribution.feature);
+        [found[0].error, found[1].error]
+    };
+    assert_eq!(errors(1.0, Some(4)), [0.5, 1.0 / 3.0]);
+    assert_eq!(errors(f32::NAN, Some(7)), [(0.25 + 1.0) / 2.0, 1.0 / 3.0]);
+    assert_eq!(errors(1.0, Some(1)), [0.5, (1.0 + 9.0) / 3.0]);
+    assert_eq!(model.score(&[1.0, 2.0], &[None]), Err(Unavailable::BadInput));
+}
+
+#[test]
 fn the_percentile_rises_with_the_error() {
-    let scorer = scorer(model()).unwrap();
+    let scorer = scorer(AnomalyModel { percentiles: vec![0.0, 0.1, 0.2, 0.4, 0.8], ..model() }).unwrap();
     let mut last = -1.0;
     for size in [0.0, 1.0, 2.0, 5.0, 10.0, 100.0, 1e6] {
         let mut vector = [1.0; COUNT];
@@ -75,7 +168,7 @@ fn the_percentile_rises_with_the_error() {
 }
 
 #[test]
-fn missing_values_are_the_centre_and_others_refused() {
+fn missing_values_are_imputed_and_others_refused() {
     let scorer = scorer(model()).unwrap();
     let rate = request::FEATURES.iter().position(|spec| spec.name == "client_rate").unwrap();
     let mut vector = [1.0; COUNT];
@@ -95,16 +188,24 @@ fn senseless_models_are_refused() {
         change(&mut model);
         scorer(model)
     };
-    let cases: [(&str, Change); 6] = [
-        ("no layers", |model| model.layers.clear()),
-        ("other width", |model| model.layers.truncate(1)),
-        ("flat", |model| model.transforms[0].spread = 0.0),
-        ("no scale", |model| model.error_scales[5] = 0.0),
+    let cases: [(&str, Change); 12] = [
+        ("no network", |model| model.members.clear()),
+        ("no layers", |model| model.members[0].layers.clear()),
+        ("other width", |model| model.members[0].layers.truncate(1)),
+        ("no bottleneck", |model| model.members[0].encoder_depth = 2),
+        ("no scale", |model| model.members[0].error_scales[5] = 0.0),
+        ("no reach", |model| model.encoding.numbers[0].reach = 0.0),
+        ("no tail", |model| model.encoding.numbers[0].tail = 0.0),
+        ("falling knots", |model| model.encoding.numbers[0].knots.reverse()),
+        ("other medians", |model| model.baselines.medians.clear()),
         ("falling percentiles", |model| model.percentiles.reverse()),
+        ("other columns", |model| model.encoding.numbers.truncate(9)),
         ("too wide", |model| {
             let wide = WIDTH_MAX + 1;
-            model.layers[0] = dense(vec![vec![0.0; COUNT]; wide], vec![0.0; wide]);
-            model.layers[1] = dense(vec![vec![0.0; wide]; COUNT], vec![0.0; COUNT]);
+            model.members[0].layers = vec![
+                dense(vec![vec![0.0; COUNT]; wide], vec![0.0; wide]),
+                dense(vec![vec![0.0; wide]; COUNT], vec![0.0; COUNT]),
+            ];
         }),
     ];
     for (what, change) in cases {

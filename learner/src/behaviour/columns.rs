@@ -39,6 +39,7 @@ pub(super) mod activity {
         customer_frauds_30d 1 always "ln(1 + n)" "known fraud against this customer in the last 30 days that can be known";
         customer_risk_30d 1 always "ln odds ratio" "share of known fraud among this customer's events of 30 days, against the usual share";
         customer_risk 1 always "ln odds ratio" "share of known fraud among all this customer's events, against the usual share";
+        customer_first_fraud_age 1 sometimes "days" "time since the first known fraud against this customer in the last 30 days that can be known";
         customer_fraud_age 1 sometimes "ln(1 + days)" "time since the last known fraud against this customer";
     });
 }

@@ -96,6 +96,25 @@ pub struct CustomerView {
     pub(super) place: Option<[f32; 2]>,
 }
 
+impl CustomerView {
+    /// The geometric mean of accepted amounts, cents; at least 1.
+    pub fn usual_cents(&self) -> f64 {
+        self.logs[0].exp()
+    }
+
+    /// Accepted within a day.
+    pub fn count_1d(&self) -> u32 {
+        let [_, day, ..] = self.totals;
+        day.count
+    }
+
+    /// Sum of amounts accepted within a day, cents.
+    pub fn sum_1d_cents(&self) -> i64 {
+        let [_, day, ..] = self.totals;
+        day.sum_cents
+    }
+}
+
 impl Customer {
     pub(super) fn accept(&mut self, event: &Event<'_>) {
         let at_s = seconds(event.at_ms);

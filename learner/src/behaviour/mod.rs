@@ -162,3 +162,6 @@ fn shard<V>(shards: &[Mutex<V>], key: u64) -> &Mutex<V> {
     #[allow(clippy::indexing_slicing)]
     &shards[at % SHARDS]
 }
+
+#[cfg(test)]
+mod tests;

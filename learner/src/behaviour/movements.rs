@@ -74,6 +74,8 @@ pub(super) struct Known {
     pub(super) streak_age_s: Option<u32>,
     /// Age of the newest known fraud within the horizon, seconds.
     pub(super) fraud_age_s: Option<u32>,
+    /// Age of the oldest known fraud within the last 30 days that can be known, seconds.
+    pub(super) first_fraud_age_s: Option<u32>,
     /// Age of the newest known movement that is none.
     pub(super) honest_age_s: Option<u32>,
 }
@@ -163,6 +165,8 @@ impl Movements {
             }
             if entry.frauds > 0 {
                 known.fraud_age_s.get_or_insert(age_s);
+                known.first_fraud_age_s =
+                    Some(age_s).filter(|_| known_s < MONTH_S).or(known.first_fraud_age_s);
             }
             if entry.frauds < entry.count {
                 known.honest_age_s.get_or_insert(age_s);

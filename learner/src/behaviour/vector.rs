@@ -167,6 +167,10 @@ fn activities(view: &CustomerView, base: f64) -> activity::Row {
         customer_frauds_30d: log(frauds_30d),
         customer_risk_30d: odds(frauds_30d, month, base, LEAN_ONE),
         customer_risk: odds(frauds, all, base, LEAN_ONE),
+        customer_first_fraud_age: view
+            .known
+            .first_fraud_age_s
+            .map_or(f32::NAN, |age_s| (f64::from(age_s) / DAY) as f32),
         customer_fraud_age: view
             .known
             .fraud_age_s

@@ -3,7 +3,6 @@
 #![deny(clippy::indexing_slicing)]
 
 pub mod request;
-pub mod transfer;
 
 use sha2::{Digest, Sha256};
 

@@ -2,11 +2,22 @@
 
 use super::calibrator::Calibrator;
 use super::encoder::Encoder;
-use super::model::Thresholds;
 use super::scorecard::Scorecard;
 use crate::behaviour::{Event, Profiles, Schema};
 use crate::trees::Trees;
 use serde::{Deserialize, Serialize};
+
+/// Longest vector that is scored.
+pub const WIDTH_MAX: usize = 512;
+
+/// Where a bank acts on the probability, learned on validation data.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Thresholds {
+    /// From here on a challenge to the customer costs less than the fraud it stops.
+    pub step_up: f64,
+    /// From here on holding for review costs less; never below `step_up`.
+    pub hold: f64,
+}
 
 /// The part that turns a vector into a raw score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +52,8 @@ pub struct Classifier {
     pub calibrator: Calibrator,
     /// Where to act.
     pub thresholds: Thresholds,
+    /// The probability with the best F1 on validation rows.
+    pub best_f1: f64,
 }
 
 impl Classifier {
@@ -71,18 +84,24 @@ impl Classifier {
         self.calibrator.probability(self.raw(vector))
     }
 
-    /// Each feature's share in the raw score, put into `out` (shape `[width]`): exact for a scorecard, along the paths
-    /// for trees.
-    pub fn contributions(&self, vector: &[f32], out: &mut [f64]) {
+    /// Raw score of a vector, and each feature's share in it, put into `out` (shape `[width]`): exact for a scorecard,
+    /// along the paths for trees.
+    pub fn contributions(&self, vector: &[f32], out: &mut [f64]) -> f64 {
         match &self.method {
             Method::Scorecard(card) => card.contributions(vector, out),
-            Method::Trees(trees) => trees.path_contributions(vector, out),
+            Method::Trees(trees) => {
+                trees.path_contributions(vector, out);
+                trees.raw(vector)
+            }
         }
     }
 
     /// Whether the parts fit together and the numbers can score.
     pub(crate) fn check(&self) -> Result<(), String> {
         let width = self.width();
+        if width > WIDTH_MAX {
+            return Err(format!("{width} features, of at most {WIDTH_MAX}"));
+        }
         if self.encoder.levels().iter().any(|level| level.category >= self.schema.inputs().categorical.len())
         {
             return Err("a column for a category that the schema does not have".to_owned());
@@ -98,7 +117,9 @@ impl Classifier {
         }
         self.calibrator.check()?;
         let Thresholds { step_up, hold } = self.thresholds;
-        let sound = (0.0..=1.0).contains(&step_up) && (step_up..=1.0).contains(&hold);
+        let sound = (0.0..=1.0).contains(&step_up)
+            && (step_up..=1.0).contains(&hold)
+            && (0.0..=1.0).contains(&self.best_f1);
         if sound { Ok(()) } else { Err("the thresholds are out of range".to_owned()) }
     }
 }

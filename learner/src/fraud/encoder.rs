@@ -89,11 +89,12 @@ mod tests {
         let schema = Schema::new(Inputs { categorical: vec!["channel".into()], ..Inputs::default() });
         let rows: Vec<u64> =
             (0..300).map(|row| [7, 7, 8, 9, 0][row % 5] + if row == 0 { 90 } else { 0 }).collect();
-        let encoder =
-            Encoder::learn(&[rows.clone()], 0.01, 2, |_, hash| (hash == 7).then(|| "web".to_owned()));
+        let encoder = Encoder::learn(std::slice::from_ref(&rows), 0.01, 2, |_, hash| {
+            (hash == 7).then(|| "web".to_owned())
+        });
         assert_eq!(encoder.names(&schema).next().unwrap(), "channel=web");
         assert_eq!(encoder.levels().len(), 2);
-        let columns = encoder.columns(&schema, &[rows.clone()]);
+        let columns = encoder.columns(&schema, std::slice::from_ref(&rows));
         for (row, &hash) in rows.iter().enumerate() {
             let mut out = Vec::new();
             encoder.extend(&[Some(hash).filter(|&hash| hash != 0)], &mut out);

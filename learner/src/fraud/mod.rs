@@ -1,27 +1,25 @@
-//! Inline fraud score of a transfer: a linear model with exact contributions and a calibrated probability.
+//! Inline fraud score: a calibrated probability with contributions that add up, and sentences for people.
 
 #![deny(clippy::indexing_slicing)]
 
 mod calibrator;
 mod classifier;
 mod encoder;
-mod model;
 mod scorecard;
 mod sentences;
 mod subject;
 
 pub use calibrator::Calibrator;
-pub use classifier::{Classifier, Method};
+pub use classifier::{Classifier, Method, Thresholds, WIDTH_MAX};
 pub use encoder::{Encoder, Level};
-pub use model::{Calibration, Column, FraudModel, Thresholds};
 pub use scorecard::{Cross, Scorecard, Term};
 pub(crate) use scorecard::{REACH, bin};
-pub use sentences::sentences;
 pub use subject::Subject;
 
 use crate::artifact::{self, Artifact, ArtifactError, Kind, Manifest};
-use crate::features::transfer::{self, COUNT, TransferEvent};
-use crate::profiles::ProfileView;
+use crate::behaviour::{Column, Schema};
+use crate::transfer;
+use sentences::Facts;
 use serde::Serialize;
 use std::path::Path;
 
@@ -31,7 +29,7 @@ pub const TOP: usize = 6;
 /// The model cannot say anything; policy says what then.
 #[derive(Debug, thiserror::Error, Clone, Copy, PartialEq, Eq)]
 pub enum Unavailable {
-    /// A value that no honest caller sends: a negative amount, a number that is not finite.
+    /// A vector of another shape, a number that is not finite, or one missing that never is.
     #[error("the input is out of range")]
     BadInput,
     /// The model's arithmetic left the range of numbers.
@@ -42,80 +40,113 @@ pub enum Unavailable {
 /// One feature's share in a score.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Contribution {
-    /// Index into [`transfer::FEATURES`].
+    /// Index into the vector.
     pub feature: usize,
-    /// Natural-log odds added (above zero: towards fraud) against an average transfer.
+    /// Raw score added (above zero: towards fraud) against an average event; natural-log odds but for forests.
     pub log_odds: f64,
     /// The feature's value; `NaN` where it was missing.
-    pub value: f64,
+    pub value: f32,
 }
 
-/// A transfer's score.
+/// An event's score.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct FraudScore {
-    /// Calibrated probability of fraud, 0 to 1.
+    /// Calibrated probability of fraud, strictly between 0 and 1.
     pub probability: f64,
     /// The largest contributions by size, largest first; unused places have `log_odds` 0.
     pub contributions: [Contribution; TOP],
-    /// Log odds by subject, in the order of [`Subject::ALL`]: the sum over all features that speak of it. Features of
-    /// one subject overlap, so only their sum tells how much the subject matters.
+    /// Contributions by subject, in the order of [`Subject::ALL`]: the sum over all features that speak of it. Features
+    /// of one subject overlap, so only their sum tells how much the subject matters.
     pub subjects: [f64; Subject::ALL.len()],
 }
 
 /// A loaded fraud model. Scoring neither allocates nor blocks nor reads anything but its arguments.
 #[derive(Debug, Clone)]
 pub struct FraudScorer {
-    model: FraudModel,
-    subjects: [Subject; COUNT],
+    model: Classifier,
+    names: Vec<String>,
+    subjects: Vec<Subject>,
     manifest: Manifest,
     digest: String,
 }
 
-/// The vector that a transfer is scored by, against what was known before it.
-///
-/// # Errors
-/// [`Unavailable::BadInput`] for values no honest caller sends.
-pub fn features(event: &TransferEvent, view: &ProfileView) -> Result<[f64; COUNT], Unavailable> {
-    if event.amount_minor < 0 || !view.is_finite() {
-        return Err(Unavailable::BadInput);
-    }
-    Ok(transfer::vector(event, view))
-}
-
 impl FraudScorer {
-    /// Loads from a model directory or an artifact file.
+    /// Loads a model of transfers from a model directory or an artifact file.
     ///
     /// # Errors
-    /// An [`ArtifactError`] by name.
+    /// An [`ArtifactError`] by name; a model of another schema is refused.
     pub fn load(path: &Path) -> Result<Self, ArtifactError> {
         Self::from_bytes(&artifact::read(path)?)
     }
 
-    /// Loads from an artifact's bytes.
+    /// Loads a model of transfers from an artifact's bytes.
     ///
     /// # Errors
     /// An [`ArtifactError`] by name.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ArtifactError> {
+        Self::of_schema(bytes, &transfer::schema())
+    }
+
+    /// Loads a model of any schema from an artifact's bytes.
+    ///
+    /// # Errors
+    /// An [`ArtifactError`] by name.
+    pub fn of_schema(bytes: &[u8], schema: &Schema) -> Result<Self, ArtifactError> {
         let Artifact { manifest, model } =
-            artifact::from_bytes::<FraudModel>(bytes, Kind::Fraud, &transfer::schema_hash())?;
+            artifact::from_bytes::<Classifier>(bytes, Kind::Fraud, schema.hash())?;
         model.check().map_err(ArtifactError::Malformed)?;
-        Ok(Self { model, subjects: Subject::table(), manifest, digest: artifact::digest(bytes) })
+        let names = model.names();
+        let subjects = names.iter().map(|name| Subject::of(name)).collect();
+        Ok(Self { model, names, subjects, manifest, digest: artifact::digest(bytes) })
     }
 
-    /// Scores a transfer against what was known before it.
+    /// Scores a vector as [`crate::behaviour::Profiles::describe`] and the model's encoder make it (or as a decision
+    /// record kept it).
     ///
     /// # Errors
-    /// [`Unavailable`] for values no honest caller sends; never panics.
-    pub fn score(&self, event: &TransferEvent, view: &ProfileView) -> Result<FraudScore, Unavailable> {
-        self.score_vector(&features(event, view)?)
+    /// [`Unavailable`] for another shape, infinities, or `NaN` where a feature cannot be missing; never panics.
+    pub fn score(&self, vector: &[f32]) -> Result<FraudScore, Unavailable> {
+        let columns = self.model.schema.columns();
+        let whole =
+            |(value, column): (&f32, &Column)| value.is_finite() || (value.is_nan() && column.may_be_missing);
+        let (behaviour, levels) = vector.split_at_checked(columns.len()).ok_or(Unavailable::BadInput)?;
+        let sound = vector.len() == self.names.len()
+            && behaviour.iter().zip(columns).all(whole)
+            && levels.iter().all(|value| value.is_finite());
+        if !sound {
+            return Err(Unavailable::BadInput);
+        }
+        let mut room = [0.0; WIDTH_MAX];
+        let shares = room.get_mut(..vector.len()).ok_or(Unavailable::BadInput)?;
+        let raw = self.model.contributions(vector, shares);
+        if !raw.is_finite() {
+            return Err(Unavailable::NotFinite);
+        }
+        let mut contributions = [Contribution::default(); TOP];
+        let mut subjects = [0.0; Subject::ALL.len()];
+        let each = shares.iter().zip(vector).zip(&self.subjects).enumerate();
+        for (feature, ((&log_odds, &value), subject)) in each {
+            if let Some(sum) = subjects.get_mut(*subject as usize) {
+                *sum += log_odds;
+            }
+            keep_largest(&mut contributions, Contribution { feature, log_odds, value });
+        }
+        Ok(FraudScore { probability: self.model.calibrator.probability(raw), contributions, subjects })
     }
 
-    /// Scores a vector as [`transfer::vector`] makes it (or as a decision record kept it).
-    ///
-    /// # Errors
-    /// [`Unavailable`] for infinities, or `NaN` where a feature cannot be missing.
-    pub fn score_vector(&self, vector: &[f64; COUNT]) -> Result<FraudScore, Unavailable> {
-        self.model.score(vector, &self.subjects)
+    /// Why an event looks like fraud, in words, the strongest reason first; empty where nothing speaks for it.
+    pub fn sentences(&self, score: &FraudScore, vector: &[f32]) -> Vec<String> {
+        sentences::sentences(score, &Facts { names: &self.names, vector })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Classifier {
+        &self.model
+    }
+
+    /// Names of a vector's columns.
+    pub fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// Thresholds on the probability, learned on validation data.
@@ -131,6 +162,15 @@ impl FraudScorer {
     /// SHA-256 of the artifact; decision records name it.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+}
+
+/// Insertion into a short list that is kept sorted by size, largest first.
+fn keep_largest(top: &mut [Contribution; TOP], mut candidate: Contribution) {
+    for place in top.iter_mut() {
+        if candidate.log_odds.abs() > place.log_odds.abs() {
+            std::mem::swap(place, &mut candidate);
+        }
     }
 }
 

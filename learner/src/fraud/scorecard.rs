@@ -111,24 +111,29 @@ impl Scorecard {
 
     /// Log odds of a row of features.
     pub fn raw(&self, row: &[f32]) -> f64 {
-        let terms: f64 = self.terms.iter().zip(row).map(|(term, &value)| term.log_odds(value)).sum();
-        self.intercept + terms + self.crosses.iter().map(|cross| cross.log_odds(row)).sum::<f64>()
+        let terms = self.terms.iter().zip(row).fold(0.0, |sum, (term, &value)| sum + term.log_odds(value));
+        let crosses = self.crosses.iter().fold(0.0, |sum, cross| sum + cross.log_odds(row));
+        self.intercept + terms + crosses
     }
 
-    /// Each feature's log odds, put into `out` (shape `[features]`); a cross counts half for each of its two. Together
-    /// with the intercept they sum to [`Scorecard::raw`].
-    pub fn contributions(&self, row: &[f32], out: &mut [f64]) {
+    /// Log odds of a row of features, to the last bit as [`Scorecard::raw`] gives them, with each feature's share in
+    /// them put into `out` (shape `[features]`); a cross counts half for each of its two.
+    pub fn contributions(&self, row: &[f32], out: &mut [f64]) -> f64 {
+        let (mut terms, mut crosses) = (0.0, 0.0);
         for ((slot, term), &value) in out.iter_mut().zip(&self.terms).zip(row) {
             *slot = term.log_odds(value);
+            terms += *slot;
         }
         for cross in &self.crosses {
-            let half = cross.log_odds(row) / 2.0;
+            let log_odds = cross.log_odds(row);
+            crosses += log_odds;
             for feature in cross.features {
                 if let Some(slot) = out.get_mut(feature) {
-                    *slot += half;
+                    *slot += log_odds / 2.0;
                 }
             }
         }
+        self.intercept + terms + crosses
     }
 }
 
@@ -167,7 +172,7 @@ mod tests {
         ] {
             assert!((card().raw(&row) - raw).abs() < 1e-9, "{row:?}");
             let mut out = [0.0; 2];
-            card().contributions(&row, &mut out);
+            assert_eq!(card().contributions(&row, &mut out).to_bits(), card().raw(&row).to_bits());
             assert!((out.iter().sum::<f64>() - 2.0 - raw).abs() < 1e-9, "{row:?}");
         }
     }

@@ -1,6 +1,5 @@
 //! What a feature speaks of.
 
-use crate::features::transfer::{COUNT, FEATURES};
 use serde::Serialize;
 
 /// What features speak of, as a customer-service person would say it.
@@ -9,7 +8,7 @@ use serde::Serialize;
 pub enum Subject {
     /// The amount, by itself and against the customer's norm.
     Amount,
-    /// The payee: newness, age, who else pays it.
+    /// The payee: newness, age, who else pays it, known fraud there.
     Payee,
     /// The time of day.
     Hour,
@@ -17,36 +16,61 @@ pub enum Subject {
     Session,
     /// The device.
     Device,
-    /// How much and how often the customer pays lately.
+    /// How much and how often the customer pays lately, and known fraud against the customer.
     Activity,
     /// Attempts and refusals.
     Attempts,
+    /// Where it happens.
+    Place,
+    /// Whatever else was recorded.
+    Other,
 }
 
 impl Subject {
     /// All subjects, in the order of a score's sums.
-    pub const ALL: [Self; 7] =
-        [Self::Amount, Self::Payee, Self::Hour, Self::Session, Self::Device, Self::Activity, Self::Attempts];
+    pub const ALL: [Self; 9] = [
+        Self::Amount,
+        Self::Payee,
+        Self::Hour,
+        Self::Session,
+        Self::Device,
+        Self::Activity,
+        Self::Attempts,
+        Self::Place,
+        Self::Other,
+    ];
 
     /// The subject of a feature.
     pub fn of(feature: &str) -> Self {
         match feature {
-            "amount_log" | "amount_to_norm_log" | "amount_z" | "amount_to_max_log" | "day_to_month_log" => {
-                Self::Amount
-            }
-            "hour_unusual" | "night" => Self::Hour,
-            "session_age" | "auth_age" | "fresh_session_new_payee" => Self::Session,
-            "new_device" | "new_device_new_payee" => Self::Device,
-            "attempts_10m" | "unaccepted_1d" => Self::Attempts,
-            "new_payee_excess" => Self::Amount,
+            "hour_unusual" | "hour_sin" | "hour_cos" | "night" | "weekend" => Self::Hour,
+            "session_age_s" | "auth_age_s" => Self::Session,
+            "attempts_10m" | "unaccepted_1h" | "unaccepted_1d" => Self::Attempts,
+            "new_payee_excess" | "day_to_month_log" => Self::Amount,
             "times_paid" => Self::Payee,
+            "distance_log" | "distance_z" | "from_last_log" | "speed_log" => Self::Place,
+            "history" | "since_last" | "gap_to_usual_log" | "week_to_month_log" | "max_7d_to_median_log" => {
+                Self::Activity
+            }
+            name if name.starts_with("device.") => Self::Device,
+            name if name.starts_with("amount_") => Self::Amount,
             name if name.starts_with("new_payee") || name.starts_with("payee_") => Self::Payee,
-            _ => Self::Activity,
+            name if [
+                "count_",
+                "sum_",
+                "mean_",
+                "large_",
+                "very_large_",
+                "first_large_",
+                "last_large_",
+                "customer_",
+            ]
+            .iter()
+            .any(|start| name.starts_with(start)) =>
+            {
+                Self::Activity
+            }
+            _ => Self::Other,
         }
-    }
-
-    /// Subjects of all features, in table order.
-    pub(super) fn table() -> [Self; COUNT] {
-        FEATURES.map(|spec| Self::of(spec.name))
     }
 }

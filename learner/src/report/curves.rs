@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn scores_all_alike_or_none_at_all_are_drawn() {
-        let alike = vec![Scored { score: 0.3, positive: true }; 5];
+        let alike = [Scored { score: 0.3, positive: true }; 5];
         for scored in [&alike[..], &[]] {
             let ranked = [Ranked::new("model", Ink::Model, scored)];
             for svg in [

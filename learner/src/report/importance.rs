@@ -73,15 +73,13 @@ fn shapley_sizes(trees: &Trees, part: &Part) -> Vec<f64> {
 mod tests {
     use super::*;
     use crate::behaviour::{Inputs, Schema};
-    use crate::frame::Frame;
     use crate::fraud::{Calibrator, Encoder, Term, Thresholds};
     use crate::trees::{Link, TreeDocument};
 
     /// Two features; `a` is 0 in one half of the rows and 1 in the other, `b` is always 5.
     fn given(method: Method) -> Vec<(String, f64)> {
         let names = vec!["a".to_owned(), "b".to_owned()];
-        let mut part = Part::default();
-        part.frame = Frame::new(names.clone());
+        let mut part = Part::new(names.clone(), 0);
         for row in 0..10_000 {
             part.frame.push(&[f32::from(u8::from(row >= 5_000)), 5.0]);
             part.labels.push(false);
@@ -92,6 +90,7 @@ mod tests {
             method,
             calibrator: Calibrator::Platt { slope: 1.0, intercept: 0.0 },
             thresholds: Thresholds { step_up: 0.5, hold: 0.5 },
+            best_f1: 0.5,
         };
         importance(&classifier, &part)
     }

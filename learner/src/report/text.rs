@@ -4,29 +4,9 @@ use super::classifier::settings;
 use super::classifier::stability::date;
 use crate::evaluate::{AtThreshold, Ranking, Reliability};
 use crate::train::classify::TrainedTable;
-use crate::train::{Measured, anomaly, fraud};
+use crate::train::{Measured, anomaly};
 use std::collections::BTreeMap;
 use std::fmt::{Display, Formatter, Result};
-
-impl Display for fraud::Metrics {
-    fn fmt(&self, out: &mut Formatter<'_>) -> Result {
-        opening(out, &self.on, "transfers", "fraud", &self.model)?;
-        rankings(out, "this model", &self.model, &self.baselines)?;
-        thresholds(
-            out,
-            "act from a probability of",
-            &[("step up", &self.step_up), ("hold for review", &self.hold)],
-        )?;
-        calibration(out, self.brier, self.model.prevalence, &self.calibration)?;
-        writeln!(
-            out,
-            "\nmoney, in major units: fraud {:.2}, saved {:.2} by acting at these thresholds, cost of false alarms taken off",
-            major(self.fraud_cents),
-            major(self.saved_cents)
-        )?;
-        shares(out, "found from the step-up threshold on, by kind of fraud", &self.recall_by_scenario)
-    }
-}
 
 impl Display for TrainedTable {
     fn fmt(&self, out: &mut Formatter<'_>) -> Result {
@@ -88,8 +68,15 @@ impl Display for Measured {
 
 impl Display for anomaly::Metrics {
     fn fmt(&self, out: &mut Formatter<'_>) -> Result {
-        opening(out, &self.on, "requests", "attacks", &self.model)?;
+        opening(out, &self.on, "rows", "attacks", &self.model)?;
         rankings(out, "this autoencoder", &self.model, &self.baselines)?;
+        if let Some(unseen) = &self.unseen_kinds {
+            writeln!(
+                out,
+                "\nkinds of attacks that training data lacks: {} rows, AUROC {:.4}, recall at 1 % {:.3}",
+                unseen.positives, unseen.auroc, unseen.recall_at_fpr[1]
+            )?;
+        }
         thresholds(
             out,
             "act from a percentile of",

@@ -3,8 +3,8 @@
 use super::Random;
 use super::people::{Person, cents, round};
 use super::transfers::{DAY_MS, event};
-use crate::features::transfer::TransferEvent;
 use crate::train::data::RecordedTransfer;
+use crate::transfer::TransferEvent;
 
 type Events = Vec<RecordedTransfer>;
 

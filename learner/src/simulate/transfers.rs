@@ -3,8 +3,8 @@
 use super::Random;
 use super::fraudsters;
 use super::people::{Person, Town, cents};
-use crate::features::transfer::TransferEvent;
 use crate::train::data::RecordedTransfer;
+use crate::transfer::TransferEvent;
 
 pub(super) const DAY_MS: i64 = 86_400_000;
 /// 2025-01-01T00:00:00Z, a Wednesday; simulated time starts here.

@@ -1,28 +1,30 @@
-//! Training and evaluation of the anomaly model: normal requests only.
+//! Training and evaluation of anomaly models: of requests here, of any table in [`table`]. They learn from normal rows only.
 
-use super::autoencoder::{self, Network, Schedule};
+mod encode;
+mod learn;
+mod measure;
+pub mod table;
+mod whiten;
+
+use super::autoencoder::Settings;
 use super::data::{self, RecordedRequest, Source};
-use super::{Progress, TrainError, rounded};
-use crate::anomaly::{AnomalyModel, AnomalyScorer, Dense, Transform};
+use super::{Progress, TrainError};
+use crate::anomaly::{AnomalyModel, AnomalyScorer, Norm};
 use crate::artifact::{self, Artifact, Kind, Manifest};
-use crate::evaluate::{self, AtThreshold, Ranking, Scored};
+use crate::evaluate::Scored;
 use crate::features::request::{self, COUNT, FEATURES};
+use crate::frame::Frame;
 use crate::report;
-use crate::simulate::Random;
-use ndarray::Array1;
+use crate::trees::isolation::Isolation;
+pub use learn::Columns;
+use learn::{Learned, Parts, ROWS_MIN};
+pub use measure::Metrics;
+use measure::Scoring;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// From the input through the bottleneck and back.
-const WIDTHS: [usize; 5] = [COUNT, 24, 10, 24, COUNT];
-const SCHEDULE: Schedule = Schedule { epochs_max: 40, batch: 64, patience: 6, rate: 0.002 };
-/// Steps between percentiles in the calibration.
-const STEPS: usize = 400;
-/// A feature that hardly varied in training has at least this spread, so that noise does not become alarm.
-const SPREAD_MIN: f32 = 0.05;
-const ERROR_SCALE_MIN: f64 = 0.1;
 /// Requests that the simulator gives for training and for the test.
 const SIMULATED: usize = 16_000;
 const SIMULATED_TEST: usize = 8_000;
@@ -39,23 +41,6 @@ pub struct TrainAnomaly {
     pub out: PathBuf,
     /// Seed of the first weights and the order of rows.
     pub seed: u64,
-}
-
-/// Everything measured on requests that training did not see.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Metrics {
-    /// The requests, in words.
-    pub on: String,
-    /// The autoencoder.
-    pub model: Ranking,
-    /// At the percentile that one normal request in a hundred passes.
-    pub at_99: AtThreshold,
-    /// At the percentile that one in a thousand passes.
-    pub at_999: AtThreshold,
-    /// Share found at the 99th percentile, by attack.
-    pub recall_by_attack: BTreeMap<String, f64>,
-    /// The same requests ranked by simpler means.
-    pub baselines: BTreeMap<String, Ranking>,
 }
 
 /// What training says at its end.
@@ -118,34 +103,20 @@ fn train(
     (data, command): (String, String),
     progress: &mut dyn Progress,
 ) -> Result<Made, TrainError> {
-    if normal.len() < 200 {
+    if normal.len() < ROWS_MIN {
         let problem = format!("{} normal requests are too few to learn from", normal.len());
         return Err(TrainError::Unusable { part: "training", problem });
     }
-    let vectors: Vec<[f32; COUNT]> = normal.iter().map(RecordedRequest::vector).collect();
-    // In order: weights from the first 70 %, when to stop from the next 15 %, calibration from the last.
-    let (rest, calibrate) = vectors.split_at(vectors.len() * 85 / 100);
-    let (fit, stop) = rest.split_at(vectors.len() * 70 / 100);
-    let transforms: Vec<Transform> = (0..COUNT).map(|feature| learn_transform(fit, feature)).collect();
-    let rows = |vectors: &[[f32; COUNT]]| -> Vec<Array1<f64>> {
-        vectors
-            .iter()
-            .map(|vector| transforms.iter().zip(vector).map(|(t, &x)| f64::from(t.apply(x))).collect())
-            .collect()
-    };
-    progress.stage("fitting", SCHEDULE.epochs_max as u64);
-    let mut random = Random::new(seed);
-    let network = Network::new(&WIDTHS, &mut random);
-    let (network, epochs) =
-        autoencoder::fit(network, &rows(fit), &rows(stop), SCHEDULE, &mut random, || progress.step());
-    let model = calibrated(&network, &transforms, calibrate)?;
-    let scored = scores(test, &model);
-    let metrics = measure(&format!("{} requests of other traffic", test.len()), test, &scored, &model)?;
-    let trained = Trained { rows: [fit.len(), calibrate.len()], epochs, metrics };
+    let columns = columns(normal);
+    let parts = parts(normal.len());
+    let Learned { model, isolation, epochs } = learn::learn(&columns, &parts, &settings(), seed, progress)?;
+    let (metrics, scored) =
+        measured(&format!("{} requests of other traffic", test.len()), test, &model, Some(&isolation))?;
+    let trained = Trained { rows: [parts.fit.len(), parts.calibrate.len()], epochs, metrics };
     let manifest = Manifest {
         schema_hash: request::schema_hash(),
         data,
-        data_fingerprint: fingerprint(fit),
+        data_fingerprint: fingerprint(&columns.numbers, parts.fit.len()),
         seed,
         command,
         metrics: serde_json::to_value(&trained).map_err(|error| TrainError::Report(error.to_string()))?,
@@ -157,111 +128,60 @@ fn train(
     Ok(Made { artifact, report, trained })
 }
 
-/// Median and standard deviation of what is there.
-fn learn_transform(vectors: &[[f32; COUNT]], feature: usize) -> Transform {
-    let mut present: Vec<f32> =
-        vectors.iter().map(|vector| vector[feature]).filter(|value| !value.is_nan()).collect();
-    present.sort_by(f32::total_cmp);
-    let centre = present.get(present.len() / 2).copied().unwrap_or(0.0);
-    let squares: f64 = present.iter().map(|&value| f64::from(value - centre).powi(2)).sum();
-    let spread = (squares / present.len().max(1) as f64).sqrt() as f32;
-    Transform { centre, spread: spread.max(SPREAD_MIN) }
+/// In order: weights from the first 70 %, when to stop from the next 15 %, calibration from the last.
+fn parts(rows: usize) -> Parts {
+    let (stop, calibrate) = (rows * 70 / 100, rows * 85 / 100);
+    Parts { fit: 0..stop, stop: stop..calibrate, calibrate: calibrate..rows }
 }
 
-/// Gives the network its error scales and percentiles, from normal requests that it was not fitted on.
-fn calibrated(
-    network: &Network,
-    transforms: &[Transform],
-    vectors: &[[f32; COUNT]],
-) -> Result<AnomalyModel, TrainError> {
-    let layers: Result<Vec<Dense>, _> = network.rows().into_iter().map(Dense::try_from).collect();
-    let mut model = AnomalyModel {
-        transforms: transforms.to_vec(),
-        layers: layers.map_err(|why| TrainError::Fit(why.to_owned()))?,
-        error_scales: vec![1.0; COUNT],
-        percentiles: vec![0.0, 1.0],
-    };
-    let mut squares = [0.0f64; COUNT];
-    for vector in vectors {
-        let input = model.input(vector).map_err(|error| TrainError::Fit(error.to_string()))?;
-        let output = model.reconstruct(&input);
-        for (sum, (x, y)) in squares.iter_mut().zip(input.iter().zip(output)) {
-            *sum += f64::from(x - y).powi(2);
-        }
+fn settings() -> Settings {
+    Settings {
+        widths: vec![48, 12, 48],
+        members: 1,
+        norm: Norm::Mean,
+        epochs_max: 30,
+        batch: 64,
+        ..Settings::default()
     }
-    let rows = vectors.len().max(1) as f64;
-    model.error_scales = squares.map(|sum| (sum / rows).sqrt().max(ERROR_SCALE_MIN) as f32).to_vec();
-    let mut errors = Vec::with_capacity(vectors.len());
-    for vector in vectors {
-        errors.push(model.score(vector).map_err(|error| TrainError::Fit(error.to_string()))?.error);
-    }
-    errors.sort_by(f32::total_cmp);
-    model.percentiles = (0..=STEPS).map(|step| errors[step * (errors.len() - 1) / STEPS]).collect();
-    Ok(model)
 }
 
-/// Percentiles exactly as serving gives them.
-fn scores(requests: &[RecordedRequest], model: &AnomalyModel) -> Vec<Scored> {
-    let scored = |request: &RecordedRequest| Scored {
-        score: model.score(&request.vector()).map_or(1.0, |score| score.percentile),
-        positive: request.attack.is_some(),
-    };
-    requests.iter().map(scored).collect()
+fn columns(requests: &[RecordedRequest]) -> Columns {
+    let mut numbers = Frame::new(FEATURES.iter().map(|spec| spec.name.to_owned()).collect());
+    requests.iter().for_each(|request| numbers.push(&request.vector()));
+    Columns { numbers, categories: Vec::new() }
 }
 
-fn measure(
+/// Measures on these requests; the lexical findings alone are one more baseline.
+fn measured(
     on: &str,
     requests: &[RecordedRequest],
-    scored: &[Scored],
     model: &AnomalyModel,
-) -> Result<Metrics, TrainError> {
-    let attacks = scored.iter().filter(|row| row.positive).count();
-    if attacks == 0 || attacks == scored.len() {
-        return Err(TrainError::Unusable {
-            part: "test",
-            problem: "both normal requests and attacks are needed".to_owned(),
-        });
-    }
-    let by = |score: &dyn Fn(&[f32; COUNT]) -> f64| {
-        let rows = requests
-            .iter()
-            .map(|request| Scored { score: score(&request.vector()), positive: request.attack.is_some() });
-        evaluate::ranking(&rows.collect::<Vec<_>>())
-    };
+    isolation: Option<&Isolation>,
+) -> Result<(Metrics, Vec<Scored>), TrainError> {
+    let attacks: BTreeSet<&str> = requests.iter().filter_map(|request| request.attack.as_deref()).collect();
+    let attacks: Vec<&str> = attacks.into_iter().collect();
     let lexical: Vec<usize> =
         (0..COUNT).filter(|&feature| FEATURES[feature].name.starts_with("lexical_")).collect();
-    let worst = |vector: &[f32; COUNT]| f64::from(lexical.iter().map(|&at| vector[at]).fold(0.0, f32::max));
-    let distance = |vector: &[f32; COUNT]| {
-        model.transforms.iter().zip(vector).map(|(t, &x)| f64::from(t.apply(x)).powi(2)).sum::<f64>()
-    };
-    Ok(Metrics {
-        on: on.to_owned(),
-        model: evaluate::ranking(scored),
-        at_99: evaluate::at_threshold(scored, 0.99),
-        at_999: evaluate::at_threshold(scored, 0.999),
-        recall_by_attack: by_attack(requests, scored),
-        baselines: BTreeMap::from([
-            ("lexical findings only".to_owned(), by(&worst)),
-            ("distance from the median".to_owned(), by(&distance)),
-        ]),
-    })
-}
-
-fn by_attack(requests: &[RecordedRequest], scored: &[Scored]) -> BTreeMap<String, f64> {
-    let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-    for (request, row) in requests.iter().zip(scored) {
-        if let Some(attack) = &request.attack {
-            let (found, all) = counts.entry(attack.clone()).or_default();
-            *found += usize::from(row.score >= 0.99);
-            *all += 1;
-        }
+    let mut worst = Vec::with_capacity(requests.len());
+    let mut scoring = Scoring::new(model, isolation);
+    for request in requests {
+        let vector = request.vector();
+        let attack = request.attack.as_deref().and_then(|name| attacks.binary_search(&name).ok());
+        scoring.push(&vector, &[], attack.map(|at| at as u64));
+        worst.push(f64::from(lexical.iter().map(|&at| vector[at]).fold(0.0, f32::max)));
     }
-    counts.into_iter().map(|(name, (found, all))| (name, rounded(found as f64 / all as f64))).collect()
+    scoring.other("lexical findings only", worst);
+    scoring.finish(on, |at| attacks[at as usize].to_owned(), None)
 }
 
-fn fingerprint(vectors: &[[f32; COUNT]]) -> String {
+/// SHA-256 over the first rows.
+fn fingerprint(frame: &Frame, rows: usize) -> String {
     let mut hash = Sha256::new();
-    vectors.iter().flatten().for_each(|value| hash.update(value.to_le_bytes()));
+    let mut row = vec![0.0; frame.width()];
+    for at in 0..rows {
+        frame.row(at, &mut row);
+        row.iter().for_each(|value| hash.update(value.to_le_bytes()));
+    }
     artifact::hex(&hash.finalize())
 }
 
@@ -274,8 +194,7 @@ pub fn evaluate(model: &Path, data: &Source, out: Option<&Path>) -> Result<Metri
         artifact::load::<AnomalyModel>(model, Kind::Anomaly, &request::schema_hash())?;
     model.check().map_err(artifact::ArtifactError::Malformed)?;
     let requests = data::requests(data, SIMULATED_TEST, ATTACKS)?;
-    let scored = scores(&requests, &model);
-    let metrics = measure(&super::measured_on(data, &manifest), &requests, &scored, &model)?;
+    let (metrics, scored) = measured(&super::measured_on(data, &manifest), &requests, &model, None)?;
     if let Some(out) = out {
         let trained = Trained { rows: [0, 0], epochs: 0, metrics: metrics.clone() };
         let html = report::anomaly(&manifest, &trained, &scored).map_err(TrainError::Report)?;

@@ -1,250 +1,279 @@
-//! An autoencoder on ndarray: leaky ReLU between layers, mean squared error, Adam.
+//! An autoencoder on ndarray: leaky ReLU between layers, mean squared error, Adam, batches as matrices.
 //!
 //! Only sums, products and square roots are used, in a fixed order, so that every machine with IEEE arithmetic
 //! trains the very same weights.
 
-use crate::anomaly::Rows;
+use super::TrainError;
+use super::product::product;
+use crate::anomaly::{LEAK, Norm, Rows, WIDTH_MAX, leaky};
 use crate::simulate::Random;
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, ArrayView2, Axis, Zip};
 
-const LEAK: f64 = crate::anomaly::LEAK as f64;
+/// What spoils the inputs in training, so that the network learns what belongs together instead of copying
+/// (Vincent et al., 2008). The targets stay as they are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Noise {
+    /// Nothing.
+    None,
+    /// This share of features becomes 0, 0 to 1.
+    Mask(f64),
+    /// This share of features, 0 to 1, is taken from another row of the same batch.
+    Swap(f64),
+}
 
-/// Weights (`[outputs][inputs]`) and biases of one layer.
+/// Form and training of an autoencoder.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Widths of the hidden layers from first to last, of which the first of the narrowest is the bottleneck; empty: three
+    /// quarters, a sixth and three quarters of the inputs.
+    pub widths: Vec<usize>,
+    /// Networks whose errors are averaged, 1 to 8.
+    pub members: usize,
+    /// How the errors of all inputs become one.
+    pub norm: Norm,
+    /// Passes over the training rows at most; the step falls evenly to a tenth by then.
+    pub epochs_max: usize,
+    /// Rows in a batch, 1 or more.
+    pub batch: usize,
+    /// Passes without a better loss on validation rows before training stops.
+    pub patience: usize,
+    /// First step of Adam, above 0.
+    pub rate: f32,
+    /// What spoils the inputs.
+    pub noise: Noise,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            widths: Vec::new(),
+            members: 3,
+            norm: Norm::Mean,
+            epochs_max: 15,
+            batch: 128,
+            patience: 4,
+            rate: 0.002,
+            noise: Noise::None,
+        }
+    }
+}
+
+impl Settings {
+    /// Whether they make networks.
+    ///
+    /// # Errors
+    /// [`TrainError::Fit`].
+    pub fn check(&self) -> Result<(), TrainError> {
+        let share = match self.noise {
+            Noise::None => 0.0,
+            Noise::Mask(share) | Noise::Swap(share) => share,
+        };
+        let sound = self.widths.iter().all(|width| (1..=WIDTH_MAX).contains(width))
+            && self.batch > 0
+            && self.rate > 0.0
+            && self.rate.is_finite()
+            && (0.0..1.0).contains(&share);
+        if sound {
+            return Ok(());
+        }
+        Err(TrainError::Fit(format!(
+            "an autoencoder needs layers of 1 to {WIDTH_MAX}, batches, a step above 0 and noise below 1"
+        )))
+    }
+
+    /// Widths of the hidden layers for so many inputs.
+    pub(super) fn hidden(&self, inputs: usize) -> Vec<usize> {
+        if !self.widths.is_empty() {
+            return self.widths.clone();
+        }
+        let outer = (inputs * 3 / 4).max(4);
+        vec![outer, (inputs / 6).max(2), outer]
+    }
+}
+
+/// Weights (`[inputs][outputs]`) and biases of one layer.
 #[derive(Debug, Clone)]
-pub(super) struct Layer {
-    pub(super) weights: Array2<f64>,
-    pub(super) biases: Array1<f64>,
+struct Layer {
+    weights: Array2<f32>,
+    biases: Array1<f32>,
 }
 
 /// A stack of layers.
 #[derive(Debug, Clone)]
 pub(super) struct Network {
-    pub(super) layers: Vec<Layer>,
+    layers: Vec<Layer>,
 }
 
 impl Network {
-    /// Random layers between these widths, the last as wide as the first (He initialisation).
+    /// Random layers between these widths, the last as wide as the first (He et al., 2015; the linear one half as wide).
     pub(super) fn new(widths: &[usize], random: &mut Random) -> Self {
-        let layer = |pair: &[usize]| {
-            let scale = (2.0 / pair[0] as f64).sqrt();
-            let weights = Array2::from_shape_simple_fn((pair[1], pair[0]), || {
-                scale * f64::from(random.normal() as f32)
-            });
+        let layer = |(at, pair): (usize, &[usize])| {
+            let gain = if at + 2 == widths.len() { 1.0 } else { 2.0 };
+            let scale = (gain / pair[0] as f32).sqrt();
+            let weights = Array2::from_shape_simple_fn((pair[0], pair[1]), || scale * random.normal() as f32);
             Layer { weights, biases: Array1::zeros(pair[1]) }
         };
-        Self { layers: widths.windows(2).map(layer).collect() }
+        Self { layers: widths.windows(2).enumerate().map(layer).collect() }
     }
 
-    /// Outputs of every layer, the input first.
-    fn forward(&self, input: &Array1<f64>) -> Vec<Array1<f64>> {
-        let mut outputs = vec![input.clone()];
+    /// Outputs of every layer for a batch of rows.
+    fn forward(&self, input: ArrayView2<'_, f32>) -> Vec<Array2<f32>> {
+        let mut outputs: Vec<Array2<f32>> = Vec::with_capacity(self.layers.len());
         for (depth, layer) in self.layers.iter().enumerate() {
-            let mut output = layer.weights.dot(&outputs[depth]) + &layer.biases;
+            let below = outputs.last().map_or(input.view(), |output| output.view());
+            let mut output = product(below, layer.weights.view()) + &layer.biases;
             if depth + 1 < self.layers.len() {
-                output.mapv_inplace(|sum| if sum > 0.0 { sum } else { LEAK * sum });
+                output.mapv_inplace(leaky);
             }
             outputs.push(output);
         }
         outputs
     }
 
-    /// Half the mean squared error of reconstructing a row.
-    pub(super) fn loss(&self, input: &Array1<f64>) -> f64 {
+    /// Half the mean squared error of reconstructing `target` from `input`, and its gradient.
+    fn gradient(&self, input: ArrayView2<'_, f32>, target: ArrayView2<'_, f32>) -> (f64, Vec<Layer>) {
         let outputs = self.forward(input);
-        let difference = &outputs[outputs.len() - 1] - input;
-        difference.dot(&difference) / (2.0 * input.len() as f64)
-    }
-
-    /// Adds the gradient of [`Network::loss`] at `input`, reconstructing `target`, to `gradient`.
-    fn backward(&self, input: &Array1<f64>, target: &Array1<f64>, gradient: &mut Network) {
-        let outputs = self.forward(input);
-        let mut delta = (&outputs[outputs.len() - 1] - target) / target.len() as f64;
+        let mut delta = &outputs[outputs.len() - 1] - &target;
+        let loss = half_mean_square(&delta);
+        delta /= target.len().max(1) as f32;
+        let mut gradient = Vec::with_capacity(self.layers.len());
         for depth in (0..self.layers.len()).rev() {
-            let slot = &mut gradient.layers[depth];
-            for (mut row, &d) in slot.weights.rows_mut().into_iter().zip(&delta) {
-                row.scaled_add(d, &outputs[depth]);
-            }
-            slot.biases += &delta;
+            let below = depth.checked_sub(1).map_or(input.view(), |below| outputs[below].view());
+            gradient
+                .push(Layer { weights: product(below.t(), delta.view()), biases: delta.sum_axis(Axis(0)) });
             if depth > 0 {
-                let mut below = Array1::zeros(outputs[depth].len());
-                for (row, &d) in self.layers[depth].weights.rows().into_iter().zip(&delta) {
-                    below.scaled_add(d, &row);
-                }
-                below.zip_mut_with(&outputs[depth], |d, &y| *d *= if y > 0.0 { 1.0 } else { LEAK });
-                delta = below;
+                let mut next = product(delta.view(), self.layers[depth].weights.t());
+                next.zip_mut_with(&below, |d, &y| *d *= if y > 0.0 { 1.0 } else { LEAK });
+                delta = next;
             }
         }
+        gradient.reverse();
+        (loss, gradient)
     }
 
-    fn zeros_like(&self) -> Self {
-        let zeros = |layer: &Layer| Layer {
-            weights: Array2::zeros(layer.weights.raw_dim()),
-            biases: Array1::zeros(layer.biases.raw_dim()),
-        };
-        Self { layers: self.layers.iter().map(zeros).collect() }
+    /// Half the mean squared error of reconstructing these rows.
+    fn loss(&self, rows: ArrayView2<'_, f32>) -> f64 {
+        let parts = rows.axis_chunks_iter(Axis(0), 1024).map(|part| {
+            let outputs = self.forward(part);
+            half_mean_square(&(&outputs[outputs.len() - 1] - &part)) * part.nrows() as f64
+        });
+        parts.sum::<f64>() / rows.nrows().max(1) as f64
+    }
+
+    /// What the network gives back of these rows.
+    pub(super) fn reconstruct(&self, rows: ArrayView2<'_, f32>) -> Array2<f32> {
+        self.forward(rows).pop().unwrap_or_default()
     }
 
     /// As the artifact keeps it.
     pub(super) fn rows(&self) -> Vec<Rows> {
         let rows = |layer: &Layer| Rows {
-            weights: layer.weights.rows().into_iter().map(|row| row.mapv(|w| w as f32).to_vec()).collect(),
-            biases: layer.biases.mapv(|b| b as f32).to_vec(),
+            weights: layer.weights.columns().into_iter().map(|column| column.to_vec()).collect(),
+            biases: layer.biases.to_vec(),
         };
         self.layers.iter().map(rows).collect()
     }
 }
 
+fn half_mean_square(difference: &Array2<f32>) -> f64 {
+    difference.iter().map(|&d| f64::from(d).powi(2)).sum::<f64>() / (2 * difference.len().max(1)) as f64
+}
+
 /// Adam (Kingma and Ba, 2015) with its usual constants.
 struct Adam {
-    first: Network,
-    second: Network,
-    power: (f64, f64),
-    rate: f64,
+    moments: Vec<[Layer; 2]>,
+    power: [f32; 2],
 }
 
 impl Adam {
-    fn new(network: &Network, rate: f64) -> Self {
-        Self { first: network.zeros_like(), second: network.zeros_like(), power: (1.0, 1.0), rate }
+    fn new(network: &Network) -> Self {
+        let zeros = |layer: &Layer| Layer {
+            weights: Array2::zeros(layer.weights.raw_dim()),
+            biases: Array1::zeros(layer.biases.raw_dim()),
+        };
+        let moments = network.layers.iter().map(|layer| [zeros(layer), zeros(layer)]).collect();
+        Self { moments, power: [1.0, 1.0] }
     }
 
-    fn step(&mut self, network: &mut Network, gradient: &Network) {
-        const BETA: (f64, f64) = (0.9, 0.999);
-        self.power = (self.power.0 * BETA.0, self.power.1 * BETA.1);
-        let (unbias_first, unbias_second) = (1.0 - self.power.0, 1.0 - self.power.1);
-        let rate = self.rate;
-        let update = |w: &mut f64, g: f64, m: &mut f64, v: &mut f64| {
-            *m = BETA.0 * *m + (1.0 - BETA.0) * g;
-            *v = BETA.1 * *v + (1.0 - BETA.1) * g * g;
-            *w -= rate * (*m / unbias_first) / ((*v / unbias_second).sqrt() + 1e-8);
+    fn step(&mut self, network: &mut Network, gradient: &[Layer], rate: f32) {
+        const BETA: [f32; 2] = [0.9, 0.999];
+        self.power = [self.power[0] * BETA[0], self.power[1] * BETA[1]];
+        let unbias = self.power.map(|power| 1.0 - power);
+        let update = |w: &mut f32, g: &f32, m: &mut f32, v: &mut f32| {
+            *m = BETA[0] * *m + (1.0 - BETA[0]) * g;
+            *v = BETA[1] * *v + (1.0 - BETA[1]) * g * g;
+            *w -= rate * (*m / unbias[0]) / ((*v / unbias[1]).sqrt() + 1e-8);
         };
-        let moments = self.first.layers.iter_mut().zip(&mut self.second.layers);
-        for ((layer, slope), (first, second)) in network.layers.iter_mut().zip(&gradient.layers).zip(moments)
+        for ((layer, slope), [first, second]) in
+            network.layers.iter_mut().zip(gradient).zip(&mut self.moments)
         {
-            let weights = layer
-                .weights
-                .iter_mut()
-                .zip(&slope.weights)
-                .zip(first.weights.iter_mut().zip(&mut second.weights));
-            weights.for_each(|((w, g), (m, v))| update(w, *g, m, v));
-            let biases = layer
-                .biases
-                .iter_mut()
-                .zip(&slope.biases)
-                .zip(first.biases.iter_mut().zip(&mut second.biases));
-            biases.for_each(|((b, g), (m, v))| update(b, *g, m, v));
+            Zip::from(&mut layer.weights)
+                .and(&slope.weights)
+                .and(&mut first.weights)
+                .and(&mut second.weights)
+                .for_each(update);
+            Zip::from(&mut layer.biases)
+                .and(&slope.biases)
+                .and(&mut first.biases)
+                .and(&mut second.biases)
+                .for_each(update);
         }
     }
 }
 
-/// How to train.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Schedule {
-    pub(super) epochs_max: usize,
-    pub(super) batch: usize,
-    /// Epochs without a better validation loss before training stops.
-    pub(super) patience: usize,
-    pub(super) rate: f64,
-}
-
-/// Trains until the loss on the validation rows stops falling; gives the best network and the epochs it took.
+/// Trains until the loss on the validation rows stops falling; gives the best network and the epochs it took. `features`
+/// has the number of inputs of each feature, which noise spoils together.
 pub(super) fn fit(
     mut network: Network,
-    train: &[Array1<f64>],
-    validate: &[Array1<f64>],
-    schedule: Schedule,
+    [train, validate]: [ArrayView2<'_, f32>; 2],
+    features: &[usize],
+    settings: &Settings,
     random: &mut Random,
     mut after_epoch: impl FnMut(),
 ) -> (Network, usize) {
-    let mut adam = Adam::new(&network, schedule.rate);
-    let mut order: Vec<usize> = (0..train.len()).collect();
-    let mut best = (mean_loss(&network, validate), network.clone(), 0);
-    for epoch in 1..=schedule.epochs_max {
+    let mut adam = Adam::new(&network);
+    let mut order: Vec<usize> = (0..train.nrows()).collect();
+    let mut best = (network.loss(validate), network.clone(), 0);
+    for epoch in 1..=settings.epochs_max {
         for at in (1..order.len()).rev() {
             order.swap(at, random.below(at + 1));
         }
-        for batch in order.chunks(schedule.batch) {
-            let mut gradient = network.zeros_like();
-            for &row in batch {
-                network.backward(&train[row], &train[row], &mut gradient);
-            }
-            let share = 1.0 / batch.len() as f64;
-            for layer in &mut gradient.layers {
-                layer.weights *= share;
-                layer.biases *= share;
-            }
-            adam.step(&mut network, &gradient);
+        let rate = settings.rate * (1.0 - 0.9 * (epoch - 1) as f32 / settings.epochs_max as f32);
+        for batch in order.chunks(settings.batch) {
+            let target = train.select(Axis(0), batch);
+            let input = spoiled(&target, features, settings.noise, random);
+            let (_, gradient) = network.gradient(input.view(), target.view());
+            adam.step(&mut network, &gradient, rate);
         }
-        let loss = mean_loss(&network, validate);
+        let loss = network.loss(validate);
         after_epoch();
         if loss < best.0 {
             best = (loss, network.clone(), epoch);
-        } else if epoch - best.2 >= schedule.patience {
+        } else if epoch - best.2 >= settings.patience {
             break;
         }
     }
     (best.1, best.2)
 }
 
-fn mean_loss(network: &Network, rows: &[Array1<f64>]) -> f64 {
-    rows.iter().map(|row| network.loss(row)).sum::<f64>() / rows.len().max(1) as f64
+fn spoiled(rows: &Array2<f32>, features: &[usize], noise: Noise, random: &mut Random) -> Array2<f32> {
+    let mut spoiled = rows.clone();
+    let (Noise::Mask(share) | Noise::Swap(share)) = noise else { return spoiled };
+    for at in 0..rows.nrows() {
+        let mut input = 0;
+        for width in features {
+            if random.chance(share) {
+                let other = random.below(rows.nrows());
+                for input in input..input + width {
+                    let swapped = matches!(noise, Noise::Swap(_)).then(|| rows[[other, input]]);
+                    spoiled[[at, input]] = swapped.unwrap_or(0.0);
+                }
+            }
+            input += width;
+        }
+    }
+    spoiled
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(random: &mut Random, width: usize) -> Array1<f64> {
-        Array1::from_shape_simple_fn(width, || random.normal())
-    }
-
-    #[test]
-    fn the_gradient_is_that_of_finite_differences() {
-        const STEP: f64 = 1e-6;
-        let mut random = Random::new(4);
-        let network = Network::new(&[5, 4, 2, 4, 5], &mut random);
-        let input = row(&mut random, 5);
-        let mut gradient = network.zeros_like();
-        network.backward(&input, &input, &mut gradient);
-        for depth in 0..network.layers.len() {
-            let (outputs, inputs) = network.layers[depth].weights.dim();
-            for output in 0..outputs {
-                for at in 0..=inputs {
-                    let nudge = |by: f64| {
-                        let mut other = network.clone();
-                        let layer = &mut other.layers[depth];
-                        if at == inputs {
-                            layer.biases[output] += by
-                        } else {
-                            layer.weights[[output, at]] += by
-                        }
-                        other.loss(&input)
-                    };
-                    let slope = (nudge(STEP) - nudge(-STEP)) / (2.0 * STEP);
-                    let layer = &gradient.layers[depth];
-                    let found = if at == inputs { layer.biases[output] } else { layer.weights[[output, at]] };
-                    assert!(
-                        (found - slope).abs() < 1e-6,
-                        "layer {depth}, {output} from {at}: {found} for {slope}"
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_plane_in_space_fits_through_a_bottleneck() {
-        let mut random = Random::new(9);
-        let rows: Vec<_> = (0..600)
-            .map(|_| {
-                let (a, b) = (random.normal(), random.normal());
-                Array1::from(vec![a, b, a + b, a - b, 2.0 * a, 0.5 * b])
-            })
-            .collect();
-        let network = Network::new(&[6, 8, 2, 8, 6], &mut random);
-        let before = mean_loss(&network, &rows[500..]);
-        let schedule = Schedule { epochs_max: 60, batch: 16, patience: 60, rate: 0.01 };
-        let (trained, _) = fit(network, &rows[..500], &rows[500..], schedule, &mut random, || ());
-        let after = mean_loss(&trained, &rows[500..]);
-        assert!(after < 0.05 * before, "{before} became {after}");
-    }
-}
+mod tests;

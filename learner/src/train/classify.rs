@@ -5,12 +5,13 @@ use super::measure::{self, Costs, LOSS_CENTS, Measured};
 use super::methods::{Candidate, ModelKind};
 use super::{Part, Progress, TrainError, calibrate, rounded};
 use crate::artifact::{self, Artifact, Kind, Manifest};
+use crate::behaviour::Schema;
 use crate::evaluate::{self, Scored};
 use crate::fraud::{Calibrator, Classifier, Method, Thresholds};
 use crate::report;
 use rayon::prelude::*;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Fewer positives or negatives than this in a part teach or measure nothing.
 const EACH_MIN: usize = 10;
@@ -58,8 +59,12 @@ pub struct TrainedTable {
     pub chosen: serde_json::Value,
     /// The probability with the best F1 on validation rows.
     pub threshold: f64,
+    /// The features that rank validation rows best by themselves; a minus sign where low values are the risky ones.
+    pub singles: Vec<String>,
     /// Measured on the test part.
     pub test: Measured,
+    /// Measured on other customers, where there are some.
+    pub other: Option<Measured>,
     /// What reading the tables found out of the ordinary.
     pub remarks: Vec<String>,
 }
@@ -69,29 +74,40 @@ pub struct TrainedTable {
 /// # Errors
 /// A [`TrainError`] that names what is wrong with table, mapping, fit or output.
 pub fn train(settings: &TrainTable, progress: &mut dyn Progress) -> Result<TrainedTable, TrainError> {
-    let data = Dataset::read(&settings.tables, progress)?;
-    for (part, rows) in [("training", &data.train), ("test", &data.test)] {
-        let positives = rows.positives();
-        if positives < EACH_MIN || rows.rows() - positives < EACH_MIN {
-            let problem = format!(
-                "{positives} positive rows of {}; at least {EACH_MIN} of each kind are needed: look at [split] and at \
-                 what the mapping calls positive",
-                rows.rows()
-            );
-            return Err(TrainError::Unusable { part, problem });
-        }
-    }
-    let found = search(&data, settings, progress)?;
+    let data = Dataset::read(&settings.tables, None, progress)?;
+    let (classifier, trained) = fit(&data, settings.model, settings.seed, settings.costs, progress)?;
+    let manifest = Manifest {
+        schema_hash: classifier.schema.hash().to_owned(),
+        data: name(&settings.tables.data),
+        data_fingerprint: data.fingerprint.clone(),
+        seed: settings.seed,
+        command: command(settings, trained.model),
+        metrics: as_metrics(&trained)?,
+    };
+    let (artifact, report) = documents(manifest, classifier, &trained, &data.test, settings.costs)?;
+    super::write(&settings.out, artifact::FILE, &artifact)?;
+    super::write(&settings.out, report::FILE, report.as_bytes())?;
+    Ok(trained)
+}
+
+/// Searches, fits, calibrates and measures; `model` as in [`TrainTable`].
+///
+/// # Errors
+/// A [`TrainError`] that names the part that cannot teach, or why no model serves.
+pub fn fit(
+    data: &Dataset,
+    model: Option<ModelKind>,
+    seed: u64,
+    costs: Costs,
+    progress: &mut dyn Progress,
+) -> Result<(Classifier, TrainedTable), TrainError> {
+    both_classes("training", &data.train)?;
+    both_classes("test", &data.test)?;
+    let found = search(data, model, seed, costs, progress)?;
     let classifier = found.classifier;
+    classifier.check().map_err(TrainError::Fit)?;
     progress.stage("measuring", 1);
-    let test = measure::measure(
-        &data.test,
-        &classifier,
-        found.threshold,
-        settings.costs,
-        &found.single,
-        &data.scenarios,
-    );
+    let test = measure::measure(&data.test, &classifier, costs, &found.singles, &data.scenarios);
     progress.step();
     let parts = [&data.train, &data.validate, &data.test];
     let trained = TrainedTable {
@@ -100,24 +116,84 @@ pub fn train(settings: &TrainTable, progress: &mut dyn Progress) -> Result<Train
         model: found.kind,
         trials: found.trials,
         chosen: found.chosen,
-        threshold: rounded(found.threshold),
+        threshold: classifier.best_f1,
+        singles: found.singles,
         test,
-        remarks: data.summaries.iter().flat_map(crate::table::Summary::remarks).collect(),
+        other: None,
+        remarks: data.remarks.clone(),
     };
-    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let manifest = Manifest {
-        schema_hash: classifier.schema.hash().to_owned(),
-        data: name(&settings.tables.data),
-        data_fingerprint: data.fingerprint,
-        seed: settings.seed,
-        command: command(settings, found.kind),
-        metrics: serde_json::to_value(&trained).map_err(|error| TrainError::Report(error.to_string()))?,
-    };
-    let report = reported(&manifest, &trained, &classifier, &data.test, &found.single, settings.costs)?;
-    let artifact = artifact::to_bytes(Kind::Fraud, &Artifact { manifest, model: classifier })?;
-    super::write(&settings.out, artifact::FILE, &artifact)?;
-    super::write(&settings.out, report::FILE, report.as_bytes())?;
-    Ok(trained)
+    Ok((classifier, trained))
+}
+
+/// Figures as a manifest keeps them.
+pub(super) fn as_metrics(trained: &TrainedTable) -> Result<serde_json::Value, TrainError> {
+    serde_json::to_value(trained).map_err(|error| TrainError::Report(error.to_string()))
+}
+
+/// The artifact and the report of a trained classifier.
+pub(super) fn documents(
+    manifest: Manifest,
+    classifier: Classifier,
+    trained: &TrainedTable,
+    test: &Part,
+    costs: Costs,
+) -> Result<(Vec<u8>, String), TrainError> {
+    let report = reported(&manifest, trained, &classifier, test, costs)?;
+    Ok((artifact::to_bytes(Kind::Fraud, &Artifact { manifest, model: classifier })?, report))
+}
+
+/// A file's name without its folder, so that artifacts do not tell where they were made.
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// What measuring a model says.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EvaluatedTable {
+    /// Rows of train, validate and test, as the mapping splits this table.
+    pub rows: [usize; 3],
+    /// Measured on the test part.
+    pub test: Measured,
+    /// What reading the tables found out of the ordinary.
+    pub remarks: Vec<String>,
+}
+
+/// Measures a model on the test part of tables. What the tables teach of behaviour is learned anew, as everything before
+/// the test part happened before it.
+///
+/// # Errors
+/// A [`TrainError`] that names what is wrong with artifact, table or mapping.
+pub fn evaluate(
+    model: &Path,
+    tables: &Tables,
+    costs: Costs,
+    progress: &mut dyn Progress,
+) -> Result<EvaluatedTable, TrainError> {
+    let schema = Schema::new(super::replay::inputs(&tables.mapping));
+    let classifier = artifact::load::<Classifier>(model, Kind::Fraud, schema.hash())?.model;
+    classifier.check().map_err(artifact::ArtifactError::Malformed)?;
+    let data = Dataset::read(tables, Some(&classifier.encoder), progress)?;
+    both_classes("test", &data.test)?;
+    progress.stage("measuring", 1);
+    let test = measure::measure(&data.test, &classifier, costs, &[], &data.scenarios);
+    Ok(EvaluatedTable {
+        rows: [&data.train, &data.validate, &data.test].map(Part::rows),
+        test,
+        remarks: data.remarks,
+    })
+}
+
+pub(super) fn both_classes(part: &'static str, rows: &Part) -> Result<(), TrainError> {
+    let positives = rows.positives();
+    if positives >= EACH_MIN && rows.rows() - positives >= EACH_MIN {
+        return Ok(());
+    }
+    let problem = format!(
+        "{positives} positive rows of {}; at least {EACH_MIN} of each kind are needed: look at [split] and at what the \
+         mapping calls positive",
+        rows.rows()
+    );
+    Err(TrainError::Unusable { part, problem })
 }
 
 fn reported(
@@ -125,7 +201,6 @@ fn reported(
     trained: &TrainedTable,
     classifier: &Classifier,
     test: &Part,
-    single: &[String],
     costs: Costs,
 ) -> Result<String, TrainError> {
     let raw = measure::raw(test, classifier);
@@ -138,7 +213,7 @@ fn reported(
         test,
         raw: &raw,
         said: &said,
-        single,
+        single: &trained.singles,
         costs,
         importance: &importance,
     };
@@ -147,7 +222,6 @@ fn reported(
 
 /// The command that makes the same model again.
 fn command(settings: &TrainTable, kind: ModelKind) -> String {
-    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let tables = &settings.tables;
     let test = tables.test.as_ref().map_or(String::new(), |test| format!(" --test {}", name(test)));
     format!(
@@ -164,8 +238,7 @@ struct Found {
     kind: ModelKind,
     trials: Vec<Trial>,
     chosen: serde_json::Value,
-    threshold: f64,
-    single: Vec<String>,
+    singles: Vec<String>,
 }
 
 /// A fold's rows.
@@ -174,7 +247,13 @@ struct Fold<'a> {
     validate: std::borrow::Cow<'a, Part>,
 }
 
-fn search(data: &Dataset, settings: &TrainTable, progress: &mut dyn Progress) -> Result<Found, TrainError> {
+fn search(
+    data: &Dataset,
+    model: Option<ModelKind>,
+    seed: u64,
+    costs: Costs,
+    progress: &mut dyn Progress,
+) -> Result<Found, TrainError> {
     let folds = folds(data);
     for fold in &folds {
         if fold.validate.positives() < 2 {
@@ -183,11 +262,11 @@ fn search(data: &Dataset, settings: &TrainTable, progress: &mut dyn Progress) ->
             return Err(TrainError::Unusable { part: "validation", problem });
         }
     }
-    let kinds = settings.model.map_or_else(|| ModelKind::ALL.to_vec(), |kind| vec![kind]);
+    let kinds = model.map_or_else(|| ModelKind::ALL.to_vec(), |kind| vec![kind]);
     let candidates: Vec<(ModelKind, Candidate)> = kinds
         .iter()
         .flat_map(|&kind| {
-            let grid = Candidate::grid(kind, data.train.rows(), settings.seed);
+            let grid = Candidate::grid(kind, data.train.rows(), seed);
             grid.into_iter().map(move |candidate| (kind, candidate))
         })
         .collect();
@@ -214,16 +293,8 @@ fn search(data: &Dataset, settings: &TrainTable, progress: &mut dyn Progress) ->
     let settled = candidate.settled();
     let (method, raw, cents) = finally(data, &folds, &settled, tried)?;
     progress.step();
-    let classifier = finished(data, method, &raw, &cents, settings.costs);
-    let said = measure::probabilities(&raw, &classifier);
-    Ok(Found {
-        threshold: evaluate::best_f1_threshold(&said),
-        single: best_single(&folds),
-        classifier,
-        kind,
-        trials,
-        chosen: as_json(&settled)?,
-    })
+    let classifier = finished(data, method, &raw, &cents, costs);
+    Ok(Found { singles: best_single(&folds), classifier, kind, trials, chosen: as_json(&settled)? })
 }
 
 fn as_json(candidate: &Candidate) -> Result<serde_json::Value, TrainError> {
@@ -306,8 +377,10 @@ fn finished(data: &Dataset, method: Method, raw: &[Scored], cents: &[i64], costs
         method,
         calibrator,
         thresholds: Thresholds { step_up: 1.0, hold: 1.0 },
+        best_f1: 1.0,
     };
     let said = measure::probabilities(raw, &classifier);
+    classifier.best_f1 = rounded(evaluate::best_f1_threshold(&said)).min(1.0);
     let step_up = cheapest(&said, cents, costs.challenge_cents);
     let hold = cheapest(&said, cents, costs.hold_cents).max(step_up);
     classifier.thresholds = Thresholds { step_up: rounded(step_up).min(1.0), hold: rounded(hold).min(1.0) };

@@ -15,17 +15,16 @@ const LEAN: f64 = 2.0;
 
 /// The crosses that explain most of what a fitted scorecard leaves over, with the log odds of one Newton step for each
 /// cell (as one tree of a gradient boosting over two features); at most `most`.
-pub(super) fn learn(part: &Part, weights: &[f64], card: &Scorecard, most: usize) -> Vec<Cross> {
+pub(super) fn learn(part: &Part, card: &Scorecard, most: usize) -> Vec<Cross> {
     let rows = part.rows();
     let mut row = vec![0.0; part.frame.width()];
     let mut gradients = Vec::with_capacity(rows);
     let mut moved = vec![[0.0f64; 2]; part.frame.width()];
     let mut parts = vec![0.0; part.frame.width()];
-    for at in 0..rows {
+    for (at, &label) in part.labels.iter().enumerate() {
         part.frame.row(at, &mut row);
         let p = 1.0 / (1.0 + (-card.raw(&row)).exp());
-        let label = f64::from(u8::from(part.labels[at]));
-        gradients.push([weights[at] * (label - p), weights[at] * p * (1.0 - p)]);
+        gradients.push([f64::from(u8::from(label)) - p, p * (1.0 - p)]);
         card.contributions(&row, &mut parts);
         for (sums, log_odds) in moved.iter_mut().zip(&parts) {
             *sums = [sums[0] + log_odds, sums[1] + log_odds * log_odds];

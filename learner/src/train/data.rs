@@ -20,10 +20,9 @@
 //! One JSON object a line, the fields of [`RecordedRequest`].
 
 use crate::features::request::{self, RequestSample};
-use crate::features::transfer::{self, TransferEvent};
 use crate::lexical;
-use crate::profiles::{ProfileLimits, ProfileView, Profiles};
 use crate::simulate::{self, TrafficSettings, TransferSettings};
+use crate::transfer::TransferEvent;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -349,71 +348,4 @@ pub fn requests(source: &Source, count: usize, attacks: f64) -> Result<Vec<Recor
             if requests.is_empty() { Err(DataError::Empty(path.clone())) } else { Ok(requests) }
         }
     }
-}
-
-/// A recorded transfer with the vector it had at its time.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Row {
-    /// When.
-    pub at_ms: i64,
-    /// As [`transfer::vector`] makes it.
-    pub vector: [f64; transfer::COUNT],
-    /// The label.
-    pub fraud: bool,
-    /// What would be lost.
-    pub amount_cents: i64,
-    /// The kind of fraud, for analysis only.
-    pub scenario: Option<String>,
-    /// The ratio to the customer's usual and newness of the payee, for the rules baseline.
-    pub(crate) rule_score: f64,
-}
-
-/// Plays recorded transfers, in time order, through behaviour profiles: each row sees only what came before it. The
-/// unlabelled shape the profiles and become no rows.
-pub fn replay(events: &[RecordedTransfer]) -> Vec<Row> {
-    let profiles = Profiles::new(ProfileLimits { customers_max: 4_000_000, payees_max: 4_000_000 });
-    let mut rows = Vec::with_capacity(events.len());
-    for RecordedTransfer { event, accepted, fraud, scenario } in events {
-        let view = profiles.view(event);
-        if let Some(fraud) = *fraud {
-            rows.push(Row {
-                at_ms: event.at_ms,
-                vector: transfer::vector(event, &view),
-                fraud,
-                amount_cents: event.amount_cents(),
-                scenario: scenario.clone(),
-                rule_score: rule_score(event, &view),
-            });
-        }
-        profiles.attempt(event);
-        if *accepted {
-            profiles.accept(event);
-        }
-    }
-    rows
-}
-
-/// What a bank without models does: count the classic signs.
-fn rule_score(event: &TransferEvent, view: &ProfileView) -> f64 {
-    let ratio = (1.0 + event.amount_cents().max(0) as f64) / view.log_cents_mean.exp();
-    let signs = [
-        view.times_paid == 0,
-        view.accepted_total >= 4 && ratio > 5.0,
-        event.local_hour() < 5,
-        event.session_age_s.is_some_and(|age| age < 120),
-        view.device_known == Some(false),
-        view.attempts_10m >= 3,
-    ];
-    signs.iter().filter(|sign| **sign).count() as f64
-}
-
-/// SHA-256 over rows as training sees them.
-pub(crate) fn fingerprint<'a>(rows: impl IntoIterator<Item = &'a Row>) -> String {
-    let mut hash = Sha256::new();
-    for row in rows {
-        hash.update(row.at_ms.to_le_bytes());
-        row.vector.iter().for_each(|value| hash.update(value.to_le_bytes()));
-        hash.update([u8::from(row.fraud)]);
-    }
-    crate::artifact::hex(&hash.finalize())
 }

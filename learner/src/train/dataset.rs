@@ -6,6 +6,9 @@ use super::{Progress, TrainError};
 use crate::behaviour::Schema;
 use crate::fraud::Encoder;
 use crate::table::{self, Cut, Fold, Mapping, Summary};
+use crate::train::data::RecordedTransfer;
+use crate::transfer;
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -54,8 +57,8 @@ pub struct Dataset {
     pub test: Part,
     /// The mapping's own folds.
     pub folds: Vec<FoldParts>,
-    /// What reading found, one a file.
-    pub summaries: Vec<Summary>,
+    /// What reading found out of the ordinary.
+    pub remarks: Vec<String>,
     /// Texts of scenario hashes.
     pub scenarios: BTreeMap<u64, String>,
     /// SHA-256 over the values read.
@@ -63,11 +66,16 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Reads, replays and splits.
+    /// Reads, replays and splits. `encoder` is that of a model to be measured; without one it is learned from the training
+    /// part.
     ///
     /// # Errors
     /// A [`TrainError`] that names file, row and column, or the part that has nothing to teach.
-    pub fn read(tables: &Tables, progress: &mut dyn Progress) -> Result<Self, TrainError> {
+    pub fn read(
+        tables: &Tables,
+        encoder: Option<&Encoder>,
+        progress: &mut dyn Progress,
+    ) -> Result<Self, TrainError> {
         let first = survey(&tables.data, &tables.mapping, progress)?;
         let gap_ms = if tables.mapping.columns.time.is_some() { tables.mapping.label.delay_ms } else { 0 };
         let cut = tables
@@ -84,7 +92,69 @@ impl Dataset {
             };
             summaries.push(builder.play(test, backwards, true, progress)?);
         }
-        Ok(builder.finish(summaries))
+        Ok(builder.finish(encoder, summaries))
+    }
+}
+
+/// Shares of the time of recorded transfers: in the first, profiles only warm up, because customers look new who are not;
+/// then come training, validation and test.
+const SHARES: [f64; 3] = [0.1, 0.6, 0.75];
+
+impl Dataset {
+    /// Recorded transfers in time order as rows; those without a label shape profiles and become no rows.
+    pub fn of_transfers(events: &[RecordedTransfer]) -> Self {
+        let schema = transfer::schema();
+        let names: Vec<String> = schema.columns().iter().map(|column| column.name.clone()).collect();
+        let mut parts = [(); 3].map(|()| Part::new(names.clone(), 0));
+        let [first_ms, last_ms] = [events.first(), events.last()]
+            .map(|recorded| recorded.map_or(0, |recorded| recorded.event.at_ms));
+        let span = last_ms.saturating_sub(first_ms).saturating_add(1) as f64;
+        let begins = SHARES.map(|share| first_ms.saturating_add((span * share) as i64));
+        let mut replay = Replay::new(schema.clone());
+        let mut scenarios = BTreeMap::new();
+        let mut hash = Sha256::new();
+        for (number, recorded) in events.iter().enumerate() {
+            let row = Row::of_transfer(number as u64, recorded);
+            let vector = replay.next(&row, true);
+            let Some(label) = recorded.fraud else { continue };
+            if let Some(name) = &recorded.scenario {
+                scenarios.insert(row.scenario, name.clone());
+            }
+            let Some(part) = begins.iter().rposition(|begin_ms| row.at_ms >= *begin_ms) else { continue };
+            hash.update(row.at_ms.to_le_bytes());
+            vector.iter().for_each(|value| hash.update(value.to_le_bytes()));
+            hash.update([u8::from(label)]);
+            let beside = Beside {
+                key: row.number,
+                label,
+                at_ms: row.at_ms,
+                customer: row.customer,
+                cents: Some(row.cents),
+                scenario: row.scenario,
+                categories: &[],
+            };
+            parts[part].push(vector, &beside);
+        }
+        let [train, validate, test] = parts;
+        Self {
+            schema,
+            encoder: Encoder::default(),
+            train,
+            validate,
+            test,
+            folds: Vec::new(),
+            remarks: Vec::new(),
+            scenarios,
+            fingerprint: crate::artifact::hex(&hash.finalize()),
+        }
+    }
+
+    /// All rows as the test part.
+    pub(super) fn into_one(mut self) -> Self {
+        let mut all = std::mem::take(&mut self.train);
+        all.extend(std::mem::take(&mut self.validate));
+        all.extend(std::mem::take(&mut self.test));
+        Self { test: all, ..self }
     }
 }
 
@@ -220,13 +290,15 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn finish(self, summaries: Vec<Summary>) -> Dataset {
+    fn finish(self, encoder: Option<&Encoder>, summaries: Vec<Summary>) -> Dataset {
         let Self { mut train, mut validate, mut test, folds, schema, .. } = self;
         let text = |category: usize, hash: u64| {
             let name = schema.inputs().categorical.get(category)?;
             summaries.first()?.column(name)?.levels.as_ref()?.text(hash).map(str::to_owned)
         };
-        let encoder = Encoder::learn(&train.categories, ONE_HOT_SHARE, ONE_HOT_MAX, text);
+        let encoder = encoder
+            .cloned()
+            .unwrap_or_else(|| Encoder::learn(&train.categories, ONE_HOT_SHARE, ONE_HOT_MAX, text));
         let mut folds: Vec<FoldParts> = folds.into_iter().map(|(_, parts)| parts).collect();
         let in_folds = folds.iter_mut().flat_map(|fold| [&mut fold.train, &mut fold.validate]);
         for part in [&mut train, &mut validate, &mut test].into_iter().chain(in_folds) {
@@ -238,7 +310,8 @@ impl<'a> Builder<'a> {
         let scenarios = scenario_texts(&summaries);
         let fingerprint =
             summaries.iter().map(|summary| summary.fingerprint.as_str()).collect::<Vec<_>>().join("+");
-        Dataset { schema, encoder, train, validate, test, folds, scenarios, fingerprint, summaries }
+        let remarks = summaries.iter().flat_map(Summary::remarks).collect();
+        Dataset { schema, encoder, train, validate, test, folds, scenarios, fingerprint, remarks }
     }
 }
 

@@ -112,18 +112,17 @@ pub(super) fn probabilities(raw: &[Scored], classifier: &Classifier) -> Vec<Scor
     raw.iter().map(said).collect()
 }
 
-/// Measures a classifier on a part. `chosen` is a probability; `single` names features to compare with, each by itself.
+/// Measures a classifier on a part. `single` names features to compare with, each by itself.
 pub(super) fn measure(
     part: &Part,
     classifier: &Classifier,
-    chosen: f64,
     costs: Costs,
     single: &[String],
     scenarios: &BTreeMap<u64, String>,
 ) -> Measured {
     let raw = raw(part, classifier);
     let said = probabilities(&raw, classifier);
-    let thresholds = classifier.thresholds;
+    let (thresholds, chosen) = (classifier.thresholds, classifier.best_f1);
     Measured {
         ranking: evaluate::ranking(&raw),
         intervals: intervals(&raw),
@@ -217,7 +216,8 @@ fn weeks(part: &Part, raw: &[Scored]) -> Vec<Week> {
 
 fn baselines(part: &Part, single: &[String]) -> BTreeMap<String, Ranking> {
     let alone = single.iter().filter_map(|feature| alone(part, feature));
-    alone.map(|(name, scored)| (name, evaluate::ranking(&scored))).collect()
+    let signs = signs(part).map(|scored| ("count of classic signs".to_owned(), scored));
+    alone.chain(signs).map(|(name, scored)| (name, evaluate::ranking(&scored))).collect()
 }
 
 /// The rows ranked by one feature, with what that is called. A minus sign before the feature's name means that low
@@ -235,6 +235,29 @@ pub(crate) fn alone(part: &Part, feature: &str) -> Option<(String, Vec<Scored>)>
     });
     let name = if sign < 0.0 { format!("{feature} (low) alone") } else { format!("{feature} alone") };
     Some((name, scored.collect()))
+}
+
+/// What a bank without models does: count the classic signs. `None` where the table has fewer than three of them.
+fn signs(part: &Part) -> Option<Vec<Scored>> {
+    let above = |name: &str, least: f32| {
+        let at = part.frame.names().iter().position(|known| known == name)?;
+        Some((part.frame.column(at), least))
+    };
+    let signs: Vec<(&[f32], f32)> = [
+        above("new_payee", 0.5),
+        above("amount_to_norm_log", 5f32.ln()),
+        above("night", 0.5),
+        above("device.new", 0.5),
+        above("attempts_10m", 4f32.ln()),
+        above("large_1d", 2f32.ln()),
+        above("speed_log", 300f32.ln()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let count = |row: usize| signs.iter().filter(|(column, least)| column[row] >= *least).count();
+    let scored = |row: usize| Scored { score: count(row) as f64, positive: part.labels[row] };
+    (signs.len() >= 3).then(|| (0..part.rows()).map(scored).collect())
 }
 
 /// Percentile intervals over resamples of the rows (Efron 1979), by Poisson counts on rows sorted once.

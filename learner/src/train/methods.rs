@@ -1,8 +1,10 @@
 //! The ways to classify: which settings are tried, and how one is fitted.
 
-use super::{Part, TrainError, scorecard};
-use crate::fraud::Method;
-use crate::trees::{Examples, boosted};
+use super::{Part, TrainError, binning, scorecard};
+use crate::frame::Frame;
+use crate::fraud::{Method, Scorecard};
+use crate::svm;
+use crate::trees::{Examples, boosted, forest, tree};
 use serde::Serialize;
 use std::fmt;
 
@@ -55,6 +57,9 @@ impl fmt::Display for ModelKind {
 #[serde(tag = "model", rename_all = "lowercase")]
 pub(super) enum Candidate {
     Logistic(scorecard::Settings),
+    Tree(tree::Settings),
+    Forest(forest::Settings),
+    Svm(svm::Settings),
     Boosted(boosted::Settings),
 }
 
@@ -84,7 +89,17 @@ impl Candidate {
                 })
                 .to_vec()
             }
-            ModelKind::Tree | ModelKind::Forest | ModelKind::Svm => Vec::new(),
+            ModelKind::Tree => [6, 8]
+                .map(|depth| Self::Tree(tree::Settings { depth, seed, ..tree::Settings::default() }))
+                .to_vec(),
+            ModelKind::Forest => {
+                let base = forest::Settings::default();
+                let tree = tree::Settings { seed, ..base.tree.clone() };
+                vec![Self::Forest(forest::Settings { tree, ..base })]
+            }
+            ModelKind::Svm => [0.01, 0.1]
+                .map(|cost| Self::Svm(svm::Settings { cost, seed, ..svm::Settings::default() }))
+                .to_vec(),
             ModelKind::Boosted => boosted_grid(rows, seed),
         }
     }
@@ -108,6 +123,9 @@ impl Candidate {
         let failed = |error: crate::trees::FitError| TrainError::Fit(error.to_string());
         Ok(match self {
             Self::Logistic(settings) => Method::Scorecard(scorecard::fit(train, settings)?),
+            Self::Tree(settings) => Method::Trees(tree::fit(&examples, settings).map_err(failed)?),
+            Self::Forest(settings) => Method::Trees(forest::fit(&examples, settings).map_err(failed)?),
+            Self::Svm(settings) => Method::Scorecard(machine(train, settings)?),
             Self::Boosted(settings) => {
                 let validation =
                     validate.map(|part| Examples { frame: &part.frame, labels: &part.labels, weights: None });
@@ -130,8 +148,8 @@ impl Candidate {
 
 fn boosted_grid(rows: usize, seed: u64) -> Vec<Candidate> {
     let base = boosted::Settings {
-        learning_rate: 0.07,
-        l2: 30.0,
+        learning_rate: 0.06,
+        l2: 50.0,
         child_weight_min: 1.0,
         row_share: 0.7,
         column_share: 0.5,
@@ -147,4 +165,18 @@ fn boosted_grid(rows: usize, seed: u64) -> Vec<Candidate> {
             Candidate::Boosted(boosted::Settings { depth, learning_rate, l2, ..base.clone() })
         })
         .to_vec()
+}
+
+/// A support vector machine over binned evidence and standardised values, folded into a scorecard.
+fn machine(train: &Part, settings: &svm::Settings) -> Result<Scorecard, TrainError> {
+    let terms = binning::learn(train, train.negative_weight());
+    let design = scorecard::straight_and_binned(train, &terms);
+    let mut frame = Frame::new(Vec::new());
+    for (at, column) in design.columns().into_iter().enumerate() {
+        frame.append(format!("design {at}"), column.iter().map(|&value| value as f32).collect());
+    }
+    let examples = Examples { frame: &frame, labels: &train.labels, weights: None };
+    let fitted = svm::fit(&examples, settings).map_err(|error| TrainError::Fit(error.to_string()))?;
+    let weights: Vec<f64> = fitted.weights.iter().copied().chain([fitted.intercept]).collect();
+    Ok(scorecard::scorecard(&terms, &[], &weights))
 }

@@ -4,7 +4,7 @@
 //! of the data it is meant for, and periods follow one another in time: training, validation, test.
 
 pub mod anomaly;
-mod autoencoder;
+pub mod autoencoder;
 mod binning;
 mod calibrate;
 pub mod classify;
@@ -12,10 +12,10 @@ mod crossing;
 pub mod data;
 pub mod dataset;
 pub mod fraud;
-mod logistic;
 mod measure;
 mod methods;
 mod part;
+mod product;
 mod replay;
 mod scorecard;
 mod smote;
@@ -85,6 +85,9 @@ pub enum TrainError {
     /// A table cannot be read.
     #[error(transparent)]
     Table(#[from] crate::table::TableError),
+    /// A mapping makes no sense.
+    #[error(transparent)]
+    Mapping(#[from] crate::table::MappingError),
     /// A part of the data cannot teach anything.
     #[error("{part} part: {problem}")]
     Unusable {

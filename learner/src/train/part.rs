@@ -38,7 +38,8 @@ pub(super) struct Beside<'a> {
 }
 
 impl Part {
-    pub(super) fn new(names: Vec<String>, categories: usize) -> Self {
+    /// No rows yet, of these columns and so many categories.
+    pub(crate) fn new(names: Vec<String>, categories: usize) -> Self {
         Self { frame: Frame::new(names), categories: vec![Vec::new(); categories], ..Self::default() }
     }
 
@@ -89,6 +90,20 @@ impl Part {
             let halvings = self.halvings;
             *self = self.select(&keep);
             self.halvings = halvings;
+        }
+    }
+
+    /// Adds the rows of a part with the same columns.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.frame.extend(other.frame);
+        self.labels.extend(other.labels);
+        self.at_ms.extend(other.at_ms);
+        self.customers.extend(other.customers);
+        self.cents.extend(other.cents);
+        self.scenarios.extend(other.scenarios);
+        self.keys.extend(other.keys);
+        for (column, more) in self.categories.iter_mut().zip(other.categories) {
+            column.extend(more);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::behaviour::{Event, Inputs, ProfileLimits, Profiles, Schema};
 use crate::table::{Mapping, Record};
+use crate::train::data::RecordedTransfer;
 use std::collections::VecDeque;
 
 /// Most profiles of each kind during training.
@@ -21,6 +22,9 @@ pub(super) struct Row {
     pub(super) coordinates: Option<[[f64; 2]; 2]>,
     pub(super) categories: Vec<Option<u64>>,
     pub(super) numbers: Vec<f32>,
+    pub(super) utc_offset_min: i16,
+    /// Whether it was carried out: what was not teaches no norm.
+    pub(super) accepted: bool,
     pub(super) label: Option<bool>,
     pub(super) scenario: u64,
 }
@@ -50,8 +54,29 @@ impl Row {
             coordinates: record.coordinates,
             categories,
             numbers: record.numbers.clone(),
+            utc_offset_min: 0,
+            accepted: true,
             label: record.label,
             scenario: record.scenario.unwrap_or_default(),
+        }
+    }
+
+    /// A recorded transfer as behaviour sees it.
+    pub(super) fn of_transfer(number: u64, recorded: &RecordedTransfer) -> Self {
+        let event = &recorded.event;
+        Self {
+            number,
+            at_ms: event.at_ms,
+            customer: Some(event.customer),
+            counterparty: Some(event.payee),
+            cents: event.amount_cents(),
+            coordinates: None,
+            categories: event.categories().to_vec(),
+            numbers: event.numbers().to_vec(),
+            utc_offset_min: event.utc_offset_min,
+            accepted: recorded.accepted,
+            label: recorded.fraud,
+            scenario: recorded.scenario.as_deref().map_or(0, |name| crate::table::hash_text(name.as_bytes())),
         }
     }
 
@@ -61,7 +86,7 @@ impl Row {
             customer: self.customer,
             counterparty: self.counterparty,
             amount_cents: self.cents,
-            utc_offset_min: 0,
+            utc_offset_min: self.utc_offset_min,
             coordinates: self.coordinates,
             categories: &self.categories,
             numbers: &self.numbers,
@@ -126,7 +151,10 @@ impl Replay {
         }
         let event = row.event();
         self.profiles.describe(&self.schema, &event, &mut self.vector);
-        if learn {
+        if learn && self.schema.inputs().attempts {
+            self.profiles.attempt(&event);
+        }
+        if learn && row.accepted {
             self.profiles.accept(&event);
             if row.label == Some(true) {
                 let delay_ms = i64::from(self.schema.inputs().label_delay_s) * 1_000;

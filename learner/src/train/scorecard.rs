@@ -1,7 +1,7 @@
 //! Logistic regression over binned, straight and crossed terms: from a part to a scorecard.
 
 use super::smote::oversample;
-use super::{Part, TrainError, binning, crossing};
+use super::{Part, TrainError, binning, crossing, rounded};
 use crate::fraud::{Cross, Scorecard, Term, bin};
 use crate::simulate::Random;
 use linfa::Dataset;
@@ -45,8 +45,7 @@ pub(super) fn fit(part: &Part, settings: &Settings) -> Result<Scorecard, TrainEr
     let mut crosses = Vec::new();
     if settings.crosses > 0 {
         let card = scorecard(&terms, &[], &weights);
-        let ones = vec![1.0; sample.rows()];
-        crosses = crossing::learn(&sample, &ones, &card, settings.crosses);
+        crosses = crossing::learn(&sample, &card, settings.crosses);
         let crossed = crossed(&sample, &crosses);
         design = concatenate(Axis(1), &[design.view(), crossed.view()])
             .map_err(|error| TrainError::Fit(error.to_string()))?;
@@ -143,19 +142,19 @@ pub(super) fn scorecard(terms: &[Term], crosses: &[Cross], weights: &[f64]) -> S
     let weigh = |(feature, term): (usize, &Term)| {
         let evidence = weights[feature];
         Term {
-            weight: weights[width + feature],
-            points: term.points.iter().map(|points| points * evidence).collect(),
-            missing: term.missing * evidence,
+            weight: rounded(weights[width + feature]),
+            points: term.points.iter().map(|points| rounded(points * evidence)).collect(),
+            missing: rounded(term.missing * evidence),
             ..term.clone()
         }
     };
     let cross = |(at, cross): (usize, &Cross)| {
         let weight = weights[2 * width + at];
-        let line = |line: &Vec<f64>| line.iter().map(|points| points * weight).collect();
+        let line = |line: &Vec<f64>| line.iter().map(|points| rounded(points * weight)).collect();
         Cross { points: cross.points.iter().map(line).collect(), ..cross.clone() }
     };
     Scorecard {
-        intercept: weights.last().copied().unwrap_or(0.0),
+        intercept: rounded(weights.last().copied().unwrap_or(0.0)),
         terms: terms.iter().enumerate().map(weigh).collect(),
         crosses: crosses.iter().enumerate().map(cross).collect(),
     }

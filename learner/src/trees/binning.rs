@@ -40,9 +40,9 @@ impl Cuts {
         self.0[column].len() + 1
     }
 
-    /// Highest value of a bin that is not the last.
+    /// Highest value of a bin; that of the last is not learned, so everything finite is in it.
     pub(super) fn end(&self, column: usize, bin: u8) -> f32 {
-        self.0[column][usize::from(bin)]
+        self.0[column].get(usize::from(bin)).copied().unwrap_or(f32::MAX)
     }
 
     fn bin(&self, column: usize, value: f32) -> u8 {

@@ -118,7 +118,7 @@ pub fn fit(
     let mut random = Random::new(settings.seed);
     let cuts = Cuts::learn(examples.frame, random.identifier());
     let [negatives, positives] = examples.totals();
-    let base = (positives * settings.positive_weight / negatives).ln();
+    let base = (positives * settings.positive_weight / negatives).ln() as f32;
     let mut training = Boosting::new(examples, &cuts, base, settings);
     let mut watched =
         validation.map(|rows| (Boosting::new(rows, &cuts, base, settings), Watch::new(settings)));
@@ -172,9 +172,9 @@ struct Boosting<'a> {
 }
 
 impl<'a> Boosting<'a> {
-    fn new(examples: &Examples<'a>, cuts: &Cuts, base: f64, settings: &Settings) -> Self {
+    fn new(examples: &Examples<'a>, cuts: &Cuts, base: f32, settings: &Settings) -> Self {
         let binned = Binned::new(examples.frame, cuts);
-        let log_odds = vec![base; examples.frame.rows()];
+        let log_odds = vec![f64::from(base); examples.frame.rows()];
         Self { examples: *examples, positive_weight: settings.positive_weight, binned, log_odds }
     }
 
@@ -296,6 +296,8 @@ mod tests {
         let (frame, labels) = made::labelled(3_000, 3);
         let examples = Examples { frame: &frame, labels: &labels, weights: None };
         let model = fit(&examples, Some(&examples), &Settings { stop_by: StopBy::Auprc, ..quick() }).unwrap();
+        let text = serde_json::to_string(&model.trees).unwrap();
+        assert!(serde_json::from_str::<Trees>(&text).unwrap() == model.trees, "an artifact keeps every bit");
         let said = auprc(&scored(&model.trees, &frame, &labels));
         let best = model.validation.iter().copied().fold(0.0, f64::max);
         assert!((said - best).abs() < 1e-9, "{said} and {best}");
@@ -352,6 +354,18 @@ mod tests {
         let [a, b] = [weighted, repeated].map(|examples| fit(&examples, None, &settings).unwrap().trees);
         let [a, b] = [a, b].map(|trees| scored(&trees, &frame, &labels));
         assert!(a.iter().zip(&b).all(|(a, b)| (a.score - b.score).abs() < 1e-4));
+    }
+
+    #[test]
+    fn whether_a_value_is_missing_can_be_asked() {
+        let mut random = Random::new(9);
+        let mut frame = Frame::new(vec!["x".into()]);
+        let labels: Vec<bool> = (0..1_000).map(|_| random.chance(0.3)).collect();
+        labels.iter().for_each(|&label| frame.push(&[if label { f32::NAN } else { random.normal() as f32 }]));
+        let examples = Examples { frame: &frame, labels: &labels, weights: None };
+        let settings = Settings { trees: 1, depth: 1, learning_rate: 1.0, ..Settings::default() };
+        let trees = fit(&examples, None, &settings).unwrap().trees;
+        assert_eq!(auprc(&scored(&trees, &frame, &labels)), 1.0);
     }
 
     #[test]

@@ -86,8 +86,8 @@ pub struct Document {
     pub link: Link,
     /// Features of a row.
     pub width: usize,
-    /// Added to the leaves: log odds before any tree; 0 for a mean.
-    pub base: f64,
+    /// Added to the leaves: log odds before any tree; 0 for a mean. 32 bits, because text gives these back exactly.
+    pub base: f32,
     /// The trees.
     pub trees: Vec<TreeDocument>,
 }
@@ -120,7 +120,7 @@ impl TryFrom<Document> for Trees {
             }
             sound.push(tree);
         }
-        Ok(Self { link, width, base, trees: sound })
+        Ok(Self { link, width, base: f64::from(base), trees: sound })
     }
 }
 
@@ -207,7 +207,7 @@ fn leaves(at: usize, tree: &TreeDocument, link: Link) -> Result<Leaves, TreesErr
 impl From<Trees> for Document {
     fn from(model: Trees) -> Self {
         let Trees { link, width, base, trees } = model;
-        Self { link, width, base, trees: trees.iter().map(document_of).collect() }
+        Self { link, width, base: base as f32, trees: trees.iter().map(document_of).collect() }
     }
 }
 
@@ -262,7 +262,7 @@ mod tests {
             TreesError::TreeCount(101),
         );
         check(|document, _| document.width = 0, TreesError::Width(0));
-        check(|document, _| document.base = f64::INFINITY, TreesError::Base);
+        check(|document, _| document.base = f32::INFINITY, TreesError::Base);
         check(|_, tree| *tree = TreeDocument::default(), TreesError::NodeCount(0));
         check(|_, tree| _ = tree.value.pop(), TreesError::Lengths(0));
         check(|_, tree| tree.left[2] = 4, TreesError::Children(0, 2));

@@ -91,6 +91,15 @@ impl Examples<'_> {
         totals
     }
 
+    /// The rows of weight above 0, negatives first.
+    pub(crate) fn by_class(&self) -> [Vec<usize>; 2] {
+        let mut rows = [Vec::new(), Vec::new()];
+        for (row, &label) in self.labels.iter().enumerate().filter(|(row, _)| self.weight(*row) > 0.0) {
+            rows[usize::from(label)].push(row);
+        }
+        rows
+    }
+
     /// Makes sure that labels and weights fit the rows; see [`FitError`].
     pub fn check(&self) -> Result<(), FitError> {
         let (rows, columns) = (self.frame.rows(), self.frame.width());
@@ -126,6 +135,15 @@ impl Examples<'_> {
     }
 }
 
+/// How many rows of each class, negatives first, a sample of at most `most` takes: all of the rarer class, up to half.
+pub(crate) fn shares(available: [usize; 2], most: usize) -> [usize; 2] {
+    let rarer = usize::from(available[1] <= available[0]);
+    let mut shares = [0; 2];
+    shares[rarer] = available[rarer].min((most / 2).max(1));
+    shares[1 - rarer] = available[1 - rarer].min((most - shares[rarer]).max(1));
+    shares
+}
+
 /// Makes sure that a setting is in its range.
 pub(crate) fn within(
     name: &'static str,
@@ -146,4 +164,24 @@ pub(crate) fn sample(items: &[usize], count: usize, random: &mut Random) -> Vec<
     chosen.truncate(count);
     chosen.sort_unstable();
     chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_takes_the_rarer_class_first_and_no_row_twice() {
+        assert_eq!(shares([900, 100], 5_000), [900, 100]);
+        assert_eq!(shares([900, 100], 300), [200, 100]);
+        assert_eq!(shares([900, 400], 300), [150, 150]);
+        assert_eq!(shares([3, 900], 300), [3, 297]);
+        assert_eq!(shares([9, 9], 2), [1, 1]);
+        let items: Vec<usize> = (10..20).collect();
+        let chosen = sample(&items, 6, &mut Random::new(1));
+        assert_eq!(chosen.len(), 6);
+        assert!(chosen.is_sorted_by(|a, b| a < b) && chosen.iter().all(|item| items.contains(item)));
+        assert_ne!(chosen, sample(&items, 6, &mut Random::new(2)));
+        assert_eq!(sample(&items, 60, &mut Random::new(2)), items);
+    }
 }

@@ -19,21 +19,22 @@ pub(super) struct Limits {
 }
 
 /// A node over bins.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Node {
-    column: usize,
-    bin: u8,
-    missing_right: bool,
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Node {
+    pub(super) column: usize,
+    /// Bins up to and including this go left.
+    pub(super) bin: u8,
+    pub(super) missing_right: bool,
     /// The left child, 0 at a leaf; the right one is next to it.
-    left: usize,
-    value: f32,
-    /// Training rows that reached it.
-    cover: f32,
+    pub(super) left: usize,
+    pub(super) value: f32,
+    /// Weight of the training rows that reached it.
+    pub(super) cover: f32,
 }
 
-/// A tree over bins.
+/// A tree over bins; children stand behind their parent.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Grown(Vec<Node>);
+pub(super) struct Grown(pub(super) Vec<Node>);
 
 impl Grown {
     /// Grows a tree; reorders `samples`.
@@ -45,15 +46,24 @@ impl Grown {
         Self(growth.nodes)
     }
 
+    /// Place of the leaf that a binned row reaches.
+    #[inline]
+    pub(super) fn leaf(&self, binned: &Binned, row: usize) -> usize {
+        let mut at = 0;
+        loop {
+            let node = &self.0[at];
+            if node.left == 0 {
+                return at;
+            }
+            let bin = binned.bin(row, node.column);
+            at = node.left + usize::from(goes_right(bin, node.bin, node.missing_right));
+        }
+    }
+
     /// The leaf's value for a binned row.
     #[inline]
     pub(super) fn score(&self, binned: &Binned, row: usize) -> f64 {
-        let mut node = &self.0[0];
-        while node.left != 0 {
-            let bin = binned.bin(row, node.column);
-            node = &self.0[node.left + usize::from(goes_right(bin, node.bin, node.missing_right))];
-        }
-        f64::from(node.value)
+        f64::from(self.0[self.leaf(binned, row)].value)
     }
 
     /// The tree over values instead of bins.
@@ -89,15 +99,8 @@ impl Growth<'_> {
     fn push(&mut self, sums: Sums, rows: usize) {
         let Limits { l2, learning_rate, .. } = self.field.limits;
         let value = -learning_rate * sums.gradient / (sums.hessian + l2).max(f64::MIN_POSITIVE);
-        let leaf = Node {
-            column: 0,
-            bin: 0,
-            missing_right: false,
-            left: 0,
-            value: value.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32,
-            cover: rows as f32,
-        };
-        self.nodes.push(leaf);
+        let value = value.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32;
+        self.nodes.push(Node { value, cover: rows as f32, ..Node::default() });
     }
 
     /// Splits a node and what comes below it, `levels` deep. A node at the bottom has no histogram.

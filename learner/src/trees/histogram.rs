@@ -151,9 +151,16 @@ impl Field<'_> {
         let none_missing = missing.hessian <= total.hessian * 1e-9;
         let mut best: Option<Split> = None;
         let mut known = Sums::default();
-        for (bin, sums) in bins.iter().enumerate().take(self.cuts.bins(column) - 1) {
+        let last = self.cuts.bins(column) - 1;
+        for (bin, sums) in bins.iter().enumerate().take(last + usize::from(!none_missing)) {
             known = known.and(*sums);
-            for missing_right in [false, true] {
+            let ways: &[bool] = match (none_missing, bin == last) {
+                (true, _) => &[false],
+                // At the last bin the question is whether there is a value at all.
+                (_, true) => &[true],
+                _ => &[false, true],
+            };
+            for &missing_right in ways {
                 let left = if missing_right { known } else { known.and(missing) };
                 let right = total.less(left);
                 if left.hessian < child_weight_min || right.hessian < child_weight_min {
@@ -162,9 +169,6 @@ impl Field<'_> {
                 let gain = (left.worth(l2) + right.worth(l2) - without) / 2.0;
                 if gain > gain_min && best.is_none_or(|best| gain > best.gain) {
                     best = Some(Split { gain, column, bin: bin as u8, missing_right, left });
-                }
-                if none_missing {
-                    break;
                 }
             }
         }

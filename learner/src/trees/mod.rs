@@ -1,21 +1,26 @@
 //! Decision trees: what an artifact keeps and the gateway scores with, how they are fitted, and what they say for a row.
 //!
-//! [`Trees`] is the one served form of every kind of tree model: boosted trees ([`boosted`]).
+//! [`Trees`] is the one served form of every kind of tree model: boosted trees ([`boosted`]), random forests
+//! ([`forest`]) and single trees ([`tree`]). [`isolation`] is a baseline for anomaly detection.
 
 mod binning;
 pub mod boosted;
 mod document;
 mod examples;
 mod explain;
+pub mod forest;
 mod grow;
 mod histogram;
+pub mod isolation;
 #[cfg(test)]
 mod made;
 mod model;
 mod shap;
+pub mod tree;
 
 pub use document::{Document, TreeDocument, TreesError};
 pub use examples::{Examples, FitError};
+pub(crate) use examples::{sample, shares, within};
 pub use model::{Link, Trees};
 
 /// Boosted trees are at most this deep, so that a score's time is bounded.

@@ -182,7 +182,7 @@ mod tests {
             sum += f64::from(tree.value[at]);
         }
         match document.link {
-            Link::LogOdds => document.base + sum,
+            Link::LogOdds => f64::from(document.base) + sum,
             Link::Mean => sum / document.trees.len() as f64,
         }
     }

@@ -19,12 +19,12 @@ use futures_util::FutureExt;
 use http::request::Parts;
 use indicatif::ProgressBar;
 use learner::anomaly::AnomalyScorer;
+use learner::behaviour::{ProfileLimits, Profiles};
 use learner::capacity::fixed::Static;
 use learner::capacity::{CapacityConfig, Class, FairKey, PlaneConfig};
 use learner::features::request::{RequestSample, vector};
 use learner::fraud::FraudScorer;
 use learner::lexical;
-use learner::profiles::{ProfileLimits, Profiles};
 use policies::{DecisionRecord, Evidence, Policy, Pseudonymizer, document};
 use proxy::audit::Entry;
 use proxy::stages::admission::{Admission, steady_clock};
@@ -235,7 +235,7 @@ fn fraud(head: &Parts) -> anyhow::Result<Assessment> {
     let identity = samples::identity();
     for day in (1..=40).rev() {
         let at_ms = samples::NOW_MS - day * 86_400_000;
-        profiles.accept(&customers.event(&identity, &transfer, head, at_ms));
+        customers.event(&identity, &transfer, head, at_ms).seen(|event| profiles.accept(event));
     }
     let name = "fraud/bench".into();
     let score = || {

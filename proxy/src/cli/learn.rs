@@ -18,6 +18,7 @@ use learner::train::fraud::{self, TrainFraud, fraud};
 use learner::train::{Bar, Progress};
 use serde_json::{Value, json};
 
+use super::tables;
 use crate::compose::capacity_table;
 
 /// Arguments of `train`.
@@ -57,9 +58,19 @@ enum What {
 /// What a scorer is trained with.
 #[derive(Debug, clap::Args)]
 struct Training {
-    /// A CSV or JSON-lines file of recorded events, or `simulate:SEED`.
+    /// A table (CSV or Parquet, gzip allowed) with `--mapping`; without it the gateway's own recorded events, or
+    /// `simulate:SEED`.
     #[arg(long, value_name = "FILE")]
     data: Source,
+    /// Another table to test on.
+    #[arg(long, value_name = "FILE", requires = "mapping")]
+    test: Option<PathBuf>,
+    /// What the table's columns are, and how to split it: see configs/mappings.
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
+    /// logistic, tree, forest, svm, boosted, autoencoder, or auto to compare what fits.
+    #[arg(long, default_value = "auto")]
+    model: String,
     /// Folder for the model and its report.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -80,6 +91,9 @@ pub struct Evaluate {
     /// Events that it was not trained on: a file, or `simulate:SEED`.
     #[arg(long, value_name = "FILE")]
     data: Source,
+    /// What the columns of a table are; its test part is measured.
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
     /// Folder for the report.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -121,18 +135,15 @@ enum PlaneName {
 pub fn train(arguments: Train) -> anyhow::Result<()> {
     let began = Instant::now();
     match arguments.what {
+        What::Fraud(with) if with.mapping.is_some() => tables::train(with.table()?),
         What::Fraud(with) => {
-            let settings = TrainFraud { data: with.data, out: with.out, seed: with.seed };
+            let model = tables::model_kind(&with.model)?;
+            let settings = TrainFraud { data: with.data, model, out: with.out, seed: with.seed };
             let trained = with_progress(with.json, |progress| fraud(&settings, progress))?;
-            let [train, validate, test] = trained.rows;
-            let metrics: Vec<Value> =
-                trained.tests.iter().map(serde_json::to_value).collect::<Result<_, _>>()?;
-            say(
-                &json!({ "rows": { "train": train, "validate": validate, "test": test }, "tests": metrics }),
-                &settings.out,
-                began,
-            )
+            tables::say(&trained, &settings.out, with.json, began);
+            Ok(())
         }
+        What::Anomaly(with) if with.mapping.is_some() => tables::train_anomaly(with.table()?),
         What::Anomaly(with) => {
             let settings = TrainAnomaly { data: with.data, out: with.out, seed: with.seed };
             let trained = with_progress(with.json, |progress| anomaly(&settings, progress))?;
@@ -153,7 +164,35 @@ pub fn train(arguments: Train) -> anyhow::Result<()> {
     }
 }
 
-fn with_progress<T, E>(quiet: bool, work: impl FnOnce(&mut dyn Progress) -> Result<T, E>) -> Result<T, E> {
+impl Training {
+    /// The same for a table with a mapping.
+    fn table(self) -> anyhow::Result<tables::Training> {
+        let Source::File(data) = self.data else {
+            anyhow::bail!("a mapping describes a file; leave --mapping out for simulate:SEED")
+        };
+        Ok(tables::Training {
+            data,
+            test: self.test,
+            mapping: self.mapping.unwrap_or_default(),
+            model: self.model,
+            seed: self.seed,
+            out: self.out,
+            json: self.json,
+        })
+    }
+}
+
+/// Most memory that this process ever held, MiB; `None` where the system does not say.
+pub(super) fn peak_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib / 1024)
+}
+
+pub(super) fn with_progress<T, E>(
+    quiet: bool,
+    work: impl FnOnce(&mut dyn Progress) -> Result<T, E>,
+) -> Result<T, E> {
     if quiet { work(&mut ()) } else { work(&mut Bar::default()) }
 }
 
@@ -206,9 +245,15 @@ fn capacity(
 /// Measures a model on events it never saw.
 pub fn evaluate(arguments: &Evaluate) -> anyhow::Result<()> {
     let began = Instant::now();
+    if let (Some(mapping), Source::File(data)) = (&arguments.mapping, &arguments.data) {
+        return tables::evaluate(&arguments.model, data.clone(), mapping, arguments.json);
+    }
     let (model, out) = (arguments.model.as_path(), arguments.out.as_deref());
     let (figures, text) = match Scorer::load(model)? {
-        Scorer::Fraud(..) => told(&fraud::evaluate(model, &arguments.data, out)?)?,
+        Scorer::Fraud(..) => {
+            tables::say_measured(&fraud::evaluate(model, &arguments.data)?, began);
+            return Ok(());
+        }
         Scorer::Anomaly(_) => told(&anomaly::evaluate(model, &arguments.data, out)?)?,
     };
     if arguments.json {

@@ -4,6 +4,7 @@ mod audit;
 mod demo;
 mod learn;
 mod run;
+mod tables;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

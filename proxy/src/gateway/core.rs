@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use learner::anomaly::AnomalyScorer;
+use learner::behaviour::Profiles;
 use learner::fraud::FraudScorer;
-use learner::profiles::Profiles;
 use parking_lot::RwLock;
 use policies::evidence::Scored;
 use policies::ports::{Clock, HotStore};
@@ -333,11 +333,12 @@ impl Core {
         if journey.route().is_some_and(|r| r.score_only) {
             return;
         }
-        if journey.upstream_status.is_some_and(super::is_acceptance) {
-            self.profiles.accept(&assessment.event);
-        } else {
-            self.profiles.attempt(&assessment.event);
-        }
+        assessment.event.seen(|event| {
+            self.profiles.attempt(event);
+            if journey.upstream_status.is_some_and(super::is_acceptance) {
+                self.profiles.accept(event);
+            }
+        });
     }
 
     /// The decision record of a journey.

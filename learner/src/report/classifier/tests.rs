@@ -1,4 +1,5 @@
 use crate::report;
+use crate::report::blocks;
 use crate::simulate::Random;
 use crate::table::Mapping;
 use crate::train::classify::{TrainTable, TrainedTable, train};
@@ -63,7 +64,7 @@ fn the_report_of_a_scorecard_shows_everything_and_no_name_becomes_markup() {
     for figure in figures {
         assert!(body.contains(&format!("<figcaption><b>{figure}</b>")), "{figure}");
     }
-    let auprc = report::blocks::decimal(trained.test.ranking.auprc);
+    let auprc = blocks::decimal(trained.test.ranking.auprc);
     assert!(body.contains(&format!("<dt>AUPRC</dt><dd>{auprc}")), "{auprc}");
     assert!(body.contains("guessing") && !body.to_lowercase().contains("accuracy"));
     assert!(body.contains("What each value of a feature adds"));

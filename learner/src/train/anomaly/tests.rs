@@ -65,6 +65,8 @@ fn figures_are_told_with_units_baselines_and_thresholds() {
         "this autoencoder",
         "lexical findings only",
         "distance from the median",
+        "Mahalanobis distance",
+        "isolation forest",
         "act from a percentile of",
         "scanner",
     ] {
@@ -78,8 +80,10 @@ fn the_shipped_model_still_has_the_figures_it_shipped_with() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/models/anomaly");
     let Artifact { manifest, model } =
         artifact::load::<AnomalyModel>(folder.as_ref(), Kind::Anomaly, &request::schema_hash()).unwrap();
-    let (_, test) = sources(&manifest.data.parse().unwrap()).unwrap();
+    let (normal, test) = sources(&manifest.data.parse().unwrap()).unwrap();
+    let inputs = learn::encoded(&model, &columns(&normal), parts(normal.len()).fit).unwrap();
+    let forest = learn::isolation_forest(&inputs, manifest.seed).unwrap();
     let shipped = &manifest.metrics["metrics"];
-    let today = measure(shipped["on"].as_str().unwrap(), &test, &scores(&test, &model), &model).unwrap();
+    let (today, _) = measured(shipped["on"].as_str().unwrap(), &test, &model, Some(&forest)).unwrap();
     assert_eq!(&serde_json::to_value(today).unwrap(), shipped);
 }

@@ -81,3 +81,41 @@ fn one_class_is_refused() {
     let one = part(50, |random| (vec![random.normal() as f32], 0.0));
     assert!(matches!(fit(&one, &SETTINGS), Err(TrainError::Unusable { part: "training", .. })));
 }
+
+/// Coefficients and probabilities of scikit-learn 1.9 (`LogisticRegression(C=1/l2, tol=1e-12)`) on a fixed set of 60 rows;
+/// `tests/bench/learner/cross_check.py` prints them.
+#[test]
+fn the_optimiser_agrees_with_scikit_learn() {
+    let row = |i: usize| {
+        let n = i as f64;
+        [(n * 1.3).sin(), ((i * 7) % 11) as f64 / 5.0 - 1.0, ((i * i) % 13) as f64 / 6.0 - 1.0]
+    };
+    let records = Array2::from_shape_fn((60, 3), |(i, column)| row(i)[column]);
+    let positive =
+        |i: usize| 1.5 * row(i)[0] - row(i)[1] + 0.3 * row(i)[2] + 0.8 * (i as f64 * 2.7).sin() > 0.4;
+    let targets: Array1<bool> = (0..60).map(positive).collect();
+    type Expected = (f64, [f64; 4], [(usize, f64); 4]);
+    let expected: [Expected; 2] = [
+        (
+            1.0,
+            [2.3926986, -1.665226, 0.3406999, -0.3989274],
+            [(0, 0.7161815), (7, 0.6437579), (31, 0.5434538), (59, 0.8583677)],
+        ),
+        (
+            10.0,
+            [0.8404386, -0.4881134, 0.1489012, -0.2357414],
+            [(0, 0.5258447), (7, 0.5328796), (31, 0.5132217), (59, 0.6401725)],
+        ),
+    ];
+    for (l2, weights, probabilities) in expected {
+        let found = fit_plain(records.clone(), targets.clone(), l2).unwrap();
+        for (found, expected) in found.iter().zip(weights) {
+            assert!((found - expected).abs() < 1e-4, "{found} for {expected} at {l2}");
+        }
+        for (i, expected) in probabilities {
+            let raw = found[3] + row(i).iter().zip(&found).map(|(x, w)| x * w).sum::<f64>();
+            let probability = 1.0 / (1.0 + (-raw).exp());
+            assert!((probability - expected).abs() < 1e-4, "row {i}: {probability} for {expected}");
+        }
+    }
+}

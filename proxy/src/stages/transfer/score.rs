@@ -1,9 +1,11 @@
 //! The fraud score of a transfer, against the customer's behaviour profile.
 
+use std::sync::LazyLock;
+
 use http::request::Parts;
-use learner::features::transfer::{FEATURES, TransferEvent};
-use learner::fraud::{FraudScorer, features, sentences};
-use learner::profiles::{ProfileView, Profiles};
+use learner::behaviour::{CustomerView, Profiles, Schema};
+use learner::fraud::{FraudScorer, Unavailable};
+use learner::transfer::{self, TransferEvent};
 use policies::evidence::{Behaviour, Contribution, Score, Scored, Unavailability};
 use policies::facts::{Credential, Identity, TransferIntent};
 use policies::record::Pseudonym;
@@ -100,44 +102,55 @@ pub fn assess(
     scorer: Option<&FraudScorer>,
     model: &Name,
 ) -> Assessment {
-    let view = profiles.view(&event);
+    let mut vector = Vec::with_capacity(VECTOR_ROOM);
+    let view = event.seen(|event| profiles.describe(&SCHEMA, event, &mut vector)).unwrap_or_default();
     let fraud = match scorer {
         None => Scored::Unavailable(Unavailability::NoModel),
-        Some(scorer) => score(scorer, &event, &view, model),
+        Some(scorer) => score(scorer, &event, vector, model),
     };
     Assessment { event, fraud, behaviour: behaviour(&event, &view) }
 }
 
-fn score(scorer: &FraudScorer, event: &TransferEvent, view: &ProfileView, model: &Name) -> Scored {
-    let scored = features(event, view).and_then(|features| Ok((scorer.score_vector(&features)?, features)));
+/// The features of transfers, the same for every model that can be loaded.
+static SCHEMA: LazyLock<Schema> = LazyLock::new(transfer::schema);
+/// Room for all features and a few levels.
+const VECTOR_ROOM: usize = 128;
+
+fn score(scorer: &FraudScorer, event: &TransferEvent, mut vector: Vec<f32>, model: &Name) -> Scored {
+    event.seen(|event| scorer.model().encoder.extend(event.categories, &mut vector));
+    let scored = if event.amount_minor < 0 { Err(Unavailable::BadInput) } else { scorer.score(&vector) };
     match scored {
         Err(_) => Scored::Unavailable(Unavailability::Failed),
-        Ok((found, features)) => {
+        Ok(found) => {
             let contributions = found.contributions.iter().filter(|c| c.log_odds != 0.0).filter_map(|c| {
-                let spec = FEATURES.get(c.feature)?;
-                Some(Contribution { feature: spec.name.into(), value: c.value, weight: c.log_odds })
+                let name = scorer.names().get(c.feature)?;
+                Some(Contribution {
+                    feature: name.as_str().into(),
+                    value: f64::from(c.value),
+                    weight: c.log_odds,
+                })
             });
             Scored::Available(Score {
                 value: found.probability,
                 model: model.clone(),
                 contributions: contributions.collect(),
-                sentences: sentences(&found, event, view),
-                features: features.to_vec(),
+                sentences: scorer.sentences(&found, &vector),
+                features: vector.into_iter().map(f64::from).collect(),
             })
         }
     }
 }
 
-fn behaviour(event: &TransferEvent, view: &ProfileView) -> Behaviour {
-    let known = view.accepted_total > 0;
-    let usual = view.log_cents_mean.exp();
+fn behaviour(event: &TransferEvent, view: &CustomerView) -> Behaviour {
+    let known = view.total > 0;
+    let [refused_1h, _] = view.unaccepted;
     Behaviour {
         new_payee: view.times_paid == 0,
-        known_transfers: u64::from(view.accepted_total),
-        amount_ratio: (known && usual > 0.0).then(|| event.amount_cents() as f64 / usual),
-        count_1d: view.counts.get(1).map_or(0, |&n| u64::from(n)),
-        sum_1d_minor: view.sums_cents.get(1).copied().unwrap_or_default(),
-        refused_1h: u64::from(view.unaccepted_1h),
+        known_transfers: u64::from(view.total),
+        amount_ratio: known.then(|| event.amount_cents() as f64 / view.usual_cents()),
+        count_1d: u64::from(view.count_1d()),
+        sum_1d_minor: view.sum_1d_cents(),
+        refused_1h: u64::from(refused_1h),
         hour_share: known.then_some(view.hour_share),
     }
 }
