@@ -13,8 +13,8 @@ pub(super) fn write(page: &mut Page, evidence: &Evidence<'_>) -> Result<(), Stri
     let measured = &evidence.trained.test;
     page.text(&format!(
         "A missed fraud costs its amount, a challenge on what is none {}, a hold {}. All in major units.",
-        decimal(costs.challenge_cents / 100.0),
-        decimal(costs.hold_cents / 100.0)
+        major_units(costs.challenge_cents),
+        major_units(costs.hold_cents)
     ));
     if test.cents.is_empty() {
         let loss = major_units(LOSS_CENTS);
