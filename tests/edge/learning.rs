@@ -167,7 +167,7 @@ async fn soon<T>(what: &str, mut found: impl AsyncFnMut() -> Option<T>) -> T {
 fn season(data: &Path) -> Vec<String> {
     let scorer = FraudScorer::load(Path::new(SHIPPED)).unwrap();
     let profiles = Profiles::new(ProfileLimits::default());
-    let events = simulate::transfers(TransferSettings { seed: 3, customers: 100, days: 60 });
+    let events = simulate::transfers(TransferSettings::small(3));
     let now_ms = i64::try_from(
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis(),
     )
