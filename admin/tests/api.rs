@@ -397,9 +397,11 @@ async fn every_call_stands_in_the_trail_without_secrets() {
 #[tokio::test]
 async fn without_a_trail_nothing_is_written_and_reading_goes_on() {
     let world = furnished();
+    world.models.lock().unwrap().push(records::model_with_a_proposal("fraud", START_MS));
     world.trail_up.store(false, Ordering::SeqCst);
     let router = admin::router(world.state(ORIGIN));
-    let writes: [(&str, &str, Headers, Value); 3] = [
+    const SEEN: Headers = &[("if-match", "\"m0\"")];
+    let writes: [(&str, &str, Headers, Value); 8] = [
         (
             "t-analyst",
             "/api/v1/cases/c-1/verdict",
@@ -408,6 +410,11 @@ async fn without_a_trail_nothing_is_written_and_reading_goes_on() {
         ),
         ("t-operator", "/api/v1/capacity", &[], json!({ "pool": "bank", "mode": "freeze" })),
         ("t-operator", "/api/v1/sessions/revoke", &[], json!({ "kind": "jti", "value": "x" })),
+        ("t-operator", "/api/v1/models/fraud/retrain", &[], json!({})),
+        ("t-operator", "/api/v1/models/fraud/promote", SEEN, json!({})),
+        ("t-approver", "/api/v1/models/fraud/approve", SEEN, json!({})),
+        ("t-operator", "/api/v1/models/fraud/rollback", &[], json!({})),
+        ("t-analyst", "/api/v1/labels", &[], json!([{ "decision": "0".repeat(32), "fraud": true }])),
     ];
     let acts = |need: &Need| matches!(need, Need::Act(_) | Need::Revoke);
     let acting = ROUTES.iter().filter(|route| acts(&route.need)).count();

@@ -349,3 +349,34 @@ pub fn pool(name: &str, at_ms: i64, limit: f64, in_flight: u32) -> PoolSnapshot 
         latest: Vec::new(),
     }
 }
+
+/// A model that learns on, with a challenger whose promotion somebody else proposed, and a champion before this one.
+pub fn model_with_a_proposal(name: &str, at_ms: i64) -> LoadedModel {
+    let version = |hash: &str| ModelVersion {
+        hash: hash.to_owned(),
+        origin: "trained".to_owned(),
+        made_at_ms: at_ms,
+        rows: None,
+        frauds: None,
+        comparison: None,
+    };
+    let life = ModelLife {
+        champion: Some(version("old")),
+        challenger: Some(version("new")),
+        proposal: Some(PromotionProposal { hash: "new".to_owned(), by: "somebody".to_owned(), at_ms }),
+        previous: vec!["older".to_owned()],
+        ..ModelLife::default()
+    };
+    LoadedModel {
+        name: name.to_owned(),
+        version: "1".to_owned(),
+        kind: "logistic-regression".to_owned(),
+        hash: "old".to_owned(),
+        schema_hash: "s".to_owned(),
+        loaded_at_ms: at_ms,
+        trained_on: None,
+        metrics: [].into(),
+        thresholds: [].into(),
+        life: Some(life),
+    }
+}
