@@ -1,7 +1,5 @@
 //! The values that cross the ports and, as JSON, the API. Times are Unix milliseconds unless a name says otherwise.
 
-use std::collections::BTreeMap;
-
 use policies::record::Pseudonym;
 use policies::{Name, Outcome};
 use serde::{Deserialize, Serialize};
