@@ -185,9 +185,12 @@ pub fn evaluate(
     progress: &mut dyn Progress,
 ) -> Result<EvaluatedTable, TrainError> {
     let schema = Schema::new(super::replay::inputs(&tables.mapping));
-    let classifier = artifact::load::<Classifier>(model, Kind::Fraud, schema.hash())?.model;
+    let Artifact { manifest, model: classifier } =
+        artifact::load::<Classifier>(model, Kind::Fraud, schema.hash())?;
     classifier.check().map_err(artifact::ArtifactError::Malformed)?;
-    let data = Dataset::read(tables, Some(&classifier.encoder), progress)?;
+    // A table without time is shuffled as it was in training: another shuffle would test on rows that were trained on.
+    let tables = Tables { seed: manifest.seed, ..tables.clone() };
+    let data = Dataset::read(&tables, Some(&classifier.encoder), progress)?;
     both_classes("test", &data.test)?;
     progress.stage("measuring", 1);
     let test = measure::measure(&data.test, &classifier, costs, &[], &data.scenarios);
