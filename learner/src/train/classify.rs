@@ -309,7 +309,7 @@ fn search(
     let (_, kind, candidate, tried) = best.ok_or_else(|| TrainError::Fit("nothing was tried".to_owned()))?;
     progress.stage("fitting", 1);
     let settled = candidate.settled();
-    let (method, raw, cents) = finally(data, &folds, &settled, tried)?;
+    let (method, raw, cents) = finally(data, &folds, (&candidate, &settled), tried)?;
     progress.step();
     let classifier = finished(data, method, &raw, &cents, costs);
     Ok(Found { singles: best_single(&folds), classifier, kind, trials, chosen: as_json(&settled)? })
@@ -366,16 +366,18 @@ fn folds(data: &Dataset) -> Vec<Fold<'_>> {
     vec![Fold { train: Owned(data.train.select(&earlier)), validate: Owned(data.train.select(&later)) }]
 }
 
-/// The method that is kept, with scores and amounts of rows that it was not fitted on.
+/// The method that is kept, of the settings that were compared and those of the final fit, with scores and amounts of rows that it was not fitted on.
 fn finally(
     data: &Dataset,
     folds: &[Fold<'_>],
-    settled: &Candidate,
-    tried: Tried,
+    (compared, settled): (&Candidate, &Candidate),
+    mut tried: Tried,
 ) -> Result<(Method, Vec<Scored>, Vec<i64>), TrainError> {
     let cents = |parts: &mut dyn Iterator<Item = &Part>| parts.flat_map(|part| part.cents.clone()).collect();
     if data.validate.positives() >= EACH_MIN {
-        let method = settled.fit(&data.train, Some(&data.validate))?;
+        // What was compared with its final settings need not be fitted twice.
+        let same = if compared == settled { tried.methods.pop() } else { None };
+        let method = same.map_or_else(|| settled.fit(&data.train, Some(&data.validate)), Ok)?;
         let raw = scores(&data.validate, &method);
         return Ok((method, raw, cents(&mut std::iter::once(&data.validate))));
     }
