@@ -75,7 +75,13 @@ impl Labels for Ports {
             core.lifecycle.malformed(malformed);
             let label = |label: DecisionLabel| {
                 let DecisionLabel { decision, fraud, known_at_ms } = label;
-                let label = Label { fraud, known_ms: known_at_ms, source: Source::Upload, by: by.clone() };
+                let label = Label {
+                    fraud,
+                    known_ms: known_at_ms,
+                    source: Source::Upload,
+                    by: by.clone(),
+                    taught: false,
+                };
                 Some((decision_number(&decision)?, label))
             };
             let labels = labels.into_iter().filter_map(label).collect();

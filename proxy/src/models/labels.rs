@@ -31,6 +31,17 @@ pub struct Label {
     pub source: Source,
     /// Subject of the member of staff.
     pub by: String,
+    /// Whether profiles are to learn of it, or have, in whatever direction the label went since.
+    pub taught: bool,
+}
+
+/// What became of a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// What it did.
+    pub change: Change,
+    /// Whether profiles are to learn of this fraud now: once for a decision, however often its label goes to and fro.
+    pub teaches: bool,
 }
 
 /// What a label did.
@@ -53,6 +64,8 @@ struct Line {
     known_ms: i64,
     source: Source,
     by: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    taught: bool,
 }
 
 /// All labels.
@@ -85,8 +98,8 @@ impl Labels {
                 None => damaged += 1,
                 Some((decision, _)) if decided_ms(decision) < oldest_ms => {}
                 Some((decision, line)) => {
-                    let Line { fraud, known_ms, source, by, .. } = line;
-                    known.insert(decision, Label { fraud, known_ms, source, by });
+                    let Line { fraud, known_ms, source, by, taught, .. } = line;
+                    known.insert(decision, Label { fraud, known_ms, source, by, taught });
                 }
             }
         }
@@ -106,7 +119,7 @@ impl Labels {
     ///
     /// # Errors
     /// They cannot be written; then none of them counts.
-    pub fn put(&mut self, batch: Vec<(u128, Label)>) -> io::Result<Vec<Change>> {
+    pub fn put(&mut self, batch: Vec<(u128, Label)>) -> io::Result<Vec<Taken>> {
         let mut lines = Vec::new();
         let mut fresh: HashMap<u128, Label> = HashMap::new();
         let mut changes = Vec::with_capacity(batch.len());
@@ -118,8 +131,11 @@ impl Labels {
                 None if self.known.len() + fresh.len() >= self.labels_max => Change::Full,
                 None => Change::New,
             };
-            changes.push(change);
-            if matches!(change, Change::New | Change::Replaced) {
+            let news = matches!(change, Change::New | Change::Replaced);
+            let taught = before.is_some_and(|before| before.taught);
+            changes.push(Taken { change, teaches: news && label.taught && !taught });
+            label.taught |= taught;
+            if news {
                 write_line(&mut lines, decision, &label);
                 fresh.insert(decision, label);
             }
@@ -162,6 +178,7 @@ fn write_line(lines: &mut Vec<u8>, decision: u128, label: &Label) {
         known_ms: label.known_ms,
         source: label.source,
         by: label.by.clone(),
+        taught: label.taught,
     };
     if let Ok(mut text) = serde_json::to_vec(&line) {
         lines.append(&mut text);
@@ -190,7 +207,11 @@ mod tests {
     use super::*;
 
     fn label(fraud: bool) -> Label {
-        Label { fraud, known_ms: 5, source: Source::Upload, by: "ana".into() }
+        Label { fraud, known_ms: 5, source: Source::Upload, by: "ana".into(), taught: false }
+    }
+
+    fn changes(taken: Vec<Taken>) -> Vec<Change> {
+        taken.iter().map(|taken| taken.change).collect()
     }
 
     #[test]
@@ -198,17 +219,34 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels.jsonl");
         let mut labels = Labels::open(&path, 3, 0).unwrap();
-        let changes =
+        let first =
             labels.put(vec![(1, label(true)), (2, label(false)), (1, label(true)), (1, label(false))]);
-        assert_eq!(changes.unwrap(), [Change::New, Change::New, Change::Unchanged, Change::Replaced]);
+        assert_eq!(changes(first.unwrap()), [Change::New, Change::New, Change::Unchanged, Change::Replaced]);
         let again = labels.put(vec![(1, label(false)), (3, label(true)), (4, label(true))]).unwrap();
-        assert_eq!(again, [Change::Unchanged, Change::New, Change::Full]);
+        assert_eq!(changes(again), [Change::Unchanged, Change::New, Change::Full]);
         assert_eq!(labels.counts(), (3, 1));
         drop(labels);
         let labels = Labels::open(&path, 3, 0).unwrap();
         assert_eq!((labels.counts(), labels.get(1), labels.damaged()), ((3, 1), Some(&label(false)), 0));
         assert_eq!(read(&path).unwrap()[&3], (true, 5));
         assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3, "what was replaced is gone");
+    }
+
+    #[test]
+    fn a_decision_teaches_once_however_often_its_label_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.jsonl");
+        let said = |fraud| vec![(1, Label { taught: fraud, ..label(fraud) })];
+        let mut taught = 0;
+        for fraud in [false, true, true, false, true, false] {
+            // Opened anew each time: what was taught is remembered over restarts.
+            let taken = Labels::open(&path, 9, 0).unwrap().put(said(fraud)).unwrap();
+            taught += taken.iter().filter(|taken| taken.teaches).count();
+        }
+        let mut labels = Labels::open(&path, 9, 0).unwrap();
+        let batch = [true, false, true].map(said).concat();
+        taught += labels.put(batch).unwrap().iter().filter(|taken| taken.teaches).count();
+        assert_eq!(taught, 1);
     }
 
     #[test]

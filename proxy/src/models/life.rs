@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use policies::ports::Clock;
 
 use super::FRAUD;
-use super::labels::{Change, Label, Labels, Source};
+use super::labels::{Change, Label, Labels, Source, Taken};
 use super::log::{Reader, Writer};
 use super::metrics::ModelMetrics;
 use super::record::{self, Judged};
@@ -269,14 +269,22 @@ impl Lifecycle {
             .into_iter()
             // The gateway knows its own cases, even one whose vector is being written just now.
             .partition(|(decision, label)| label.source == Source::Case || vectors.contains_key(decision));
-        let decided: Vec<(u128, bool)> =
-            known.iter().map(|(decision, label)| (*decision, label.fraud)).collect();
-        let changes = self.labels.lock().put(known).inspect_err(|_| self.count("failed", 1))?;
+        // What was refused shapes no behaviour.
+        let accepted = |decision: &u128| vectors.get(decision).filter(|judged| judged.accepted);
+        let known: Vec<(u128, Label)> = known
+            .into_iter()
+            .map(|(decision, label)| {
+                let taught = label.fraud && accepted(&decision).is_some();
+                (decision, Label { taught, ..label })
+            })
+            .collect();
+        let decided: Vec<u128> = known.iter().map(|(decision, _)| *decision).collect();
+        let taken = self.labels.lock().put(known).inspect_err(|_| self.count("failed", 1))?;
         let mut receipt = Receipt {
             unknown: unknown.iter().map(|(decision, _)| *decision).collect(),
             ..Receipt::default()
         };
-        for ((decision, fraud), change) in decided.into_iter().zip(changes) {
+        for (decision, Taken { change, teaches }) in decided.into_iter().zip(taken) {
             match change {
                 Change::Full => receipt.full += 1,
                 Change::Unchanged => receipt.unchanged += 1,
@@ -284,9 +292,7 @@ impl Lifecycle {
                 Change::New => {}
             }
             receipt.accepted += u64::from(change != Change::Full);
-            let news = matches!(change, Change::New | Change::Replaced);
-            let accepted = vectors.get(&decision).filter(|judged| judged.accepted);
-            if let (true, true, Some(judged), Some(tell)) = (fraud, news, accepted, &self.on_fraud) {
+            if let (true, Some(judged), Some(tell)) = (teaches, accepted(&decision), &self.on_fraud) {
                 tell(judged);
             }
         }
@@ -303,7 +309,7 @@ impl Lifecycle {
     /// the verdict.
     pub fn judged(&self, decision: &str, fraud: bool, by: &str, at_ms: i64) {
         let Some(decision) = record::decision_number(decision) else { return };
-        let label = Label { fraud, known_ms: at_ms, source: Source::Case, by: by.to_owned() };
+        let label = Label { fraud, known_ms: at_ms, source: Source::Case, by: by.to_owned(), taught: false };
         if let Err(error) = self.label(vec![(decision, label)]) {
             tracing::error!(%error, "a verdict could not be kept as a label");
         }

@@ -166,7 +166,8 @@ mod tests {
             let shadow = Shadow { decision: id(n), at_ms: 0, model: [2; 32], probability };
             record::write(&Entry::Shadow(shadow), &mut frames);
             if fraud {
-                let label = Label { fraud, known_ms: NOW, source: Source::Upload, by: "ana".into() };
+                let label =
+                    Label { fraud, known_ms: NOW, source: Source::Upload, by: "ana".into(), taught: false };
                 labels.put(vec![(id(n), label)]).unwrap();
             }
         }

@@ -135,7 +135,7 @@ fn labels_meet_vectors_and_fraud_is_told_once() {
     let now = u128::try_from(life.clock.now_ms()).unwrap() << 80;
     life.record(judged(now | 1));
     life.record(Judged { accepted: false, ..judged(now | 2) });
-    let label = |fraud| Label { fraud, known_ms: 5, source: Source::Upload, by: "ana".into() };
+    let label = |fraud| Label { fraud, known_ms: 5, source: Source::Upload, by: "ana".into(), taught: false };
     let batch = || vec![(now | 1, label(true)), (now | 2, label(true)), (now | 3, label(true))];
     let receipt = life.label(batch()).unwrap();
     assert_eq!((receipt.accepted, receipt.unchanged, &*receipt.unknown), (2, 0, &[now | 3][..]));
@@ -145,6 +145,10 @@ fn labels_meet_vectors_and_fraud_is_told_once() {
     assert_eq!(told.load(Ordering::Relaxed), 1, "told again");
     let receipt = life.label(vec![(now | 1, label(false))]).unwrap();
     assert_eq!((receipt.accepted, receipt.replaced), (1, 1));
+    for fraud in [true, false, true, false] {
+        life.label(vec![(now | 1, label(fraud))]).unwrap();
+    }
+    assert_eq!(told.load(Ordering::Relaxed), 1, "a label that goes to and fro");
     life.judged(&format!("{:032x}", now | 9), true, "ana", 5);
     assert_eq!(life.status().labels, (3, 2), "a case's decision is known to the gateway");
     life.judged("no decision", true, "ana", 5);
