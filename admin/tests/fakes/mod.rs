@@ -36,6 +36,8 @@ pub struct World {
     pub decisions: Mutex<Vec<(u64, DecisionRecord)>>,
     pub feed: broadcast::Sender<Arc<FeedItem>>,
     pub cases: Mutex<Vec<Case>>,
+    /// What cases turned out to be, by their ids.
+    pub labelled: Mutex<Vec<(String, bool)>>,
     pub pools: Mutex<Vec<PoolSnapshot>>,
     pub figures: Mutex<LiveFigures>,
     pub models: Mutex<Vec<LoadedModel>>,
@@ -57,6 +59,7 @@ impl World {
             login_token: Mutex::new("t-all".to_owned()),
             decisions: Mutex::default(),
             feed: broadcast::channel(64).0,
+            labelled: Mutex::default(),
             cases: Mutex::default(),
             pools: Mutex::default(),
             figures: Mutex::default(),
@@ -367,6 +370,7 @@ impl Cases for World {
             Ruling::Release => CaseStatus::Released,
             Ruling::Reject => CaseStatus::Rejected,
         };
+        self.labelled.lock().unwrap().extend(judgement.fraud.map(|fraud| (case.id.clone(), fraud)));
         case.judged_by = Some(judgement.by);
         case.judged_at_ms = Some(judgement.at_ms);
         case.note = judgement.note;
