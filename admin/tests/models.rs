@@ -132,8 +132,11 @@ async fn labels_come_as_json_or_csv_and_bounded() {
     assert_eq!((&said["accepted"], &said["malformed"][0]["line"]), (&json!(1), &json!(2)), "{said}");
     assert!(said["malformed"][0]["reason"].as_str().unwrap().contains("32 hexadecimal"), "{said}");
     let csv = format!("decision,fraud\n{ID},1\nid,maybe\n");
-    let said = upload(&router, "text/csv; charset=utf-8", csv).await.json();
+    let said = upload(&router, "text/csv; charset=utf-8", csv.clone()).await.json();
     assert_eq!((&said["accepted"], &said["malformed_total"]), (&json!(1), &json!(1)), "{said}");
+    let intents: Vec<_> = world.calls.lock().unwrap().iter().filter_map(|call| call.detail.clone()).collect();
+    let sent = learner::artifact::digest(csv.as_bytes());
+    assert_eq!(intents[1], json!({ "labels": 1, "malformed": 1, "sha256": sent }));
     let writes = world.writes.load(Ordering::SeqCst);
     for (media, body, status) in [
         ("text/csv", "x".repeat(10 << 20), 413),
