@@ -79,7 +79,16 @@ async fn a_promotion_is_proposed_by_one_and_approved_by_another_who_have_looked(
     assert_eq!(call("t-approver", "approve", &second).await, is(412, "precondition.failed"), "replayed");
     assert_eq!(call("t-operator", "promote", &seen().await).await, is(422, "unprocessable"), "no challenger");
     assert_eq!(call("t-operator", "rollback", &second).await, is(412, "precondition.failed"));
-    assert_eq!(call("t-operator", "rollback", "").await, is(200, ""), "one call");
+    let back = async |from: &str| {
+        let reply = post(&router, "t-operator", &path("rollback"), &[], json!({ "from": from })).await;
+        reply.status.as_u16()
+    };
+    assert_eq!(back("old").await, 409, "it does not serve");
+    world.overtaken.store(true, Ordering::SeqCst);
+    assert_eq!(back("new").await, 409, "not any more");
+    world.overtaken.store(false, Ordering::SeqCst);
+    assert_eq!(back("new").await, 200, "one call");
+    assert_eq!(back("new").await, 409, "told again");
     assert_eq!(call("t-operator", "rollback", "").await, is(422, "unprocessable"), "nothing is left");
     let intents: Vec<_> = world.calls.lock().unwrap().iter().filter_map(|call| call.detail.clone()).collect();
     assert_eq!(
@@ -87,6 +96,7 @@ async fn a_promotion_is_proposed_by_one_and_approved_by_another_who_have_looked(
         [
             json!({ "model": "fraud", "propose": "new" }),
             json!({ "model": "fraud", "approve": "new" }),
+            json!({ "model": "fraud", "from": "new", "to": "old" }),
             json!({ "model": "fraud", "from": "new", "to": "old" }),
         ]
     );
