@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_appended_leaves_no_half_of_it() {
+    fn what_cannot_be_appended_does_not_count() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels.jsonl");
         let mut labels = Labels::open(&path, 9, 0).unwrap();

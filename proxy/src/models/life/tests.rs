@@ -76,7 +76,7 @@ fn a_promotion_takes_two_people_and_each_step_once() {
     assert_eq!(life.roll_back(None, Some(&digest)).unwrap(), SHIPPED);
     let state = life.state();
     assert_eq!(state.challenger.as_ref(), Some(&digest), "what was in force is watched on");
-    assert_eq!(state.displaced, [digest.clone()]);
+    assert_eq!(state.displaced, std::slice::from_ref(&digest));
     assert_eq!(life.roll_back(None, Some(&digest)), Err(Refused::Changed), "told again");
     senseless(life.roll_back(None, None).map(drop));
     assert_eq!(life.in_force(Some(SHIPPED)).unwrap(), SHIPPED);
