@@ -56,7 +56,10 @@ fn once(profiles: &Profiles, scorer: &FraudScorer, event: &TransferEvent, vector
 fn filled(customers: u64, rounds: u64) -> Profiles {
     let profiles = Profiles::new(limits(customers as usize));
     for n in 0..customers * rounds {
-        event(n, customers).seen(|event| profiles.accept(event));
+        event(n, customers).seen(|event| {
+            profiles.attempt(event);
+            profiles.accept(event);
+        });
     }
     profiles
 }

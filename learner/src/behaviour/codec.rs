@@ -39,6 +39,10 @@ impl Reader<'_> {
         self.rest = rest;
         Ok(*head)
     }
+    pub(super) fn u8(&mut self) -> Result<u8, SnapshotError> {
+        let [byte] = self.take()?;
+        Ok(byte)
+    }
     pub(super) fn u16(&mut self) -> Result<u16, SnapshotError> {
         self.take().map(u16::from_le_bytes)
     }

@@ -1,9 +1,9 @@
 //! What is remembered of one customer.
 
 use super::codec::{Reader, Writer};
-use super::movements::{DAY_S, ENTRIES_MAX, HORIZON_S, HOUR_S, Known, MINUTE_S, Movements, Total};
+use super::movements::{Cents, DAY_S, ENTRIES_MAX, HORIZON_S, HOUR_S, Known, MINUTE_S, Movements, Total};
 use super::norm::Norm;
-use super::party::halves;
+use super::party::half;
 use super::snapshot::SnapshotError;
 use super::{Event, seconds};
 
@@ -14,7 +14,7 @@ const COUNTERPARTIES_MAX: usize = 64;
 const LEVELS_EACH: usize = 4;
 const LEVELS_MIN: usize = 24;
 /// At this many events in one hour of day all hours are halved, so that habits can change.
-const HOUR_MAX: u16 = 1_000;
+const HOUR_MAX: u8 = 250;
 /// An amount this many times the median counts as large.
 const LARGE: f32 = 2.5;
 /// And this many times as very large.
@@ -23,13 +23,13 @@ const VERY_LARGE: f32 = 4.0;
 /// Behaviour of one customer, from what was accepted; attempts are counted apart.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Customer {
-    accepted: Movements,
-    attempts: Movements,
+    accepted: Movements<Cents>,
+    attempts: Movements<()>,
     /// The longest unpaid first.
     counterparties: Vec<Paid>,
     /// The longest unused first.
     levels: Vec<Level>,
-    hours: [u16; 24],
+    hours: [u8; 24],
     total: u32,
     last_s: u32,
     /// Amounts in cents, and their logarithms.
@@ -43,12 +43,13 @@ pub(super) struct Customer {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Paid {
-    counterparty: [u32; 2],
+    /// Half of its key.
+    counterparty: u32,
     first_s: u32,
     times: u32,
 }
 
-/// How often a level of a category was seen; the level's key is cut to its first half.
+/// How often a level of a category was seen; the level's key is cut to half.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Level {
     key: u32,
@@ -154,7 +155,7 @@ impl Customer {
     }
 
     fn learn_counterparty(&mut self, counterparty: u64, at_s: u32) {
-        let key = halves(counterparty);
+        let key = half(counterparty);
         let known = self.counterparties.iter().position(|paid| paid.counterparty == key);
         let mut paid = match known {
             Some(at) => self.counterparties.remove(at),
@@ -169,7 +170,7 @@ impl Customer {
     }
 
     fn learn_level(&mut self, key: u64, room: usize) {
-        let [key, _] = halves(key);
+        let key = half(key);
         let known = self.levels.iter().position(|level| level.key == key);
         let mut level = known.map_or(Level { key, times: 0 }, |at| self.levels.remove(at));
         if self.levels.len() >= room {
@@ -182,7 +183,7 @@ impl Customer {
 
     /// How often this customer was seen with a level.
     pub(super) fn times(&self, level: u64) -> u32 {
-        let [key, _] = halves(level);
+        let key = half(level);
         self.levels.iter().find(|known| known.key == key).map_or(0, |known| known.times)
     }
 
@@ -197,7 +198,7 @@ impl Customer {
         let median = self.median(now_s);
         let [hour, day, ..] = totals.map(|total| total.count);
         let unaccepted = |window_s, accepted| self.attempts.count(now_s, window_s).saturating_sub(accepted);
-        let paid = event.counterparty.map(halves);
+        let paid = event.counterparty.map(half);
         let new =
             self.counterparties.iter().filter(|paid| now_s.saturating_sub(paid.first_s) < DAY_S).count();
         CustomerView {
@@ -274,7 +275,7 @@ impl Customer {
         self.attempts.write(out);
         out.count(self.counterparties.len());
         for paid in &self.counterparties {
-            paid.counterparty.iter().for_each(|&half| out.u32(half));
+            out.u32(paid.counterparty);
             out.u32(paid.first_s);
             out.u32(paid.times);
         }
@@ -283,7 +284,7 @@ impl Customer {
             out.u32(level.key);
             out.u32(level.times);
         }
-        self.hours.iter().for_each(|&n| out.u16(n));
+        out.bytes.extend(self.hours);
         out.u32(self.total);
         out.u32(self.last_s);
         [self.cents, self.logs, self.distances].iter().for_each(|norm| norm.write(out));
@@ -292,13 +293,13 @@ impl Customer {
 
     pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
         let (accepted, attempts) = (Movements::read(from)?, Movements::read(from)?);
-        let counterparties = from.list(16, |from| {
-            Ok(Paid { counterparty: [from.u32()?, from.u32()?], first_s: from.u32()?, times: from.u32()? })
+        let counterparties = from.list(12, |from| {
+            Ok(Paid { counterparty: from.u32()?, first_s: from.u32()?, times: from.u32()? })
         })?;
         let levels = from.list(8, |from| Ok(Level { key: from.u32()?, times: from.u32()? }))?;
         let mut hours = [0; 24];
         for slot in &mut hours {
-            *slot = from.u16()?;
+            *slot = from.u8()?;
         }
         Ok(Self {
             accepted,
@@ -319,6 +320,6 @@ impl Customer {
 /// Room for a few more: most customers have few counterparties, and doubling would waste as much again.
 fn grow<T>(list: &mut Vec<T>) {
     if list.len() == list.capacity() {
-        list.reserve_exact(if list.is_empty() { 2 } else { 6 });
+        list.reserve_exact(if list.is_empty() { 2 } else { 4 });
     }
 }

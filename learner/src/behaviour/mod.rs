@@ -27,7 +27,7 @@ pub use snapshot::SnapshotError;
 use customer::Customer;
 use event::seconds;
 use parking_lot::Mutex;
-use party::Party;
+use party::{Party, Traffic};
 use recent::Recent;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -61,7 +61,7 @@ impl Default for ProfileLimits {
 pub struct Profiles {
     customers: Vec<Mutex<Recent<Customer>>>,
     counterparties: Vec<Mutex<Recent<Party>>>,
-    levels: Vec<Mutex<Recent<Party>>>,
+    levels: Vec<Mutex<Recent<Traffic>>>,
     /// Events accepted, and those known as fraud: the rate that smoothed rates lean on.
     accepted: AtomicU64,
     frauds: AtomicU64,
@@ -100,10 +100,10 @@ impl Profiles {
         }
         if let Some(counterparty) = event.counterparty {
             let mut shard = shard(&self.counterparties, counterparty).lock();
-            shard.touch(counterparty, Party::default).accept(event, true);
+            shard.touch(counterparty, Party::default).accept(event);
         }
         for level in event.levels() {
-            shard(&self.levels, level).lock().touch(level, Party::default).accept(event, false);
+            shard(&self.levels, level).lock().touch(level, Traffic::default).accept(event);
         }
     }
 
@@ -116,11 +116,13 @@ impl Profiles {
             shard(&self.customers, customer).lock().change(customer, |customer| customer.label(at_s));
         }
         let surprise = surprise.filter(|surprise| surprise.is_finite());
-        let label = |party: &mut Party| party.label(at_s, surprise);
         if let Some(counterparty) = event.counterparty {
-            shard(&self.counterparties, counterparty).lock().change(counterparty, label);
+            let mut shard = shard(&self.counterparties, counterparty).lock();
+            shard.change(counterparty, |party| party.label(at_s, surprise));
         }
-        event.levels().for_each(|level| shard(&self.levels, level).lock().change(level, label));
+        for level in event.levels() {
+            shard(&self.levels, level).lock().change(level, |level| level.label(at_s));
+        }
     }
 
     /// Share of fraud among accepted events, never quite 0 or 1.
@@ -141,15 +143,15 @@ impl Profiles {
 
     /// Estimated memory in bytes, walking everything: for figures, not for requests.
     pub fn state_bytes(&self) -> usize {
-        let parties = held(&self.counterparties, Party::heap_bytes) + held(&self.levels, Party::heap_bytes);
+        let parties = held(&self.counterparties, Party::heap_bytes) + held(&self.levels, Traffic::heap_bytes);
         held(&self.customers, Customer::heap_bytes) + parties
     }
 }
 
 /// Bytes of all entries of a table.
 fn held<V>(shards: &[Mutex<Recent<V>>], heap_bytes: impl Fn(&V) -> usize) -> usize {
-    // A slot of the list, and an entry of its index at the hash map's usual load.
-    const SLOT_BYTES: usize = 16 + 22;
+    // A slot of the list, and an entry of its index at the hash table's usual load.
+    const SLOT_BYTES: usize = 16 + 8;
     let bytes = |value: &V| size_of::<V>() + SLOT_BYTES + heap_bytes(value);
     shards.iter().map(|shard| shard.lock().values().map(bytes).sum::<usize>()).sum()
 }

@@ -20,33 +20,59 @@ pub(super) const MONTH_S: u32 = 30 * DAY_S;
 ///
 /// Exact up to 64 movements. Beyond that, movements of the last hour are gathered by minute, of the last day by
 /// hour, older ones by day, each counted at its latest moment: a window's edge is then off by at most one minute
-/// (1 h), one hour (1 d) or one day (7 d, 30 d), always towards counting more. At most 146 entries of 20 bytes.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Movements {
-    entries: Vec<Entry>,
+/// (1 h), one hour (1 d) or one day (7 d, 30 d), always towards counting more. At most 146 entries, and one more for every
+/// 65,535 movements; of 16 bytes with amounts ([`Cents`]), of 8 without (`()`).
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Movements<A> {
+    entries: Vec<Entry<A>>,
     /// Movements beyond the horizon, and how many of them turned out fraud.
     aged: [u32; 2],
 }
 
-/// One movement, or several of one minute, hour or day.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Entry {
-    at_s: u32,
-    count: u32,
-    frauds: u32,
-    /// Sum in hundredths of a major unit, in halves: an entry then has no padding.
-    cents: [u32; 2],
+impl<A> Default for Movements<A> {
+    fn default() -> Self {
+        Self { entries: Vec::new(), aged: [0; 2] }
+    }
 }
 
-impl Entry {
-    fn cents(&self) -> i64 {
-        let [high, low] = self.cents.map(u64::from);
-        (high << 32 | low) as i64
+/// One movement, or several of one minute, hour or day.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Entry<A> {
+    at_s: u32,
+    count: u16,
+    frauds: u16,
+    amount: A,
+}
+
+/// What is kept of amounts.
+pub(super) trait Amount: Copy {
+    /// Of hundredths of a major unit.
+    fn of(cents: i64) -> Self;
+    /// And back; 0 where nothing is kept.
+    fn cents(self) -> i64;
+}
+
+/// Hundredths of a major unit, in halves: an entry then has no padding.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Cents([u32; 2]);
+
+impl Amount for Cents {
+    fn of(cents: i64) -> Self {
+        let cents = cents as u64;
+        Self([(cents >> 32) as u32, cents as u32])
     }
 
-    fn set_cents(&mut self, cents: i64) {
-        let cents = cents as u64;
-        self.cents = [(cents >> 32) as u32, cents as u32];
+    fn cents(self) -> i64 {
+        let [high, low] = self.0.map(u64::from);
+        (high << 32 | low) as i64
+    }
+}
+
+impl Amount for () {
+    fn of(_: i64) -> Self {}
+
+    fn cents(self) -> i64 {
+        0
     }
 }
 
@@ -80,18 +106,17 @@ pub(super) struct Known {
     pub(super) honest_age_s: Option<u32>,
 }
 
-impl Movements {
+impl<A: Amount> Movements<A> {
     /// Adds a movement; those beyond the horizon go into the sum. A late one takes its place in time.
     pub(super) fn add(&mut self, at_s: u32, cents: i64, horizon_s: u32) {
         let newest = self.entries.last().map_or(at_s, |entry| entry.at_s.max(at_s));
         let old =
             self.entries.iter().take_while(|entry| newest - entry.at_s.min(newest) >= horizon_s).count();
         for entry in self.entries.drain(..old) {
-            self.aged[0] = self.aged[0].saturating_add(entry.count);
-            self.aged[1] = self.aged[1].saturating_add(entry.frauds);
+            self.aged[0] = self.aged[0].saturating_add(u32::from(entry.count));
+            self.aged[1] = self.aged[1].saturating_add(u32::from(entry.frauds));
         }
-        let mut entry = Entry { at_s, count: 1, frauds: 0, cents: [0; 2] };
-        entry.set_cents(cents);
+        let entry = Entry { at_s, count: 1, frauds: 0, amount: A::of(cents) };
         if self.entries.len() == self.entries.capacity() {
             // Small steps: most customers have few movements, and doubling would waste as much again.
             self.entries.reserve_exact(if self.entries.is_empty() { 2 } else { 8 });
@@ -115,7 +140,7 @@ impl Movements {
         // The first that is not all fraud yet: of several at the same second, and where a latecomer stands between a
         // movement and the entry that it was gathered into.
         let (before, after) = self.entries.split_at_mut_checked(at).unwrap_or_default();
-        let room = |entry: &&mut Entry| entry.frauds < entry.count;
+        let room = |entry: &&mut Entry<A>| entry.frauds < entry.count;
         if let Some(entry) = after.iter_mut().find(room).or_else(|| before.iter_mut().rev().find(room)) {
             entry.frauds += 1;
         }
@@ -130,11 +155,11 @@ impl Movements {
             if age_s >= MONTH_S {
                 break;
             }
-            let cents = entry.cents();
+            let cents = entry.amount.cents();
             let square = cents as f64 * cents as f64 / f64::from(entry.count.max(1));
             for (total, window_s) in totals.iter_mut().zip(WINDOWS_S) {
                 if age_s < window_s {
-                    total.count = total.count.saturating_add(entry.count);
+                    total.count = total.count.saturating_add(u32::from(entry.count));
                     total.sum_cents = total.sum_cents.saturating_add(cents);
                     total.max_cents = total.max_cents.max(cents / i64::from(entry.count.max(1)));
                     total.squares += square;
@@ -148,7 +173,7 @@ impl Movements {
     pub(super) fn count(&self, now_s: u32, window_s: u32) -> u32 {
         let within =
             self.entries.iter().rev().take_while(|entry| now_s.saturating_sub(entry.at_s) < window_s);
-        within.fold(0, |sum, entry| sum.saturating_add(entry.count))
+        within.fold(0, |sum, entry| sum.saturating_add(u32::from(entry.count)))
     }
 
     /// What is known at `now`, when the label of a movement arrives `delay` after it at the latest: what is older
@@ -162,8 +187,8 @@ impl Movements {
             let windows = [DAY_S, 7 * DAY_S, MONTH_S, u32::MAX];
             for ((count, frauds), window_s) in known.counts.iter_mut().zip(&mut known.frauds).zip(windows) {
                 if known_s < window_s {
-                    *count = count.saturating_add(entry.count);
-                    *frauds = frauds.saturating_add(entry.frauds);
+                    *count = count.saturating_add(u32::from(entry.count));
+                    *frauds = frauds.saturating_add(u32::from(entry.frauds));
                 }
             }
             if entry.frauds > 0 {
@@ -176,7 +201,7 @@ impl Movements {
                 unbroken = false;
             }
             if unbroken {
-                known.streak = known.streak.saturating_add(entry.count);
+                known.streak = known.streak.saturating_add(u32::from(entry.count));
                 known.streak_age_s = Some(age_s);
             }
         }
@@ -189,10 +214,11 @@ impl Movements {
     /// Mean amounts of the last 30 days' entries that are not known as fraud, with their ages and counts, newest first.
     pub(super) fn amounts(&self, now_s: u32) -> impl Iterator<Item = (u32, u32, f32)> + '_ {
         let recent = self.entries.iter().rev().map(move |entry| (now_s.saturating_sub(entry.at_s), entry));
-        recent
-            .take_while(|(age_s, _)| *age_s < MONTH_S)
-            .filter(|(_, entry)| entry.frauds == 0)
-            .map(|(age_s, entry)| (age_s, entry.count, entry.cents() as f32 / entry.count.max(1) as f32))
+        recent.take_while(|(age_s, _)| *age_s < MONTH_S).filter(|(_, entry)| entry.frauds == 0).map(
+            |(age_s, entry)| {
+                (age_s, entry.count.into(), entry.amount.cents() as f32 / f32::from(entry.count.max(1)))
+            },
+        )
     }
 
     fn gather(&mut self, newest_s: u32) {
@@ -205,20 +231,21 @@ impl Movements {
             (width, at_s / width)
         };
         self.entries.dedup_by(|later, kept| {
-            let same = bucket(later.at_s) == bucket(kept.at_s);
-            if same {
-                let cents = kept.cents().saturating_add(later.cents());
-                kept.at_s = later.at_s;
-                kept.count = kept.count.saturating_add(later.count);
-                kept.frauds = kept.frauds.saturating_add(later.frauds);
-                kept.set_cents(cents);
-            }
-            same
+            let count = kept.count.checked_add(later.count);
+            let Some(count) = count.filter(|_| bucket(later.at_s) == bucket(kept.at_s)) else { return false };
+            *kept = Entry {
+                at_s: later.at_s,
+                count,
+                // No more than are counted.
+                frauds: kept.frauds.saturating_add(later.frauds),
+                amount: A::of(kept.amount.cents().saturating_add(later.amount.cents())),
+            };
+            true
         });
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry>()
+        self.entries.capacity() * size_of::<Entry<A>>()
     }
 
     pub(super) fn write(&self, out: &mut Writer) {
@@ -226,19 +253,17 @@ impl Movements {
         out.count(self.entries.len());
         for entry in &self.entries {
             out.u32(entry.at_s);
-            out.u32(entry.count);
-            out.u32(entry.frauds);
-            out.i64(entry.cents());
+            out.u16(entry.count);
+            out.u16(entry.frauds);
+            out.i64(entry.amount.cents());
         }
     }
 
     pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
         let aged = [from.u32()?, from.u32()?];
-        let entries = from.list(20, |from| {
-            let mut entry =
-                Entry { at_s: from.u32()?, count: from.u32()?, frauds: from.u32()?, cents: [0; 2] };
-            entry.set_cents(from.i64()?);
-            Ok(entry)
+        let entries = from.list(16, |from| {
+            let (at_s, count, frauds) = (from.u32()?, from.u16()?, from.u16()?);
+            Ok(Entry { at_s, count, frauds, amount: A::of(from.i64()?) })
         })?;
         Ok(Self { entries, aged })
     }
@@ -258,7 +283,7 @@ mod tests {
         #[test]
         fn few_movements_are_exact(mut movements in prop::collection::vec((0..HORIZON_S, 0..1_000_000i64), 1..=EXACT_MAX)) {
             movements.sort_unstable();
-            let mut kept = Movements::default();
+            let mut kept = Movements::<Cents>::default();
             movements.iter().for_each(|&(at_s, cents)| kept.add(at_s, cents, HORIZON_S));
             let now_s = movements[movements.len() - 1].0;
             for (total, window_s) in kept.totals(now_s).iter().zip(WINDOWS_S) {
@@ -269,7 +294,7 @@ mod tests {
         #[test]
         fn many_movements_keep_the_stated_bound(gaps in prop::collection::vec(0..20_000u32, 100..800)) {
             let mut movements = Vec::new();
-            let mut kept = Movements::default();
+            let mut kept = Movements::<Cents>::default();
             let mut now_s = 1_000_000;
             for gap in gaps {
                 now_s += gap;
@@ -293,7 +318,7 @@ mod tests {
             ahead in 0..40usize,
         ) {
             movements.chunks_mut(ahead + 1).for_each(|chunk| chunk.sort_unstable());
-            let mut kept = Movements::default();
+            let mut kept = Movements::<Cents>::default();
             for &(at_s, fraud) in &movements {
                 kept.add(at_s, 1, HORIZON_S);
                 fraud.then(|| kept.label(at_s));
@@ -309,7 +334,7 @@ mod tests {
         ) {
             movements.sort_unstable();
             movements.dedup_by_key(|movement| movement.0);
-            let mut kept = Movements::default();
+            let mut kept = Movements::<Cents>::default();
             movements.iter().for_each(|&(at_s, _)| kept.add(at_s, 100, HORIZON_S));
             let now_s = movements[movements.len() - 1].0;
             let known_until = i64::from(now_s) - i64::from(delay_days * DAY_S);
@@ -331,7 +356,7 @@ mod tests {
 
     #[test]
     fn a_late_movement_takes_its_place() {
-        let mut kept = Movements::default();
+        let mut kept = Movements::<Cents>::default();
         for at_s in [100_000, 90_000, 95_000] {
             kept.add(at_s, 5, HORIZON_S);
         }
@@ -342,7 +367,7 @@ mod tests {
 
     #[test]
     fn what_ages_out_stays_in_the_sum() {
-        let mut kept = Movements::default();
+        let mut kept = Movements::<Cents>::default();
         for day in 0..200 {
             kept.add(day * DAY_S, 100, HORIZON_S);
             if day % 10 == 0 {

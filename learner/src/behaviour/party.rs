@@ -9,23 +9,30 @@ use super::{Event, seconds};
 /// Payers remembered; fan-in is exact up to this many and then stays there.
 pub(super) const PAYERS_MAX: usize = 32;
 
-/// Behaviour seen at a counterparty, from what was accepted.
+/// What was accepted with a level of a category, or at a counterparty.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Party {
-    movements: Movements,
+pub(super) struct Traffic {
+    movements: Movements<()>,
     /// Logarithms of amounts.
     amounts: Norm,
     total: u32,
+}
+
+/// Behaviour seen at a counterparty, from what was accepted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Party {
+    traffic: Traffic,
     first_s: Option<u32>,
     /// How unusual known fraud here was for its customers, the last weighing half: ln of amount to usual amount.
     surprise: Option<f32>,
-    /// The longest not paying first; none are kept for levels of categories.
+    /// The longest not paying first.
     payers: Vec<Payer>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Payer {
-    customer: [u32; 2],
+    /// Half of its key.
+    customer: u32,
     last_s: u32,
 }
 
@@ -45,27 +52,62 @@ pub(super) struct PartyView {
     pub(super) fan_in: [u32; 2],
 }
 
-impl Party {
-    pub(super) fn accept(&mut self, event: &Event<'_>, with_payers: bool) {
-        let at_s = seconds(event.at_ms);
-        self.movements.add(at_s, event.amount_cents.unwrap_or(0), HORIZON_S);
+impl Traffic {
+    pub(super) fn accept(&mut self, event: &Event<'_>) {
+        self.movements.add(seconds(event.at_ms), event.amount_cents.unwrap_or(0), HORIZON_S);
         self.total = self.total.saturating_add(1);
         event.log_cents().into_iter().for_each(|log| self.amounts.learn(log));
+    }
+
+    pub(super) fn label(&mut self, at_s: u32) {
+        self.movements.label(at_s);
+    }
+
+    pub(super) fn view(&self, event: &Event<'_>, delay_s: u32) -> PartyView {
+        let now_s = seconds(event.at_ms);
+        PartyView {
+            totals: self.movements.totals(now_s),
+            known: self.movements.known(now_s, delay_s),
+            total: self.total,
+            amounts: [self.amounts.mean(), self.amounts.spread()],
+            ..PartyView::default()
+        }
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.movements.heap_bytes()
+    }
+
+    pub(super) fn write(&self, out: &mut Writer) {
+        self.movements.write(out);
+        self.amounts.write(out);
+        out.u32(self.total);
+    }
+
+    pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
+        Ok(Self { movements: Movements::read(from)?, amounts: Norm::read(from)?, total: from.u32()? })
+    }
+}
+
+impl Party {
+    pub(super) fn accept(&mut self, event: &Event<'_>) {
+        let at_s = seconds(event.at_ms);
+        self.traffic.accept(event);
         self.first_s.get_or_insert(at_s);
-        if let Some(customer) = event.customer.filter(|_| with_payers).map(halves) {
+        if let Some(customer) = event.customer.map(half) {
             self.payers.retain(|payer| payer.customer != customer);
             if self.payers.len() >= PAYERS_MAX {
                 self.payers.remove(0);
             }
             if self.payers.len() == self.payers.capacity() {
-                self.payers.reserve_exact(if self.payers.is_empty() { 1 } else { 5 });
+                self.payers.reserve_exact(if self.payers.is_empty() { 1 } else { 4 });
             }
             self.payers.push(Payer { customer, last_s: at_s });
         }
     }
 
     pub(super) fn label(&mut self, at_s: u32, surprise: Option<f32>) {
-        self.movements.label(at_s);
+        self.traffic.label(at_s);
         self.surprise = match (self.surprise, surprise) {
             (Some(before), Some(now)) => Some(0.5 * (before + now)),
             (before, now) => now.or(before),
@@ -79,47 +121,40 @@ impl Party {
             u32::try_from(payers.count()).unwrap_or(u32::MAX)
         };
         PartyView {
-            totals: self.movements.totals(now_s),
-            known: self.movements.known(now_s, delay_s),
             surprise: self.surprise,
-            total: self.total,
-            amounts: [self.amounts.mean(), self.amounts.spread()],
             age_s: self.first_s.map(|first_s| now_s.saturating_sub(first_s)),
             fan_in: [within(DAY_S), within(MONTH_S)],
+            ..self.traffic.view(event, delay_s)
         }
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.movements.heap_bytes() + self.payers.capacity() * size_of::<Payer>()
+        self.traffic.heap_bytes() + self.payers.capacity() * size_of::<Payer>()
     }
 
     pub(super) fn write(&self, out: &mut Writer) {
-        self.movements.write(out);
-        self.amounts.write(out);
-        out.u32(self.total);
+        self.traffic.write(out);
         out.u32(self.first_s.unwrap_or(u32::MAX));
         out.f32(self.surprise.unwrap_or(f32::NAN));
         out.count(self.payers.len());
         for payer in &self.payers {
-            payer.customer.iter().for_each(|&half| out.u32(half));
+            out.u32(payer.customer);
             out.u32(payer.last_s);
         }
     }
 
     pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
         Ok(Self {
-            movements: Movements::read(from)?,
-            amounts: Norm::read(from)?,
-            total: from.u32()?,
+            traffic: Traffic::read(from)?,
             first_s: Some(from.u32()?).filter(|&first_s| first_s != u32::MAX),
             surprise: Some(from.f32()?).filter(|surprise| surprise.is_finite()),
-            payers: from
-                .list(12, |from| Ok(Payer { customer: [from.u32()?, from.u32()?], last_s: from.u32()? }))?,
+            payers: from.list(8, |from| Ok(Payer { customer: from.u32()?, last_s: from.u32()? }))?,
         })
     }
 }
 
-/// A key in halves, so that what holds it needs no padding.
-pub(super) fn halves(key: u64) -> [u32; 2] {
-    [(key >> 32) as u32, key as u32]
+/// Half of a key, of all its bits. Within one profile it tells the few keys there apart as well as the whole: of 64 of
+/// them, two are alike in one profile of two million.
+pub(super) fn half(key: u64) -> u32 {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }

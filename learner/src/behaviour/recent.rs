@@ -1,13 +1,14 @@
 //! A bounded map that forgets what was not touched for the longest time.
 
-use std::collections::HashMap;
+use hashbrown::HashTable;
 
 const NONE: u32 = u32::MAX;
 
 /// Map of at most `capacity` entries in the order they were last touched; every operation is O(1).
 #[derive(Debug)]
 pub(super) struct Recent<V> {
-    index: HashMap<u64, u32>,
+    /// Places in `slots`, where the keys are.
+    index: HashTable<u32>,
     slots: Vec<Slot<V>>,
     newest: u32,
     oldest: u32,
@@ -26,7 +27,7 @@ impl<V> Recent<V> {
     /// Room for `capacity` entries (at least one, below 2^32 - 1).
     pub(super) fn new(capacity: usize) -> Self {
         let capacity = capacity.clamp(1, NONE as usize - 1);
-        Self { index: HashMap::new(), slots: Vec::new(), newest: NONE, oldest: NONE, capacity }
+        Self { index: HashTable::new(), slots: Vec::new(), newest: NONE, oldest: NONE, capacity }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -35,13 +36,12 @@ impl<V> Recent<V> {
 
     /// Looks without touching.
     pub(super) fn peek(&self, key: u64) -> Option<&V> {
-        let &at = self.index.get(&key)?;
-        self.slots.get(at as usize).map(|slot| &slot.value)
+        self.slots.get(self.find(key)? as usize).map(|slot| &slot.value)
     }
 
     /// Changes what is known under a key, without touching it.
     pub(super) fn change(&mut self, key: u64, change: impl FnOnce(&mut V)) {
-        if let Some(slot) = self.index.get(&key).and_then(|&at| self.slots.get_mut(at as usize)) {
+        if let Some(slot) = self.find(key).and_then(|at| self.slots.get_mut(at as usize)) {
             change(&mut slot.value);
         }
     }
@@ -52,8 +52,8 @@ impl<V> Recent<V> {
 
     /// The entry of `key`, now the newest; made first, in the place of the oldest where there is no room left.
     pub(super) fn touch(&mut self, key: u64, make: impl FnOnce() -> V) -> &mut V {
-        let at = match self.index.get(&key) {
-            Some(&at) => {
+        let at = match self.find(key) {
+            Some(at) => {
                 self.unlink(at);
                 at
             }
@@ -78,19 +78,32 @@ impl<V> Recent<V> {
     fn place(&mut self, key: u64, value: V) -> u32 {
         let slot = Slot { key, value, newer: NONE, older: NONE };
         let at = if self.slots.len() < self.capacity {
+            if self.slots.len() == self.slots.capacity() {
+                // Small steps: doubling would leave half of a large table empty.
+                self.slots.reserve_exact((self.slots.len() / 8).max(4));
+            }
             self.slots.push(slot);
             (self.slots.len() - 1) as u32
         } else {
             let at = self.oldest;
             self.unlink(at);
             if let Some(place) = self.slots.get_mut(at as usize) {
-                self.index.remove(&place.key);
+                if let Ok(entry) = self.index.find_entry(hash(place.key), |&known| known == at) {
+                    entry.remove();
+                }
                 *place = slot;
             }
             at
         };
-        self.index.insert(key, at);
+        let slots = &self.slots;
+        let rehash = |&at: &u32| slots.get(at as usize).map_or(0, |slot| hash(slot.key));
+        self.index.insert_unique(hash(key), at, rehash);
         at
+    }
+
+    fn find(&self, key: u64) -> Option<u32> {
+        let same = |&at: &u32| self.slots.get(at as usize).is_some_and(|slot| slot.key == key);
+        self.index.find(hash(key), same).copied()
     }
 
     fn unlink(&mut self, at: u32) {
@@ -119,6 +132,12 @@ impl<V> Recent<V> {
         }
         self.newest = at;
     }
+}
+
+/// Keys are hashes already; small numbers from files are spread by a product and its upper half.
+fn hash(key: u64) -> u64 {
+    let product = u128::from(key ^ 0xf39c_c060_5ced_c835) * 0x9e37_79b9_7f4a_7c15;
+    (product >> 64) as u64 ^ product as u64
 }
 
 #[cfg(test)]
