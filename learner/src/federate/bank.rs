@@ -192,7 +192,8 @@ impl Work for Bank {
             let of = |weights: &[Real]| rows.loss(weights, unit) / unit.len().max(1) as f64;
             let (old, new) = (of(&before.weights), of(&after.weights));
             comparison.before += old;
-            comparison.rise += (new - old).clamp(-bound, bound);
+            let rise = new - old;
+            comparison.rise += if rise.is_nan() { bound } else { rise.clamp(-bound, bound) };
             comparison.units += 1;
         }
         comparison.before /= comparison.units.max(1) as f64;
@@ -261,9 +262,13 @@ impl Rows<'_> {
     }
 }
 
+/// Takes a vector back to the bound of its norm. One whose norm is no finite number becomes zero, so that whatever weights a
+/// coordinator sends, a unit changes the sum by no more than the bound.
 fn clip(vector: &mut [f64], bound: f64) {
     let norm = vector.iter().map(|x| x * x).sum::<f64>().sqrt();
-    if norm > bound {
+    if !norm.is_finite() {
+        vector.fill(0.0);
+    } else if norm > bound {
         vector.iter_mut().for_each(|x| *x *= bound / norm);
     }
 }

@@ -370,7 +370,7 @@ fn is_no_worse(terms: &Terms, comparison: Comparison, entropy: &mut dyn Entropy)
     let noise = terms.noise(Purpose::Round(1));
     if noise == 0.0 {
         let (share, nats) = RISE_MAX;
-        return Ok(rise <= units as f64 * (share * before + nats));
+        return Ok(rise.is_finite() && rise <= units as f64 * (share * before + nats));
     }
     // One unit more or less moves `beyond` by no more than this; as many votes as rounds are within the agreed loss, as
     // units that vote are in no sum.

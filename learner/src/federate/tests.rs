@@ -14,6 +14,8 @@ use crate::evaluate::{Scored, auprc};
 use crate::frame::Frame;
 use crate::simulate::Random;
 
+mod hostile;
+
 const NAMES: [&str; 5] = ["ada", "bob", "cyd", "dan", "eve"];
 
 fn schema() -> Schema {
