@@ -15,7 +15,7 @@
 //! The coordinator learns sums over at least `parties_min` parties, and which parties took part. It cannot put itself in the
 //! middle of the parties, give them different states, or get both secrets of one party, as long as the certificate authority
 //! gives certificates to the agreed banks alone and fewer than a third of them work with it. It can end the training at any
-//! time. A party that poisons can move the model within the norm bound until the others' votes roll it back; what harms less
+//! time, and say another sum than came: then, or where a party poisons, only bounds of the norm and votes hold the model. A party that poisons can move the model within the norm bound until the others' votes roll it back; what harms less
 //! than the votes' tolerance, or only rows that no honest party holds out, goes through.
 
 #![deny(clippy::indexing_slicing)]

@@ -256,8 +256,11 @@ impl Party {
 
     fn result(&mut self, commitment: &Commitment, values: &[u64]) -> Result<Reply, Refusal> {
         let training = current(&mut self.training, commitment.sum)?;
+        // A vote says something about the rows held out: one a sum is what the terms allow.
+        if training.sum.take().is_none() {
+            return Err(Refusal::OutOfTurn("a result"));
+        }
         let candidate = training.check(commitment, values, &self.schema)?;
-        training.sum = None;
         let (number, digest) = (commitment.sum, commitment.digest());
         let Some(candidate) = candidate else {
             // What is void is not voted on; the next commitment follows it all the same.

@@ -1,5 +1,5 @@
 //! The shared state of a training, and how a sum changes it: the same function for coordinator and parties, so that nobody
-//! has to believe what the coordinator made of a sum.
+//! has to believe what the coordinator made of a sum. That its numbers are the sum of the vectors is the coordinator's word.
 
 use serde::{Deserialize, Serialize};
 

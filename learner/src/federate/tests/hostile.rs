@@ -83,3 +83,32 @@ fn states_that_training_does_not_come_to_are_refused() {
         assert!(matches!(begins(state), Err(Refusal::State(_))), "{what}");
     }
 }
+
+/// Ada's answers in an honest training up to the end of a sum, with the result that she was sent.
+fn after_result(terms: Terms, of: u32) -> (Party, ToParty) {
+    let mut parties = parties(4);
+    let (mut coordinator, mut step) = begun(terms, &parties);
+    loop {
+        let mut said = None;
+        for (name, message) in std::mem::take(&mut step.send) {
+            let is_it = matches!(&message, ToParty::Result { commitment, .. } if commitment.sum == of);
+            said = said.or_else(|| (is_it && name == "ada").then(|| message.clone()));
+            if let Reply::Send(answer) = parties.get_mut(&name).unwrap().handle(message).unwrap() {
+                coordinator.receive(&name, *answer).unwrap();
+            }
+        }
+        if let Some(result) = said {
+            return (parties.remove("ada").unwrap(), result);
+        }
+        step = coordinator.advance();
+    }
+}
+
+#[test]
+fn a_party_votes_once_on_a_sum() {
+    // Each vote on the same sum would tell a little more about the rows that are held out.
+    let (mut ada, result) = after_result(private(2.0), 3);
+    for _ in 0..3 {
+        assert_eq!(ada.handle(result.clone()), Err(Refusal::OutOfTurn("a result")));
+    }
+}
