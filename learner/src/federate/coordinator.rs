@@ -513,7 +513,8 @@ impl Coordinator {
         step.records.push(Record::Closed(Box::new(outcome.clone())));
         for name in &outcome.parties {
             let (outcome, state) = (Box::new(outcome.clone()), self.state.clone());
-            step.send.push((name.clone(), ToParty::Finished { outcome, state }));
+            let decided = self.decided.clone();
+            step.send.push((name.clone(), ToParty::Finished { outcome, state, decided }));
         }
         self.phase = Phase::Over;
         self.outcome = Some(outcome);

@@ -34,8 +34,16 @@ pub enum Reply {
     Nothing,
     /// Answers.
     Send(Box<ToCoordinator>),
-    /// Is done, with this state.
-    Finished(Box<Outcome>, Box<State>),
+    /// Is done.
+    Finished {
+        /// How it went, as the coordinator says.
+        outcome: Box<Outcome>,
+        /// The last state.
+        state: Box<State>,
+        /// Whether this party knows that the parties settled on the state: it trained from it, or saw the votes for it. One
+        /// that missed the last sum has the coordinator's word alone.
+        verified: bool,
+    },
 }
 
 /// A party of a training.
@@ -144,7 +152,9 @@ impl Party {
             }
             ToParty::Confirmations { sum, confirmations } => send(self.unmask(sum, confirmations)?),
             ToParty::Result { commitment, values } => self.result(&commitment, &values),
-            ToParty::Finished { outcome, state } => self.finished(outcome, state),
+            ToParty::Finished { outcome, state, decided } => {
+                self.finished(outcome, state, decided.as_ref())
+            }
             ToParty::Refused { reason } => Err(Refusal::Told(reason)),
         }
     }
@@ -281,15 +291,22 @@ impl Party {
         Ok(Reply::Send(Box::new(vote)))
     }
 
-    fn finished(&mut self, outcome: Box<Outcome>, state: State) -> Result<Reply, Refusal> {
+    fn finished(
+        &mut self,
+        outcome: Box<Outcome>,
+        state: State,
+        decided: Option<&Decision>,
+    ) -> Result<Reply, Refusal> {
         let training = self.training.as_ref().ok_or(Refusal::OutOfTurn("the end"))?;
         if outcome.session != training.terms.session
             || outcome.state != state.digest()
+            || outcome.rounds != state.rounds
             || !state.fits(&self.schema)
         {
             return Err(Refusal::State("the last one is not the one on record".to_owned()));
         }
-        Ok(Reply::Finished(outcome, Box::new(state)))
+        let verified = training.follows(&state, decided, self.notary.as_ref())?;
+        Ok(Reply::Finished { outcome, state: Box::new(state), verified })
     }
 }
 
@@ -305,14 +322,19 @@ pub(super) fn context(terms: &Digest, sum: u32, purpose: Purpose, state: &Digest
 }
 
 impl Training {
-    /// Whether a sum that follows at once starts from the state that the parties settled on.
-    fn follows(&self, state: &State, decided: Option<&Decision>, notary: &dyn Notary) -> Result<(), Refusal> {
-        let committed = self.committed.as_ref().filter(|committed| committed.number == self.number);
-        let (Some(committed), Some(opened)) = (committed, &self.opened) else { return Ok(()) };
+    /// Whether the parties settled on this state after the newest sum; `false` where this party did not see its end.
+    fn follows(
+        &self,
+        state: &State,
+        decided: Option<&Decision>,
+        notary: &dyn Notary,
+    ) -> Result<bool, Refusal> {
         if *state == self.state {
-            // Rolled back, or void.
-            return Ok(());
+            // Rolled back, void, or never opened.
+            return Ok(true);
         }
+        let committed = self.committed.as_ref().filter(|committed| committed.number == self.number);
+        let (Some(committed), Some(opened)) = (committed, &self.opened) else { return Ok(false) };
         if *state != committed.candidate {
             return Err(Refusal::State("it is neither the one before the sum nor the one after".to_owned()));
         }
@@ -332,7 +354,7 @@ impl Training {
                 return refuse("a vote is not signed");
             }
         }
-        if decided.carries(opened.participants.len()) { Ok(()) } else { refuse("there is no majority") }
+        if decided.carries(opened.participants.len()) { Ok(true) } else { refuse("there is no majority") }
     }
 
     /// The state that the sum gives, if it is what the coordinator says; `None` where both find it void.

@@ -323,11 +323,16 @@ async fn party(arguments: Party) -> anyhow::Result<()> {
     let quiet = arguments.json;
     let took =
         take_part(joining, &certificates, schema.clone(), work, |message| show(message, quiet)).await?;
+    if !took.verified {
+        tracing::warn!(
+            "the model is unverified: this party missed the last sum and saw no votes; compare it with another party's"
+        );
+    }
     let measured = test.and_then(|test| measure(&schema, &took.state, &test));
     let model = arguments.out.as_deref().map(|out| keep(out, schema, took.state)).transpose()?.flatten();
     if arguments.json {
         let said = json!({
-            "outcome": took.outcome, "epsilon": took.epsilon, "commitment": took.commitment, "rows": rows,
+            "outcome": took.outcome, "verified": took.verified, "epsilon": took.epsilon, "commitment": took.commitment, "rows": rows,
             "test": measured, "model": model, "seconds": began.elapsed().as_secs_f64(),
         });
         println!("{said}");

@@ -112,3 +112,54 @@ fn a_party_votes_once_on_a_sum() {
         assert_eq!(ada.handle(result.clone()), Err(Refusal::OutOfTurn("a result")));
     }
 }
+
+/// A training whose coordinator meddles with the last message to Ada, who misses answers as `fate` says: whether she holds
+/// the model to be verified.
+fn last_word(
+    meddle: impl Fn(&mut ToParty),
+    late: impl Fn(&ToCoordinator) -> bool,
+) -> Result<bool, Refusal> {
+    let mut parties = parties(4);
+    let (mut coordinator, mut step) = begun(averaging(), &parties);
+    loop {
+        for (name, mut message) in std::mem::take(&mut step.send) {
+            let is_last = name == "ada" && matches!(message, ToParty::Finished { .. });
+            if is_last {
+                meddle(&mut message);
+            }
+            match parties.get_mut(&name).unwrap().handle(message) {
+                Ok(Reply::Send(answer)) if !(name == "ada" && late(&answer)) => {
+                    coordinator.receive(&name, *answer).unwrap();
+                }
+                Ok(Reply::Finished { verified, .. }) if is_last => return Ok(verified),
+                Err(refusal) => return Err(refusal),
+                Ok(_) => {}
+            }
+        }
+        step = coordinator.advance();
+    }
+}
+
+#[test]
+fn a_party_keeps_no_last_model_that_nobody_voted_for() {
+    let in_time = |_: &ToCoordinator| false;
+    assert_eq!(last_word(|_| {}, in_time), Ok(true));
+    let other_state = |message: &mut ToParty| {
+        if let ToParty::Finished { outcome, state, .. } = message {
+            state.weights[0].0 += 1.0;
+            outcome.state = state.digest();
+        }
+    };
+    let why = last_word(other_state, in_time).unwrap_err().to_string();
+    assert!(why.contains("neither the one before"), "{why}");
+    let no_votes = |message: &mut ToParty| {
+        if let ToParty::Finished { decided, .. } = message {
+            decided.as_mut().unwrap().votes.truncate(1);
+        }
+    };
+    let why = last_word(no_votes, in_time).unwrap_err().to_string();
+    assert!(why.contains("no majority"), "{why}");
+    // Who missed the last of the seven sums cannot know, and is told so.
+    let misses = |message: &ToCoordinator| matches!(message, ToCoordinator::Advert { sum: 7, .. });
+    assert_eq!(last_word(|_| {}, misses), Ok(false));
+}
