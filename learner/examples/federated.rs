@@ -76,7 +76,8 @@ fn tables(path: &Path, mapping: &Mapping) -> Tables {
 fn parted(train: &Part, seed: u64, mixing: f64) -> HashMap<u64, usize> {
     let mut spent: BTreeMap<u64, (f64, f64)> = BTreeMap::new();
     for (customer, cents) in train.customers.iter().zip(&train.cents) {
-        let (sum, count) = spent.entry(*customer).or_default();
+        let Some(customer) = *customer else { continue };
+        let (sum, count) = spent.entry(customer).or_default();
         (*sum, *count) = (*sum + *cents as f64, *count + 1.0);
     }
     let mut customers: Vec<(u64, f64)> = spent

@@ -73,7 +73,7 @@ impl TransferEvent {
             at_ms: self.at_ms,
             customer: Some(self.customer),
             counterparty: Some(self.payee),
-            amount_cents: self.amount_cents(),
+            amount_cents: Some(self.amount_cents()),
             utc_offset_min: self.utc_offset_min,
             coordinates: None,
             categories: &self.categories(),

@@ -64,7 +64,7 @@ pub fn learn_of_fraud(profiles: &Profiles, judged: &Judged) {
         at_ms: judged.at_ms,
         customer: Some(customer),
         counterparty: Some(payee),
-        amount_cents: judged.cents,
+        amount_cents: Some(judged.cents),
         utc_offset_min: judged.utc_offset_min,
         coordinates: None,
         categories: &categories,

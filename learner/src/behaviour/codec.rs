@@ -20,9 +20,6 @@ impl Writer {
     pub(super) fn i64(&mut self, value: i64) {
         self.bytes.extend(value.to_le_bytes());
     }
-    pub(super) fn f64(&mut self, value: f64) {
-        self.bytes.extend(value.to_le_bytes());
-    }
     pub(super) fn f32(&mut self, value: f32) {
         self.bytes.extend(value.to_le_bytes());
     }
@@ -53,9 +50,6 @@ impl Reader<'_> {
     }
     pub(super) fn i64(&mut self) -> Result<i64, SnapshotError> {
         self.take().map(i64::from_le_bytes)
-    }
-    pub(super) fn f64(&mut self) -> Result<f64, SnapshotError> {
-        self.take().map(f64::from_le_bytes)
     }
     pub(super) fn f32(&mut self) -> Result<f32, SnapshotError> {
         self.take().map(f32::from_le_bytes)

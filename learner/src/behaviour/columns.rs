@@ -8,7 +8,7 @@ use crate::features::{FeatureSpec, feature_row};
 pub(super) mod amount {
     use super::*;
     feature_row!(Row of f32 {
-        amount_log 1 always "ln(1 + major units)" "size of the amount";
+        amount_log 2 sometimes "ln(1 + major units)" "size of the amount";
     });
 }
 

@@ -9,8 +9,10 @@ use super::{Event, seconds};
 
 /// Counterparties remembered for one customer; the longest unpaid goes first and then counts as new again.
 const COUNTERPARTIES_MAX: usize = 64;
-/// Levels of categories (devices, channels, kinds of goods) remembered for one customer, likewise.
-const LEVELS_MAX: usize = 24;
+/// Levels remembered of each category (devices, channels, kinds of goods) of one customer, likewise, and for all together at
+/// least so many.
+const LEVELS_EACH: usize = 4;
+const LEVELS_MIN: usize = 24;
 /// At this many events in one hour of day all hours are halved, so that habits can change.
 const HOUR_MAX: u16 = 1_000;
 /// An amount this many times the median counts as large.
@@ -118,18 +120,19 @@ impl CustomerView {
 impl Customer {
     pub(super) fn accept(&mut self, event: &Event<'_>) {
         let at_s = seconds(event.at_ms);
-        self.accepted.add(at_s, event.amount_cents, HORIZON_S);
+        self.accepted.add(at_s, event.amount_cents.unwrap_or(0), HORIZON_S);
         self.total = self.total.saturating_add(1);
         self.last_s = self.last_s.max(at_s);
-        self.cents.learn(event.amount_cents as f64, self.total);
-        self.logs.learn(event.log_cents(), self.total);
+        event.cents().into_iter().for_each(|cents| self.cents.learn(cents));
+        event.log_cents().into_iter().for_each(|log| self.logs.learn(log));
         self.learn_hour(event.local_hour());
         if let Some(counterparty) = event.counterparty {
             self.learn_counterparty(counterparty, at_s);
         }
-        event.levels().for_each(|key| self.learn_level(key));
+        let room = (LEVELS_EACH * event.categories.len()).max(LEVELS_MIN);
+        event.levels().for_each(|key| self.learn_level(key, room));
         if let Some(km) = event.distance_km() {
-            self.distances.learn(km.ln_1p(), self.total);
+            self.distances.learn(km.ln_1p());
         }
         self.place = event.coordinates.map(|[_, there]| there.map(|degrees| degrees as f32)).or(self.place);
     }
@@ -165,11 +168,11 @@ impl Customer {
         self.counterparties.push(paid);
     }
 
-    fn learn_level(&mut self, key: u64) {
+    fn learn_level(&mut self, key: u64, room: usize) {
         let [key, _] = halves(key);
         let known = self.levels.iter().position(|level| level.key == key);
         let mut level = known.map_or(Level { key, times: 0 }, |at| self.levels.remove(at));
-        if self.levels.len() >= LEVELS_MAX {
+        if self.levels.len() >= room {
             self.levels.remove(0);
         }
         level.times = level.times.saturating_add(1);

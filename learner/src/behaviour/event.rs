@@ -10,8 +10,8 @@ pub struct Event<'a> {
     pub customer: Option<u64>,
     /// The other side: a payee, a merchant, a terminal.
     pub counterparty: Option<u64>,
-    /// Amount in hundredths of a major unit.
-    pub amount_cents: i64,
+    /// Amount in hundredths of a major unit; `None` where it is missing.
+    pub amount_cents: Option<i64>,
     /// Offset of local time from UTC, for habits by hour of day.
     pub utc_offset_min: i16,
     /// Latitude and longitude of customer and counterparty, degrees.
@@ -23,9 +23,14 @@ pub struct Event<'a> {
 }
 
 impl Event<'_> {
+    /// Cents, amounts below zero as zero.
+    pub(super) fn cents(&self) -> Option<f64> {
+        self.amount_cents.map(|cents| cents.max(0) as f64)
+    }
+
     /// ln(1 + cents), amounts below zero as zero.
-    pub fn log_cents(&self) -> f64 {
-        (self.amount_cents.max(0) as f64).ln_1p()
+    pub(super) fn log_cents(&self) -> Option<f64> {
+        self.cents().map(f64::ln_1p)
     }
 
     /// Local time in whole hours since 1970.
@@ -89,7 +94,7 @@ pub(super) mod tests {
         at_ms: 1_750_000_000_000,
         customer: Some(1),
         counterparty: Some(2),
-        amount_cents: 1_000,
+        amount_cents: Some(1_000),
         utc_offset_min: 0,
         coordinates: None,
         categories: &[],

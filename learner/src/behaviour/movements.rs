@@ -106,15 +106,18 @@ impl Movements {
     /// A movement of this time turned out fraud.
     pub(super) fn label(&mut self, at_s: u32) {
         let at = self.entries.partition_point(|entry| entry.at_s < at_s);
-        let at_once = self.entries.iter().skip(at).take_while(|entry| entry.at_s == at_s);
-        // Of several at the same second, the first that is not fraud yet.
-        let at = at + at_once.take_while(|entry| entry.frauds == entry.count).count();
         let [aged, aged_frauds] = &mut self.aged;
-        match self.entries.get_mut(at) {
-            Some(entry) if at > 0 || entry.at_s == at_s || *aged == 0 => {
-                entry.frauds = (entry.frauds + 1).min(entry.count);
-            }
-            _ => *aged_frauds = (*aged_frauds + 1).min(*aged),
+        let first = self.entries.get(at);
+        if at == 0 && *aged_frauds < *aged && first.is_none_or(|entry| entry.at_s != at_s) {
+            *aged_frauds += 1;
+            return;
+        }
+        // The first that is not all fraud yet: of several at the same second, and where a latecomer stands between a
+        // movement and the entry that it was gathered into.
+        let (before, after) = self.entries.split_at_mut_checked(at).unwrap_or_default();
+        let room = |entry: &&mut Entry| entry.frauds < entry.count;
+        if let Some(entry) = after.iter_mut().find(room).or_else(|| before.iter_mut().rev().find(room)) {
+            entry.frauds += 1;
         }
     }
 
@@ -282,6 +285,21 @@ mod tests {
                 prop_assert!(total.count <= brute(&movements, now_s, window_s + slack_s).0);
             }
             prop_assert_eq!(kept.known(now_s, 0).counts[3] as usize, movements.len());
+        }
+
+        #[test]
+        fn every_label_is_counted_in_whatever_order_movements_come(
+            mut movements in prop::collection::vec((0..3 * HOUR_S, any::<bool>()), 1..300),
+            ahead in 0..40usize,
+        ) {
+            movements.chunks_mut(ahead + 1).for_each(|chunk| chunk.sort_unstable());
+            let mut kept = Movements::default();
+            for &(at_s, fraud) in &movements {
+                kept.add(at_s, 1, HORIZON_S);
+                fraud.then(|| kept.label(at_s));
+            }
+            let frauds = movements.iter().filter(|(_, fraud)| *fraud).count();
+            prop_assert_eq!(kept.known(3 * HOUR_S, 0).frauds[3] as usize, frauds);
         }
 
         #[test]

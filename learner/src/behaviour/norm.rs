@@ -9,45 +9,49 @@ const MEMORY: u32 = 200;
 const SETTLED: u32 = 8;
 const OUTLIER: f64 = 4.0;
 
-/// Running mean and variance (Welford 1962), with exponential forgetting.
+/// Running mean and variance (Welford 1962), with exponential forgetting; kept in single precision, because there are
+/// several for each customer.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Norm {
-    mean: f64,
-    variance: f64,
+    mean: f32,
+    variance: f32,
+    count: u32,
 }
 
 impl Norm {
-    /// Learns the `n`th value, counted from one.
-    pub(super) fn learn(&mut self, value: f64, n: u32) {
-        let weight = 1.0 / f64::from(n.clamp(1, MEMORY));
-        let mut delta = value - self.mean;
-        if n > SETTLED {
-            let reach = OUTLIER * self.spread().max(0.05 * self.mean.abs());
+    pub(super) fn learn(&mut self, value: f64) {
+        self.count = self.count.saturating_add(1);
+        let weight = 1.0 / f64::from(self.count.min(MEMORY));
+        let mut delta = value - self.mean();
+        let reach = OUTLIER * self.spread().max(0.05 * self.mean().abs());
+        // What was always nothing has no reach yet.
+        if self.count > SETTLED && reach > 0.0 {
             delta = delta.clamp(-reach, reach);
         }
-        self.mean += weight * delta;
-        self.variance = (1.0 - weight) * (self.variance + weight * delta * delta);
+        self.mean = (self.mean() + weight * delta) as f32;
+        self.variance = ((1.0 - weight) * (f64::from(self.variance) + weight * delta * delta)) as f32;
     }
 
     pub(super) fn mean(&self) -> f64 {
-        self.mean
+        f64::from(self.mean)
     }
 
     /// Standard deviation.
     pub(super) fn spread(&self) -> f64 {
-        self.variance.max(0.0).sqrt()
+        f64::from(self.variance.max(0.0)).sqrt()
     }
 
     pub(super) fn write(&self, out: &mut Writer) {
-        out.f64(self.mean);
-        out.f64(self.variance);
+        out.f32(self.mean);
+        out.f32(self.variance);
+        out.u32(self.count);
     }
 
     pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
-        let (mean, variance) = (from.f64()?, from.f64()?);
+        let (mean, variance, count) = (from.f32()?, from.f32()?, from.u32()?);
         // A snapshot's checksum holds; a number that is none would still spread into every score.
         if mean.is_finite() && variance.is_finite() {
-            Ok(Self { mean, variance })
+            Ok(Self { mean, variance, count })
         } else {
             Ok(Self::default())
         }
@@ -62,22 +66,28 @@ mod tests {
     fn mean_and_spread_are_those_of_the_values() {
         let values = [3.0, 5.0, 4.0, 8.0, 1.0, 2.0];
         let mut norm = Norm::default();
-        for (n, value) in values.iter().enumerate() {
-            norm.learn(*value, n as u32 + 1);
-        }
+        values.iter().for_each(|value| norm.learn(*value));
         let mean = values.iter().sum::<f64>() / 6.0;
         let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 6.0;
-        assert!((norm.mean() - mean).abs() < 1e-12 && (norm.spread() - variance.sqrt()).abs() < 1e-12);
+        assert!((norm.mean() - mean).abs() < 1e-6 && (norm.spread() - variance.sqrt()).abs() < 1e-6);
     }
 
     #[test]
     fn one_outlier_hardly_moves_a_settled_norm() {
         let mut norm = Norm::default();
         for n in 1..=50 {
-            norm.learn(f64::from(90 + n % 21), n);
+            norm.learn(f64::from(90 + n % 21));
         }
         let before = norm;
-        norm.learn(1_000_000.0, 51);
+        norm.learn(1_000_000.0);
         assert!(norm.mean() - before.mean() < 1.0, "{} after {}", norm.mean(), before.mean());
+    }
+
+    #[test]
+    fn what_was_always_nothing_can_become_something() {
+        let mut norm = Norm::default();
+        (0..20).for_each(|_| norm.learn(0.0));
+        (0..400).for_each(|n| norm.learn(f64::from(90 + n % 21)));
+        assert!((norm.mean() - 100.0).abs() < 20.0, "{}", norm.mean());
     }
 }

@@ -48,9 +48,9 @@ pub(super) struct PartyView {
 impl Party {
     pub(super) fn accept(&mut self, event: &Event<'_>, with_payers: bool) {
         let at_s = seconds(event.at_ms);
-        self.movements.add(at_s, event.amount_cents, HORIZON_S);
+        self.movements.add(at_s, event.amount_cents.unwrap_or(0), HORIZON_S);
         self.total = self.total.saturating_add(1);
-        self.amounts.learn(event.log_cents(), self.total);
+        event.log_cents().into_iter().for_each(|log| self.amounts.learn(log));
         self.first_s.get_or_insert(at_s);
         if let Some(customer) = event.customer.filter(|_| with_payers).map(halves) {
             self.payers.retain(|payer| payer.customer != customer);

@@ -9,7 +9,7 @@ fn event(at_ms: i64, customer: u64, counterparty: u64, amount_cents: i64) -> Eve
         at_ms,
         customer: Some(customer),
         counterparty: Some(counterparty),
-        amount_cents,
+        amount_cents: Some(amount_cents),
         utc_offset_min: 60,
         coordinates: None,
         categories: &[],

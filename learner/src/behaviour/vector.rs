@@ -81,7 +81,8 @@ fn fill(
 ) {
     let inputs = schema.inputs();
     if inputs.amount {
-        out.extend(amount::Row { amount_log: major_log(event.amount_cents) }.into_array());
+        let amount_log = event.amount_cents.map_or(f32::NAN, major_log);
+        out.extend(amount::Row { amount_log }.into_array());
     }
     if inputs.time {
         out.extend(times(event).into_array());
@@ -114,7 +115,8 @@ fn fill(
         );
     }
     if inputs.customer && inputs.counterparty && inputs.amount {
-        let above = if habit(view) { (event.log_cents() - view.logs[0]).max(0.0) as f32 } else { 0.0 };
+        let log = event.log_cents().filter(|_| habit(view));
+        let above = log.map_or(0.0, |log| (log - view.logs[0]).max(0.0) as f32);
         out.extend(excess::Row { new_payee_excess: flag(view.times_paid == 0) * above }.into_array());
     }
     if inputs.coordinates {
@@ -179,10 +181,11 @@ fn activities(view: &CustomerView, base: f64) -> activity::Row {
 }
 
 fn norms(event: &Event<'_>, view: &CustomerView) -> norm::Row {
-    let cents = event.amount_cents.max(0) as f64;
+    // A missing amount spreads as `NaN` through all that is made of it.
+    let cents = event.cents().unwrap_or(f64::NAN);
     let known = habit(view);
     let when_known = |value: f64| if known { value as f32 } else { f32::NAN };
-    let to_norm = event.log_cents() - view.logs[0];
+    let to_norm = cents.ln_1p() - view.logs[0];
     let [usual, spread] = view.cents;
     let [_, day, week, month] = view.totals;
     let window_z = |total: super::movements::Total| {
@@ -197,7 +200,7 @@ fn norms(event: &Event<'_>, view: &CustomerView) -> norm::Row {
         0 => f32::NAN,
         n => major_log(total.sum_cents / i64::from(n)),
     };
-    let median = view.median.map(|[median, _]| f64::from(median));
+    let median = view.median.map(|[median, _]| f64::from(median.max(0.0)));
     let to_median =
         |value: f64| median.map_or(f32::NAN, |median| ((1.0 + value) / (1.0 + median)).ln() as f32);
     let [sum_1h, sum_1d, sum_7d, sum_30d] = view.totals.map(|total| major_log(total.sum_cents));
@@ -346,7 +349,8 @@ fn against(event: &Event<'_>, party: &PartyView) -> [f32; 2] {
         return [f32::NAN; 2];
     }
     let [usual, spread] = party.amounts;
-    let ratio = event.log_cents() - usual;
+    let Some(log) = event.log_cents() else { return [f32::NAN; 2] };
+    let ratio = log - usual;
     [ratio as f32, (ratio / spread.max(LOG_SPREAD_MIN)).clamp(-10.0, 10.0) as f32]
 }
 

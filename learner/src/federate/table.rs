@@ -119,7 +119,8 @@ impl Table {
         }
         let rows = part.labels.len();
         let by_itself = || (0..rows as u64).collect();
-        let unit = if part.customers.len() == rows { part.customers.clone() } else { by_itself() };
+        // Rows without a customer are not parted from others of theirs: then every row is by itself.
+        let unit = part.customers.iter().copied().collect::<Option<Vec<u64>>>().unwrap_or_else(by_itself);
         Ok(Self { frame, positive: part.labels.clone(), unit })
     }
 }

@@ -25,26 +25,31 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Levels with at least `share` of the training rows, at most `most` a category, the most frequent first. Shape of
-    /// `categories`: `[categories][rows]`, 0 for missing; `text` names a level of a category.
+    /// Levels with at least `share` of the training rows, at most `most` a category and `room` altogether, the most
+    /// frequent first. Shape of `categories`: `[categories][rows]`, 0 for missing; `text` names a level of a category.
     pub(crate) fn learn(
         categories: &[Vec<u64>],
         share: f64,
-        most: usize,
+        (most, room): (usize, usize),
         text: impl Fn(usize, u64) -> Option<String>,
     ) -> Self {
-        let mut levels = Vec::new();
+        let mut found = Vec::new();
         for (category, column) in categories.iter().enumerate() {
             let mut counts: HashMap<u64, usize> = HashMap::new();
             column.iter().filter(|&&hash| hash != 0).for_each(|&hash| *counts.entry(hash).or_default() += 1);
             let least = ((column.len() as f64 * share).ceil() as usize).max(ROWS_MIN);
             let mut frequent: Vec<(u64, usize)> = counts.into_iter().filter(|(_, n)| *n >= least).collect();
             frequent.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
-            for (hash, _) in frequent.into_iter().take(most) {
-                let text = text(category, hash).unwrap_or_else(|| format!("{hash:016x}"));
-                levels.push(Level { category, hash, text });
-            }
+            found.extend(frequent.into_iter().take(most).map(|(hash, rows)| (rows, category, hash)));
         }
+        found.sort_by(|a, b| b.0.cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+        found.truncate(room);
+        found.sort_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)).then(a.2.cmp(&b.2)));
+        let level = |(_, category, hash): (usize, usize, u64)| {
+            let text = text(category, hash).unwrap_or_else(|| format!("{hash:016x}"));
+            Level { category, hash, text }
+        };
+        let levels = found.into_iter().map(level).collect();
         Self { levels }
     }
 
@@ -89,11 +94,12 @@ mod tests {
         let schema = Schema::new(Inputs { categorical: vec!["channel".into()], ..Inputs::default() });
         let rows: Vec<u64> =
             (0..300).map(|row| [7, 7, 8, 9, 0][row % 5] + if row == 0 { 90 } else { 0 }).collect();
-        let encoder = Encoder::learn(std::slice::from_ref(&rows), 0.01, 2, |_, hash| {
+        let encoder = Encoder::learn(std::slice::from_ref(&rows), 0.01, (2, 9), |_, hash| {
             (hash == 7).then(|| "web".to_owned())
         });
         assert_eq!(encoder.names(&schema).next().unwrap(), "channel=web");
         assert_eq!(encoder.levels().len(), 2);
+        assert_eq!(Encoder::learn(std::slice::from_ref(&rows), 0.01, (2, 1), |_, _| None).levels().len(), 1);
         let columns = encoder.columns(&schema, std::slice::from_ref(&rows));
         for (row, &hash) in rows.iter().enumerate() {
             let mut out = Vec::new();

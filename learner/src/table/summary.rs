@@ -215,7 +215,9 @@ impl Summary {
         }
         // The name alone: remarks are kept in artifacts, which are the same wherever the file lay.
         let file = self.path.file_name().unwrap_or_default().to_string_lossy();
-        remarks.iter().map(|remark| format!("{file}: {remark}")).collect()
+        // Names of columns and values are the data's: no control character of them may reach a terminal.
+        let clean = |remark: &String| format!("{file}: {remark}").replace(char::is_control, "\u{fffd}");
+        remarks.iter().map(clean).collect()
     }
 
     /// The counts of a column by its name.

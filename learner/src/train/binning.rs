@@ -17,15 +17,15 @@ const LEAN_POSITIVES: f64 = 1.0;
 
 /// What the training part says of each feature: bins, their evidence, and the straight scale. Weights are still zero.
 /// Points are ln(odds in the bin / odds overall); shape `[features]`.
-pub(super) fn learn(part: &Part, negative_weight: f64) -> Vec<Term> {
-    let positives = part.positives();
+pub(super) fn learn(part: &Part) -> Vec<Term> {
+    let (positives, weights) = (part.positives(), part.weights());
     (0..part.frame.width())
         .into_par_iter()
-        .map(|feature| term(part.frame.column(feature), &part.labels, positives, negative_weight))
+        .map(|feature| term(part.frame.column(feature), &part.labels, positives, weights))
         .collect()
 }
 
-fn term(column: &[f32], labels: &[bool], positives: usize, negative_weight: f64) -> Term {
+fn term(column: &[f32], labels: &[bool], positives: usize, weights: [f64; 2]) -> Term {
     let mut present: Vec<f32> = sampled(column).filter(|value| value.is_finite()).collect();
     present.sort_unstable_by(f32::total_cmp);
     let imputed = present.get(present.len() / 2).copied().unwrap_or(0.0);
@@ -34,7 +34,7 @@ fn term(column: &[f32], labels: &[bool], positives: usize, negative_weight: f64)
     let mean = filled().sum::<f64>() / rows;
     let spread = (filled().map(|value| (value - mean).powi(2)).sum::<f64>() / rows).sqrt();
     let ends = ends(&present, positives);
-    let evidence = evidence(column, labels, &ends, negative_weight);
+    let evidence = evidence(column, labels, &ends, weights);
     let (points, missing) = evidence.split_at(ends.len() + 1);
     Term {
         imputed,
@@ -75,10 +75,10 @@ fn ends(sorted: &[f32], positives: usize) -> Vec<f32> {
 }
 
 /// ln odds ratio of each bin, the one for missing values last.
-fn evidence(column: &[f32], labels: &[bool], ends: &[f32], negative_weight: f64) -> Vec<f64> {
+fn evidence(column: &[f32], labels: &[bool], ends: &[f32], weights: [f64; 2]) -> Vec<f64> {
     let mut counts = vec![[0.0f64; 2]; ends.len() + 2];
     for (&value, &label) in column.iter().zip(labels) {
-        counts[bin(ends, value)][usize::from(label)] += if label { 1.0 } else { negative_weight };
+        counts[bin(ends, value)][usize::from(label)] += weights[usize::from(label)];
     }
     let [negatives, positives] = counts.iter().fold([0.0; 2], |sum, [n, p]| [sum[0] + n, sum[1] + p]);
     let odds = positives.max(0.5) / negatives.max(0.5);
@@ -107,7 +107,7 @@ mod tests {
         // Overall odds 4 to 12; the bin above 1 has 3 to 1, the missing one nothing but leaning.
         let column = [0.0, 0.0, 2.0, 2.0, 2.0, 2.0];
         let labels = [true, false, true, true, true, false];
-        let found = evidence(&column, &labels, &[1.0], 6.0);
+        let found = evidence(&column, &labels, &[1.0], [6.0, 1.0]);
         let expected = [(2.0 / 9.0 * 3.0f64).ln(), (4.0 / 9.0 * 3.0f64).ln(), 0.0];
         for (found, expected) in found.iter().zip(expected) {
             assert!((found - expected).abs() < 1e-12, "{found} for {expected}");

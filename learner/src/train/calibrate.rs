@@ -71,30 +71,32 @@ fn newton_step(
     step.iter().all(|change| change.is_finite()).then_some(step)
 }
 
-/// Pool adjacent violators (Ayer et al. 1955), then straight lines between the pools' mean scores.
+/// Pool adjacent violators (Ayer et al. 1955) over rows of equal scores, then straight lines between the pools' mean
+/// scores. Each pool leans on the overall share of positives as if half a row more had been seen with it: no pool is ever
+/// quite sure.
 fn isotonic(scored: &[Scored]) -> Option<Calibrator> {
     let mut sorted: Vec<&Scored> = scored.iter().collect();
     sorted.sort_by(|a, b| a.score.total_cmp(&b.score));
+    let share = scored.iter().filter(|row| row.positive).count() as f64 / scored.len().max(1) as f64;
     // Sum of scores, positives, rows.
     let mut pools: Vec<[f64; 3]> = Vec::new();
-    for row in sorted {
-        let mut pool = [row.score, f64::from(u8::from(row.positive)), 1.0];
-        while let Some(last) = pools.last().copied() {
-            if last[1] / last[2] < pool[1] / pool[2] {
-                break;
-            }
+    for alike in sorted.chunk_by(|a, b| a.score == b.score) {
+        let rows = alike.len() as f64;
+        let positives = alike.iter().filter(|row| row.positive).count() as f64;
+        let mut pool = [alike.iter().map(|row| row.score).sum(), positives, rows];
+        while let Some(last) = pools.pop_if(|last| last[1] / last[2] >= pool[1] / pool[2]) {
             pool = [last[0] + pool[0], last[1] + pool[1], last[2] + pool[2]];
-            pools.pop();
         }
         pools.push(pool);
     }
     let (mut raw, mut probability): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
     for [scores, positives, rows] in pools {
         let mean = scores / rows;
+        let leaning = (positives + 0.5 * share) / (rows + 0.5);
         if raw.last().is_none_or(|last| mean > *last) {
             raw.push(mean);
-            // A pool is never quite sure of itself.
-            probability.push((positives + 0.5 * positives / rows) / (rows + 0.5));
+            // A small pool leans far enough to pass the one below it: order stays.
+            probability.push(probability.last().map_or(leaning, |below| leaning.max(*below)));
         }
     }
     let calibrator = Calibrator::Isotonic { raw, probability };
@@ -138,6 +140,23 @@ mod tests {
         assert!(brier(&isotonic) < brier(&platt(&scored)));
         for group in evaluate::reliability(&calibrated(&scored, &isotonic)) {
             assert!(group.rows < 200 || (group.said - group.came).abs() < 0.05, "{group:?}");
+        }
+    }
+
+    #[test]
+    fn rows_of_one_score_have_one_probability_which_is_their_share() {
+        let leaves = [(0.1, 4_000, 9), (0.2, 2_000, 44), (0.4, 700, 202), (0.9, 400, 263)];
+        let scored: Vec<Scored> = leaves
+            .iter()
+            .flat_map(|&(score, rows, positives)| {
+                (0..rows).map(move |n| Scored { score, positive: n < positives })
+            })
+            .collect();
+        let found = calibrator(&scored);
+        assert!(matches!(found, Calibrator::Isotonic { .. }));
+        for (score, rows, positives) in leaves {
+            let (said, came) = (found.probability(score), f64::from(positives) / f64::from(rows));
+            assert!((said - came).abs() < 0.001, "{said} for {came}");
         }
     }
 

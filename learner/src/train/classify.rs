@@ -1,6 +1,6 @@
 //! Training of a classifier on anybody's table: search, fit, calibrate, choose thresholds, measure.
 
-use super::dataset::{Dataset, FoldParts, Tables};
+use super::dataset::{Dataset, FoldParts, Tables, Trained};
 use super::measure::{self, Costs, LOSS_CENTS, Measured};
 use super::methods::{Candidate, ModelKind};
 use super::{Part, Progress, TrainError, calibrate, rounded};
@@ -173,8 +173,8 @@ pub struct EvaluatedTable {
     pub remarks: Vec<String>,
 }
 
-/// Measures a model on the test part of tables. What the tables teach of behaviour is learned anew, as everything before
-/// the test part happened before it.
+/// Measures a model on the test part of the tables it was trained on, or on another table. What the tables teach of
+/// behaviour is learned anew, as everything before the test part happened before it; another table begins with none.
 ///
 /// # Errors
 /// A [`TrainError`] that names what is wrong with artifact, table or mapping.
@@ -190,7 +190,8 @@ pub fn evaluate(
     classifier.check().map_err(artifact::ArtifactError::Malformed)?;
     // A table without time is shuffled as it was in training: another shuffle would test on rows that were trained on.
     let tables = Tables { seed: manifest.seed, ..tables.clone() };
-    let data = Dataset::read(&tables, Some(&classifier.encoder), progress)?;
+    let trained = Trained { encoder: &classifier.encoder, fingerprint: &manifest.data_fingerprint };
+    let data = Dataset::read(&tables, Some(&trained), progress)?;
     both_classes("test", &data.test)?;
     progress.stage("measuring", 1);
     let test = measure::measure(&data.test, &classifier, costs, &[], &data.scenarios);
@@ -373,19 +374,36 @@ fn finally(
     (compared, settled): (&Candidate, &Candidate),
     mut tried: Tried,
 ) -> Result<(Method, Vec<Scored>, Vec<i64>), TrainError> {
-    let cents = |parts: &mut dyn Iterator<Item = &Part>| parts.flat_map(|part| part.cents.clone()).collect();
     if data.validate.positives() >= EACH_MIN {
         // What was compared with its final settings need not be fitted twice.
         let same = if compared == settled { tried.methods.pop() } else { None };
         let method = same.map_or_else(|| settled.fit(&data.train, Some(&data.validate)), Ok)?;
-        let raw = scores(&data.validate, &method);
-        return Ok((method, raw, cents(&mut std::iter::once(&data.validate))));
+        let (raw, cents) = counted(&data.validate, scores(&data.validate, &method));
+        return Ok((method, raw, cents));
     }
-    let judged = folds.iter().zip(&tried.methods).flat_map(|(fold, method)| scores(&fold.validate, method));
-    let raw: Vec<Scored> = judged.collect();
+    let (mut raw, mut judged_cents) = (Vec::new(), Vec::new());
+    for (fold, method) in folds.iter().zip(&tried.methods) {
+        let scored = scores(&fold.validate, method);
+        let (rows, cents) = counted(&fold.validate, scored);
+        raw.extend(rows);
+        judged_cents.extend(cents);
+    }
     let stopped = tried.methods.last().map_or_else(|| settled.clone(), |method| settled.as_stopped(method));
     let method = stopped.fit(&data.train, None)?;
-    Ok((method, raw, cents(&mut folds.iter().map(|fold| fold.validate.as_ref()))))
+    Ok((method, raw, judged_cents))
+}
+
+/// Scores and amounts with each row as often as it counts, so that what thinning left out is in probabilities and costs.
+fn counted(part: &Part, scored: Vec<Scored>) -> (Vec<Scored>, Vec<i64>) {
+    let weights = part.weights();
+    if weights == [1.0; 2] {
+        return (scored, part.cents.clone());
+    }
+    let often = |row: &Scored| weights[usize::from(row.positive)] as usize;
+    let cents =
+        part.cents.iter().zip(&scored).flat_map(|(&cents, row)| std::iter::repeat_n(cents, often(row)));
+    let cents = cents.collect();
+    (scored.iter().flat_map(|row| std::iter::repeat_n(*row, often(row))).collect(), cents)
 }
 
 /// Calibrates, and chooses where to act.
@@ -400,15 +418,20 @@ fn finished(data: &Dataset, method: Method, raw: &[Scored], cents: &[i64], costs
         best_f1: 1.0,
     };
     let said = measure::probabilities(raw, &classifier);
-    classifier.best_f1 = rounded(evaluate::best_f1_threshold(&said)).min(1.0);
+    classifier.best_f1 = rounded_down(evaluate::best_f1_threshold(&said));
     let step_up = cheapest(&said, cents, costs.challenge_cents);
     let hold = cheapest(&said, cents, costs.hold_cents).max(step_up);
-    classifier.thresholds = Thresholds { step_up: rounded(step_up).min(1.0), hold: rounded(hold).min(1.0) };
+    classifier.thresholds = Thresholds { step_up: rounded_down(step_up), hold: rounded_down(hold) };
     classifier
 }
 
-/// The threshold at which missed fraud and false alarms together cost least. Without amounts, a fraud costs as much as a
-/// hundred alarms of this price at ten major units each.
+/// Six digits that are not above the value: rows that score just as much must not fall out.
+fn rounded_down(threshold: f64) -> f64 {
+    let nearest = rounded(threshold);
+    if nearest > threshold { rounded(threshold * (1.0 - 1e-5)) } else { nearest }
+}
+
+/// The threshold at which missed fraud and false alarms together cost least. Without amounts, a fraud costs [`super::LOSS_CENTS`].
 fn cheapest(said: &[Scored], cents: &[i64], alarm_cents: f64) -> f64 {
     let mut rows: Vec<(Scored, f64)> = said
         .iter()
@@ -450,3 +473,6 @@ fn best_single(folds: &[Fold<'_>]) -> Vec<String> {
     found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     found.into_iter().take(3).map(|(_, name)| name).collect()
 }
+
+#[cfg(test)]
+mod tests;

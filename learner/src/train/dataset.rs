@@ -3,8 +3,8 @@
 use super::part::{Beside, Part};
 use super::replay::{Replay, Row, inputs};
 use super::{Progress, TrainError};
-use crate::behaviour::Schema;
-use crate::fraud::Encoder;
+use crate::behaviour::{CATEGORIES_MAX, Schema};
+use crate::fraud::{Encoder, WIDTH_MAX};
 use crate::table::{self, Cut, Fold, Mapping, Summary};
 use crate::train::data::RecordedTransfer;
 use crate::transfer;
@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 /// Rows of a table that must be sorted, and therefore held, at most.
 const SORTED_ROWS_MAX: usize = 20_000_000;
 const DAY_MS: i64 = 86_400_000;
+/// Behaviour remembers 60 days; a window of 30 before a longer delay would be cut.
+const DELAY_MAX_MS: i64 = 30 * DAY_MS;
 /// A level with at least this share of the training rows has a column of its own, at most so many of a category.
 const ONE_HOT_SHARE: f64 = 0.01;
 const ONE_HOT_MAX: usize = 16;
@@ -66,24 +68,26 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Reads, replays and splits. `encoder` is that of a model to be measured; without one it is learned from the training
-    /// part.
+    /// Reads, replays and splits. `of` is the model to be measured; without one, columns for levels are learned from the
+    /// training part. A table that a model was trained on is cut as it was then; of another one, all rows are measured,
+    /// or those in the mapping's test period.
     ///
     /// # Errors
     /// A [`TrainError`] that names file, row and column, or the part that has nothing to teach.
     pub fn read(
         tables: &Tables,
-        encoder: Option<&Encoder>,
+        of: Option<&Trained<'_>>,
         progress: &mut dyn Progress,
     ) -> Result<Self, TrainError> {
+        fits(&tables.mapping)?;
         let first = survey(&tables.data, &tables.mapping, progress)?;
+        let whole = of.map_or(Ok(false), |of| of.never_saw(&first, tables))?;
         let gap_ms = if tables.mapping.columns.time.is_some() { tables.mapping.label.delay_ms } else { 0 };
-        let cut = tables
-            .mapping
-            .split
-            .cut(first.span_ms, tables.test.is_some(), gap_ms, tables.seed)
-            .map_err(|error| TrainError::Unusable { part: "test", problem: error.to_string() })?;
-        let mut builder = Builder::new(tables, cut);
+        let unusable = |problem: String| TrainError::Unusable { part: "test", problem };
+        let cut =
+            tables.mapping.split.cut(first.span_ms, whole || tables.test.is_some(), gap_ms, tables.seed);
+        let mut builder = Builder::new(tables, cut.map_err(|error| unusable(error.to_string()))?);
+        builder.whole = whole;
         let mut summaries = vec![builder.play(&tables.data, first.backwards > 0, false, progress)?];
         if let Some(test) = &tables.test {
             let backwards = match tables.mapping.columns.time {
@@ -92,7 +96,53 @@ impl Dataset {
             };
             summaries.push(builder.play(test, backwards, true, progress)?);
         }
-        Ok(builder.finish(encoder, summaries))
+        Ok(builder.finish(of.map(|of| of.encoder), summaries))
+    }
+}
+
+/// A model that is to be measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Trained<'a> {
+    /// Its columns for levels.
+    pub encoder: &'a Encoder,
+    /// The fingerprint of the tables it was trained and tested on.
+    pub fingerprint: &'a str,
+}
+
+impl Trained<'_> {
+    /// Whether the model never saw any of a table, so that all of it may be measured.
+    fn never_saw(&self, table: &Summary, tables: &Tables) -> Result<bool, TrainError> {
+        let unusable = |problem: &str| {
+            let problem = format!("{}: {problem}", tables.data.display());
+            Err(TrainError::Unusable { part: "test", problem })
+        };
+        let mut trained = self.fingerprint.split('+');
+        if trained.next() == Some(table.fingerprint.as_str()) {
+            return match (trained.next(), &tables.test) {
+                (Some(_), None) => unusable(
+                    "the model was trained on all of it; give the table that it was tested on as --test",
+                ),
+                _ => Ok(false),
+            };
+        }
+        if tables.test.is_some() {
+            return Ok(false);
+        }
+        let mapping = &tables.mapping;
+        if mapping.columns.time.is_none() && !inputs(mapping).categorical.is_empty() {
+            return unusable(
+                "without time, what a category says of fraud is known from the table that the model was trained on: give \
+                 that as --data and this one as --test",
+            );
+        }
+        let tested = match mapping.split.plan {
+            table::split::Plan::Periods { test, .. } => test,
+            _ => None,
+        };
+        let within = tested.zip(table.span_ms).is_some_and(|(period, (from_ms, until_ms))| {
+            from_ms < period.until_ms && until_ms >= period.from_ms
+        });
+        Ok(!within)
     }
 }
 
@@ -129,7 +179,7 @@ impl Dataset {
                 label,
                 at_ms: row.at_ms,
                 customer: row.customer,
-                cents: Some(row.cents),
+                cents: row.cents,
                 scenario: row.scenario,
                 categories: &[],
             };
@@ -158,6 +208,53 @@ impl Dataset {
     }
 }
 
+/// Refuses a mapping with more columns than a vector has room for, before any row is read.
+fn fits(mapping: &Mapping) -> Result<(), TrainError> {
+    let inputs = inputs(mapping);
+    let categories = inputs.categorical.len();
+    let problem = if categories > CATEGORIES_MAX {
+        format!("{categories} categories; at most {CATEGORIES_MAX}: leave some out of the mapping")
+    } else {
+        let features = Schema::new(inputs).columns().len();
+        if features <= WIDTH_MAX {
+            return Ok(());
+        }
+        format!("{features} features; at most {WIDTH_MAX}: leave some columns out of the mapping")
+    };
+    Err(TrainError::Unusable { part: "training", problem: format!("{}: {problem}", mapping.path.display()) })
+}
+
+/// What the mapping makes of time that a reader of figures should know.
+fn of_time(mapping: &Mapping, first: &Summary, second: Option<&Summary>) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let Some(time) = &mapping.columns.time else { return remarks };
+    let delay_ms = mapping.label.delay_ms;
+    if delay_ms == 0 && (mapping.columns.customer.is_some() || mapping.columns.counterparty.is_some()) {
+        remarks.push(
+            "no delay_days in [label]: rows see the label of every row before them, however short ago"
+                .to_owned(),
+        );
+    }
+    if delay_ms > DELAY_MAX_MS {
+        let days = DELAY_MAX_MS / DAY_MS;
+        remarks
+            .push(format!("labels later than {days} days after their row count in sums over all time only"));
+    }
+    if first.span_ms.is_some_and(|(from_ms, _)| from_ms < 0) {
+        remarks.push(format!("column `{time}`: times before 1970 count as its first second"));
+    }
+    let overlaps = |second: &Summary| {
+        first.span_ms.zip(second.span_ms).is_some_and(|((_, end_ms), (begin_ms, _))| begin_ms < end_ms)
+    };
+    if second.is_some_and(overlaps) {
+        remarks.push(
+            "the test file begins before the first file ends: its rows see behaviour that came later"
+                .to_owned(),
+        );
+    }
+    remarks
+}
+
 /// One pass that only looks: first and last time, and whether time runs backwards.
 fn survey(path: &Path, mapping: &Mapping, progress: &mut dyn Progress) -> Result<Summary, TrainError> {
     progress.stage("looking through the table", 0);
@@ -172,7 +269,12 @@ struct Builder<'a> {
     train: Part,
     validate: Part,
     test: Part,
-    folds: Vec<(Fold, FoldParts)>,
+    /// Folds, each with when customers' first fraud since its beginning happened.
+    folds: Vec<(Fold, FoldParts, HashMap<u64, i64>)>,
+    /// Rows of a table without time that were played.
+    played: i64,
+    /// Whether every row is measured, whatever the cut says.
+    whole: bool,
     /// When customers' first fraud since the beginning of training happened.
     known: HashMap<u64, i64>,
 }
@@ -190,9 +292,11 @@ impl<'a> Builder<'a> {
             train: part(),
             validate: part(),
             test: part(),
-            folds: tables.mapping.folds.iter().map(|fold| (*fold, parts())).collect(),
+            folds: tables.mapping.folds.iter().map(|fold| (*fold, parts(), HashMap::new())).collect(),
             schema,
             known: HashMap::new(),
+            played: 0,
+            whole: false,
         }
     }
 
@@ -222,8 +326,9 @@ impl<'a> Builder<'a> {
         })?;
         if summary.stopped {
             let problem = format!(
-                "{}: more than {SORTED_ROWS_MAX} rows that are not in the order of time: sort the file first",
-                path.display()
+                "{}: more than {SORTED_ROWS_MAX} rows that are not in the order of time; {}",
+                path.display(),
+                if timeless { "give it a time column, or fewer rows" } else { "sort the file first" }
             );
             return Err(TrainError::Unusable { part: "training", problem });
         }
@@ -233,10 +338,11 @@ impl<'a> Builder<'a> {
         } else {
             rows.sort_by_key(|row| row.at_ms);
         }
-        for (place, row) in rows.iter_mut().enumerate() {
+        for row in &mut rows {
             if timeless {
-                // One second a row: later rows see what earlier ones taught.
-                row.at_ms = place as i64 * 1_000;
+                // One second a row, over both files: later rows see what earlier ones taught.
+                row.at_ms = self.played * 1_000;
+                self.played += 1;
             }
             self.row(row, test_file);
             progress.step();
@@ -247,8 +353,11 @@ impl<'a> Builder<'a> {
     fn row(&mut self, row: &Row, test_file: bool) {
         let timed = self.schema.inputs().time;
         let at_ms = timed.then_some(row.at_ms);
-        let part =
-            if test_file { self.cut.part_of_test_file(at_ms) } else { self.cut.part(at_ms, row.number) };
+        let part = match (self.whole, test_file) {
+            (true, _) => Some(table::Part::Test),
+            (_, true) => self.cut.part_of_test_file(at_ms),
+            _ => self.cut.part(at_ms, row.number),
+        };
         // Without time nothing may be learned from rows that are only measured on.
         let learn = timed || part == Some(table::Part::Train);
         let vector = self.replay.next(row, learn);
@@ -258,12 +367,13 @@ impl<'a> Builder<'a> {
             label,
             at_ms: row.at_ms,
             customer: row.customer,
-            cents: self.schema.inputs().amount.then_some(row.cents),
+            cents: self.schema.inputs().amount.then_some(row.cents.unwrap_or(0)),
             scenario: row.scenario,
             categories: &row.categories,
         };
-        let blocked = self.tables.mapping.split.leave_out_known_customers
-            && is_known(&self.known, row, self.tables.mapping.label.delay_ms);
+        let delay_ms = self.tables.mapping.label.delay_ms;
+        let leave_out = self.tables.mapping.split.leave_out_known_customers;
+        let blocked = leave_out && is_known(&self.known, row, delay_ms);
         match part {
             Some(table::Part::Train) => {
                 self.train.push(vector, &beside);
@@ -276,12 +386,17 @@ impl<'a> Builder<'a> {
             Some(table::Part::Test) if !blocked => self.test.push(vector, &beside),
             _ => {}
         }
-        for (fold, parts) in &mut self.folds {
+        // No fold may hold what is tested on, whatever its periods say.
+        let chosen_on = !test_file && part != Some(table::Part::Test);
+        for (fold, parts, known) in self.folds.iter_mut().filter(|_| chosen_on) {
             if fold.train.contains(row.at_ms) {
                 parts.train.push(vector, &beside);
             }
-            if fold.validate.contains(row.at_ms) {
+            if fold.validate.contains(row.at_ms) && !(leave_out && is_known(known, row, delay_ms)) {
                 parts.validate.push(vector, &beside);
+            }
+            if label && row.at_ms >= fold.train.from_ms {
+                row.customer.map(|customer| known.entry(customer).or_insert(row.at_ms));
             }
         }
         let trained = self.cut.periods().is_some_and(|(train, ..)| row.at_ms >= train.from_ms);
@@ -296,10 +411,11 @@ impl<'a> Builder<'a> {
             let name = schema.inputs().categorical.get(category)?;
             summaries.first()?.column(name)?.levels.as_ref()?.text(hash).map(str::to_owned)
         };
+        let room = WIDTH_MAX.saturating_sub(schema.columns().len());
         let encoder = encoder
             .cloned()
-            .unwrap_or_else(|| Encoder::learn(&train.categories, ONE_HOT_SHARE, ONE_HOT_MAX, text));
-        let mut folds: Vec<FoldParts> = folds.into_iter().map(|(_, parts)| parts).collect();
+            .unwrap_or_else(|| Encoder::learn(&train.categories, ONE_HOT_SHARE, (ONE_HOT_MAX, room), text));
+        let mut folds: Vec<FoldParts> = folds.into_iter().map(|(_, parts, _)| parts).collect();
         let in_folds = folds.iter_mut().flat_map(|fold| [&mut fold.train, &mut fold.validate]);
         for part in [&mut train, &mut validate, &mut test].into_iter().chain(in_folds) {
             for (name, column) in encoder.columns(&schema, &part.categories) {
@@ -310,7 +426,10 @@ impl<'a> Builder<'a> {
         let scenarios = scenario_texts(&summaries);
         let fingerprint =
             summaries.iter().map(|summary| summary.fingerprint.as_str()).collect::<Vec<_>>().join("+");
-        let remarks = summaries.iter().flat_map(Summary::remarks).collect();
+        let mut remarks: Vec<String> = summaries.iter().flat_map(Summary::remarks).collect();
+        if let Some(first) = summaries.first() {
+            remarks.extend(of_time(&self.tables.mapping, first, summaries.get(1)));
+        }
         Dataset { schema, encoder, train, validate, test, folds, scenarios, fingerprint, remarks }
     }
 }

@@ -132,7 +132,10 @@ pub(super) fn measure(
         brier: rounded(evaluate::brier(&said)),
         calibration: evaluate::reliability(&said),
         money: (!part.cents.is_empty()).then(|| money(part, &said, classifier, costs)),
-        card_precision_at_100: (!part.customers.is_empty())
+        card_precision_at_100: part
+            .customers
+            .iter()
+            .any(Option::is_some)
             .then(|| rounded(card_precision(part, &raw, CARDS_A_DAY))),
         recall_by_scenario: by_scenario(part, &said, chosen, scenarios),
         weeks: weeks(part, &raw),
@@ -159,7 +162,8 @@ fn money(part: &Part, said: &[Scored], classifier: &Classifier, costs: Costs) ->
 /// 4.3): each day the riskiest customers by their highest score; those found are not looked into again.
 fn card_precision(part: &Part, raw: &[Scored], most: usize) -> f64 {
     let mut days: BTreeMap<i64, HashMap<u64, Scored>> = BTreeMap::new();
-    for ((row, &customer), &at_ms) in raw.iter().zip(&part.customers).zip(&part.at_ms) {
+    for ((row, customer), &at_ms) in raw.iter().zip(&part.customers).zip(&part.at_ms) {
+        let Some(customer) = *customer else { continue };
         let day = days.entry(at_ms.div_euclid(DAY_MS)).or_default();
         let known = day.entry(customer).or_insert(*row);
         known.score = known.score.max(row.score);
@@ -361,7 +365,7 @@ mod tests {
         ];
         let mut raw = Vec::new();
         for (customer, day, score, positive) in rows {
-            part.customers.push(customer);
+            part.customers.push(Some(customer));
             part.at_ms.push(day * DAY_MS);
             raw.push(Scored { score, positive });
         }

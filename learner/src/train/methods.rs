@@ -8,9 +8,9 @@ use crate::trees::{Examples, boosted, forest, tree};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Non-frauds that the logistic regression's optimiser sees, while settings are compared and in the end.
-const NEGATIVES_COMPARED: usize = 20_000;
-const NEGATIVES_FITTED: usize = 80_000;
+/// Rows of each class that the logistic regression's optimiser sees, while settings are compared and in the end.
+const ROWS_COMPARED: usize = 20_000;
+const ROWS_FITTED: usize = 80_000;
 /// Above so many rows, boosted trees are not compared but fitted with settings that suit large tables.
 const BOOSTED_COMPARED: usize = 300_000;
 
@@ -73,7 +73,7 @@ impl Candidate {
                     class_weight: 1,
                     l2: 30.0,
                     crosses: 12,
-                    negatives_max: NEGATIVES_COMPARED,
+                    rows_max: ROWS_COMPARED,
                     seed,
                 };
                 [
@@ -108,7 +108,7 @@ impl Candidate {
     pub(super) fn settled(&self) -> Self {
         match self {
             Self::Logistic(settings) => {
-                Self::Logistic(scorecard::Settings { negatives_max: NEGATIVES_FITTED, ..*settings })
+                Self::Logistic(scorecard::Settings { rows_max: ROWS_FITTED, ..*settings })
             }
             other => other.clone(),
         }
@@ -116,9 +116,7 @@ impl Candidate {
 
     /// Fits on a part; what learns step by step stops where `validate` says.
     pub(super) fn fit(&self, train: &Part, validate: Option<&Part>) -> Result<Method, TrainError> {
-        let weight = train.negative_weight() as f32;
-        let weights: Option<Vec<f32>> = (weight > 1.0)
-            .then(|| train.labels.iter().map(|&label| if label { 1.0 } else { weight }).collect());
+        let weights = train.row_weights();
         let examples = Examples { frame: &train.frame, labels: &train.labels, weights: weights.as_deref() };
         let failed = |error: crate::trees::FitError| TrainError::Fit(error.to_string());
         Ok(match self {
@@ -127,8 +125,12 @@ impl Candidate {
             Self::Forest(settings) => Method::Trees(forest::fit(&examples, settings).map_err(failed)?),
             Self::Svm(settings) => Method::Scorecard(machine(train, settings)?),
             Self::Boosted(settings) => {
-                let validation =
-                    validate.map(|part| Examples { frame: &part.frame, labels: &part.labels, weights: None });
+                let beside = validate.and_then(Part::row_weights);
+                let validation = validate.map(|part| Examples {
+                    frame: &part.frame,
+                    labels: &part.labels,
+                    weights: beside.as_deref(),
+                });
                 let fitted = boosted::fit(&examples, validation.as_ref(), settings).map_err(failed)?;
                 Method::Trees(fitted.trees)
             }
@@ -169,7 +171,7 @@ fn boosted_grid(rows: usize, seed: u64) -> Vec<Candidate> {
 
 /// A support vector machine over binned evidence and standardised values, folded into a scorecard.
 fn machine(train: &Part, settings: &svm::Settings) -> Result<Scorecard, TrainError> {
-    let terms = binning::learn(train, train.negative_weight());
+    let terms = binning::learn(train);
     let design = scorecard::straight_and_binned(train, &terms);
     let mut frame = Frame::new(Vec::new());
     for (at, column) in design.columns().into_iter().enumerate() {

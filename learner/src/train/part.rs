@@ -11,8 +11,8 @@ pub struct Part {
     pub labels: Vec<bool>,
     /// When, unix milliseconds; counted up in a table without time.
     pub at_ms: Vec<i64>,
-    /// Whose row it is; empty where the table names no customers.
-    pub customers: Vec<u64>,
+    /// Whose row it is, where the row says; one a row.
+    pub customers: Vec<Option<u64>>,
     /// Amounts, hundredths of a major unit; empty where the table has none.
     pub cents: Vec<i64>,
     /// Hash of the kind of positive, 0 where there is none.
@@ -21,8 +21,8 @@ pub struct Part {
     pub(super) categories: Vec<Vec<u64>>,
     /// Row numbers, so that thinning does not depend on the order.
     keys: Vec<u64>,
-    /// How often the negatives were halved to keep within bounds.
-    halvings: u32,
+    /// How often negatives and positives were halved to keep within bounds.
+    halvings: [u32; 2],
 }
 
 /// What stands beside the features of a row.
@@ -68,20 +68,27 @@ impl Part {
         self.labels.iter().filter(|&&label| label).count()
     }
 
-    /// Rows that each kept negative stands for.
-    pub fn negative_weight(&self) -> f64 {
-        f64::from(1u32 << self.halvings.min(31))
+    /// Rows that each kept negative and each kept positive stand for.
+    pub fn weights(&self) -> [f64; 2] {
+        self.halvings.map(|halvings| f64::from(1u32 << halvings.min(31)))
     }
 
-    /// Adds a row, unless it is a negative that thinning leaves out.
+    /// Weights of the rows, where they are not all the same.
+    pub(super) fn row_weights(&self) -> Option<Vec<f32>> {
+        let [negative, positive] = self.weights().map(|weight| weight as f32);
+        let weight = |&label: &bool| if label { positive } else { negative };
+        (negative != positive).then(|| self.labels.iter().map(weight).collect())
+    }
+
+    /// Adds a row, unless thinning leaves it out.
     pub(super) fn push(&mut self, vector: &[f32], beside: &Beside<'_>) {
-        if !beside.label && !self.keeps(beside.key) {
+        if !self.keeps(beside.label, beside.key) {
             return;
         }
         self.frame.push(vector);
         self.labels.push(beside.label);
         self.at_ms.push(beside.at_ms);
-        self.customers.extend(beside.customer);
+        self.customers.push(beside.customer);
         self.cents.extend(beside.cents);
         self.scenarios.push(beside.scenario);
         self.keys.push(beside.key);
@@ -90,21 +97,22 @@ impl Part {
         }
     }
 
-    /// Whether a negative row is among those kept: the lowest bits of a hash of its number are zero.
-    fn keeps(&self, key: u64) -> bool {
+    /// Whether a row is among those kept: the lowest bits of a hash of its number are zero.
+    fn keeps(&self, label: bool, key: u64) -> bool {
         let mixed = key.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (mixed >> 32).trailing_zeros() >= self.halvings
+        (mixed >> 32).trailing_zeros() >= self.halvings[usize::from(label)]
     }
 
-    /// Leaves out every other negative until there are at most `rows_max` rows, or the positives alone are more.
+    /// Leaves out every other row of the larger class until there are at most `rows_max` rows.
     pub(super) fn thin(&mut self, rows_max: usize) {
-        while self.rows() > rows_max && self.halvings < 30 && self.rows() > self.positives() {
-            self.halvings += 1;
-            let keep: Vec<usize> =
-                (0..self.rows()).filter(|&row| self.labels[row] || self.keeps(self.keys[row])).collect();
-            let halvings = self.halvings;
-            *self = self.select(&keep);
-            self.halvings = halvings;
+        while self.rows() > rows_max.max(2) {
+            let larger = usize::from(2 * self.positives() > self.rows());
+            self.halvings[larger] += 1;
+            let kept = |&row: &usize| self.keeps(self.labels[row], self.keys[row]);
+            *self = self.select(&(0..self.rows()).filter(kept).collect::<Vec<_>>());
+            if self.halvings[larger] >= 30 {
+                break;
+            }
         }
     }
 
@@ -137,6 +145,40 @@ impl Part {
             categories: self.categories.iter().map(|column| pick(column, rows)).collect(),
             keys: pick(&self.keys, rows),
             halvings: self.halvings,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thinning_keeps_both_classes_and_says_what_each_row_stands_for() {
+        for positive_share in [100, 2] {
+            let mut part = Part::new(vec!["x".into()], 0);
+            for key in 0..40_000u64 {
+                let label = key % positive_share == 0;
+                let beside = Beside {
+                    key,
+                    label,
+                    at_ms: 0,
+                    customer: None,
+                    cents: None,
+                    scenario: 0,
+                    categories: &[],
+                };
+                part.push(&[1.0], &beside);
+                part.thin(1_000);
+            }
+            let [negative, positive] = part.weights();
+            let positives = part.positives() as f64;
+            let negatives = part.rows() as f64 - positives;
+            assert!(part.rows() <= 1_000 && positives > 50.0 && negatives > 50.0, "{positives} {negatives}");
+            let all = [negatives * negative, positives * positive];
+            let expected = 40_000.0 / positive_share as f64;
+            assert!((all[1] - expected).abs() < 0.3 * expected, "{all:?}");
+            assert!((all[0] + all[1] - 40_000.0).abs() < 12_000.0, "{all:?}");
         }
     }
 }

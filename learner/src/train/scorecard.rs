@@ -24,8 +24,8 @@ pub(super) struct Settings {
     pub(super) l2: f64,
     /// Crosses at most.
     pub(super) crosses: usize,
-    /// Non-frauds that the optimiser sees at most, drawn by the seed; each then stands for several.
-    pub(super) negatives_max: usize,
+    /// Rows of each class that the optimiser sees at most, drawn by the seed; each then stands for several.
+    pub(super) rows_max: usize,
     /// Seed of everything drawn.
     pub(super) seed: u64,
 }
@@ -38,7 +38,7 @@ pub(super) fn fit(part: &Part, settings: &Settings) -> Result<Scorecard, TrainEr
         let problem = format!("{positives} positive and {negatives} negative rows are too few to learn from");
         return Err(TrainError::Unusable { part: "training", problem });
     }
-    let terms = binning::learn(part, part.negative_weight());
+    let terms = binning::learn(part);
     let sample = part.select(&sampled(part, settings));
     let mut design = straight_and_binned(&sample, &terms);
     let mut weights = regress(&design, &sample.labels, settings)?;
@@ -54,18 +54,24 @@ pub(super) fn fit(part: &Part, settings: &Settings) -> Result<Scorecard, TrainEr
     Ok(scorecard(&terms, &crosses, &weights))
 }
 
-/// All positives, and negatives up to the bound.
+/// Rows of each class up to the bound, in their order.
 fn sampled(part: &Part, settings: &Settings) -> Vec<usize> {
-    let mut negatives: Vec<usize> = (0..part.rows()).filter(|&row| !part.labels[row]).collect();
-    if negatives.len() > settings.negatives_max {
-        let mut random = Random::new(settings.seed);
-        for place in 0..settings.negatives_max {
-            let other = place + random.below(negatives.len() - place);
-            negatives.swap(place, other);
-        }
-        negatives.truncate(settings.negatives_max);
-    }
-    let mut rows: Vec<usize> = (0..part.rows()).filter(|&row| part.labels[row]).chain(negatives).collect();
+    let mut random = Random::new(settings.seed);
+    let mut rows: Vec<usize> = [false, true]
+        .into_iter()
+        .flat_map(|class| {
+            let mut rows: Vec<usize> = (0..part.rows()).filter(|&row| part.labels[row] == class).collect();
+            let most = settings.rows_max.min(rows.len());
+            if most < rows.len() {
+                for place in 0..most {
+                    let other = place + random.below(rows.len() - place);
+                    rows.swap(place, other);
+                }
+                rows.truncate(most);
+            }
+            rows
+        })
+        .collect();
     rows.sort_unstable();
     rows
 }

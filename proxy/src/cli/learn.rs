@@ -31,9 +31,9 @@ pub struct Train {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Fraud of transfers: logistic regression with SMOTE, calibrated.
+    /// Fraud: a scorecard, boosted trees, a forest, a tree or a support vector machine, calibrated.
     Fraud(Training),
-    /// Anomaly of requests: an autoencoder that knows normal traffic only.
+    /// Anomaly: an autoencoder that knows normal requests, or a table's normal rows, only.
     Anomaly(Training),
     /// Capacity: the tables of the Q-learning controller, in the simulator.
     Capacity {
@@ -91,10 +91,14 @@ pub struct Evaluate {
     /// Events that it was not trained on: a file, or `simulate:SEED`.
     #[arg(long, value_name = "FILE")]
     data: Source,
-    /// What the columns of a table are; its test part is measured.
+    /// What the columns of a table are. Of the table that the model was trained on its test part is measured, of another
+    /// one all of it, or what lies in the mapping's test period.
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
-    /// Folder for the report.
+    /// The table that the model was tested on, where that was one of its own.
+    #[arg(long, value_name = "FILE", requires = "mapping")]
+    test: Option<PathBuf>,
+    /// Folder for the report, of an anomaly model of requests.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print the figures as one JSON object, last.
@@ -246,7 +250,8 @@ fn capacity(
 pub fn evaluate(arguments: &Evaluate) -> anyhow::Result<()> {
     let began = Instant::now();
     if let (Some(mapping), Source::File(data)) = (&arguments.mapping, &arguments.data) {
-        return tables::evaluate(&arguments.model, data.clone(), mapping, arguments.json);
+        let (data, test) = (data.clone(), arguments.test.clone());
+        return tables::evaluate(&arguments.model, data, test, mapping, arguments.json);
     }
     let (model, out) = (arguments.model.as_path(), arguments.out.as_deref());
     let (figures, text) = match Scorer::load(model)? {

@@ -115,11 +115,11 @@ pub fn model_kind(name: &str) -> anyhow::Result<Option<ModelKind>> {
 
 /// What training found: for people, or one JSON object for programs.
 pub fn say(trained: &TrainedTable, out: &Path, json: bool, began: Instant) {
-    remark(&trained.remarks);
     if !json {
         print!("{trained}");
         return;
     }
+    remark(&trained.remarks);
     let other = trained.other.as_ref().map(|other| &other.ranking);
     let more = [
         ("model", json!(trained.model)),
@@ -144,15 +144,21 @@ pub fn say_measured(measured: &EvaluatedTable, began: Instant) {
     println!("{}", figures(&measured.rows, &measured.test, began));
 }
 
-/// Measures a model on the test part of a table.
-pub fn evaluate(model: &Path, data: PathBuf, mapping: &Path, json: bool) -> anyhow::Result<()> {
+/// Measures a model on the test part of a table that it was trained on, or on another table.
+pub fn evaluate(
+    model: &Path,
+    data: PathBuf,
+    test: Option<PathBuf>,
+    mapping: &Path,
+    json: bool,
+) -> anyhow::Result<()> {
     let began = Instant::now();
     if artifact::kind_of(&artifact::read(model)?) == Some(Kind::Anomaly) {
         let metrics = anomaly::table::evaluate(model, &data, mapping)?;
         println!("{}", anomaly_figures([0, 0], &metrics, began));
         return Ok(());
     }
-    let tables = tables(data, None, mapping, 1)?;
+    let tables = tables(data, test, mapping, 1)?;
     let measured =
         with_progress(json, |progress| classify::evaluate(model, &tables, Costs::default(), progress))?;
     say_measured(&measured, began);

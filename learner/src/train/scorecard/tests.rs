@@ -18,7 +18,7 @@ fn part(rows: usize, draw: impl Fn(&mut Random) -> (Vec<f32>, f64)) -> Part {
 }
 
 const SETTINGS: Settings =
-    Settings { smote_ratio: 0.0, class_weight: 1, l2: 1.0, crosses: 4, negatives_max: 20_000, seed: 1 };
+    Settings { smote_ratio: 0.0, class_weight: 1, l2: 1.0, crosses: 4, rows_max: 20_000, seed: 1 };
 
 fn auprc(card: &Scorecard, part: &Part) -> f64 {
     let mut row = vec![0.0; part.frame.width()];
@@ -69,7 +69,7 @@ fn resampling_shifts_the_intercept_and_keeps_the_order() {
     for settings in [
         Settings { smote_ratio: 0.5, ..SETTINGS },
         Settings { class_weight: 5, ..SETTINGS },
-        Settings { negatives_max: 5_000, ..SETTINGS },
+        Settings { rows_max: 5_000, ..SETTINGS },
     ] {
         let found = auprc(&fit(&train, &settings).unwrap(), &test);
         assert!(found > base - 0.08, "{settings:?}: {found} after {base}");
