@@ -11,7 +11,7 @@ use super::state::{State, noise_share};
 use super::sum::{SumParty, vote_message};
 use super::terms::{Method, Purpose, Schema, Terms, TermsError};
 use super::wire::{Blob, Digest, ToCoordinator, ToParty};
-use super::{Notary, PROTOCOL, Refusal};
+use super::{Notary, PROTOCOL, Refusal, plain};
 
 /// A party votes against a state whose loss on its held-out rows is higher by more than this share, or this many nats …
 const RISE_MAX: (f64, f64) = (0.02, 1e-4);
@@ -60,7 +60,7 @@ pub struct Party {
 struct Training {
     terms: Terms,
     digest: Digest,
-    /// Releases so far; each sum counts once this party has given its shares for it.
+    /// Releases so far; a sum counts once this party's vector has left it, whether or not it is opened.
     spent: u32,
     /// Number of the newest sum that began.
     number: u32,
@@ -70,6 +70,8 @@ struct Training {
     masked: Digest,
     /// Whose vectors are in the newest sum that was opened, with their certificates.
     opened: Option<Opened>,
+    /// Whose vectors were in the first sum that was opened from each state.
+    summed_from: BTreeMap<Digest, BTreeSet<String>>,
     committed: Option<Committed>,
 }
 
@@ -152,10 +154,8 @@ impl Party {
             }
             ToParty::Confirmations { sum, confirmations } => send(self.unmask(sum, confirmations)?),
             ToParty::Result { commitment, values } => self.result(&commitment, &values),
-            ToParty::Finished { outcome, state, decided } => {
-                self.finished(outcome, state, decided.as_ref())
-            }
-            ToParty::Refused { reason } => Err(Refusal::Told(reason)),
+            ToParty::Finished { outcome, state, decided } => self.finished(outcome, state, decided.as_ref()),
+            ToParty::Refused { reason } => Err(Refusal::Told(plain(&reason))),
         }
     }
 
@@ -189,6 +189,7 @@ impl Party {
             sum: None,
             masked: Digest::of(&[]),
             opened: None,
+            summed_from: BTreeMap::new(),
             committed: None,
         });
         Ok(ToCoordinator::Ready { terms: digest })
@@ -240,6 +241,7 @@ impl Party {
         fixed::add_noise(&mut values, deviation, self.entropy.as_mut())?;
         let (values, unopened) = secure.masked(sealed, values)?;
         training.masked = Digest::of_values(&values);
+        training.spent += Terms::releases(purpose);
         Ok(ToCoordinator::Masked { sum, values, unopened })
     }
 
@@ -251,15 +253,14 @@ impl Party {
         let has_noise = matches!(training.terms.method, Method::Private { .. });
         if !has_noise
             && !training.terms.leave_out
-            && let Some(opened) = &training.opened
-            && opened.state == state
-            && opened.participants != participants
+            && let Some(before) = training.summed_from.get(&state)
+            && *before != participants
         {
             return Err(Refusal::Differencing);
         }
         let certificates = secure.certificates();
         let (seeds, keys) = secure.unmask(confirmations, self.notary.as_ref())?;
-        training.spent += Terms::releases(training.purpose);
+        training.summed_from.entry(state).or_insert_with(|| participants.clone());
         training.opened = Some(Opened { number: sum, state, participants, certificates });
         Ok(ToCoordinator::Unmask { sum, seeds, keys })
     }
@@ -346,8 +347,9 @@ impl Training {
             return refuse("votes out of order");
         }
         for vote in &decided.votes {
-            let Some(chain) = opened.certificates.get(&vote.name) else {
-                return refuse("a vote of a stranger");
+            let chain = opened.certificates.get(&vote.name);
+            let Some(chain) = chain.filter(|_| opened.participants.contains(&vote.name)) else {
+                return refuse("a vote of one who is not in the sum");
             };
             let message = vote_message(&committed.digest, vote.accept);
             if notary.verify(&vote.name, chain, &message, &vote.signature.0).is_err() {
