@@ -15,6 +15,7 @@ use crate::frame::Frame;
 use crate::simulate::Random;
 
 mod hostile;
+mod served;
 
 const NAMES: [&str; 5] = ["ada", "bob", "cyd", "dan", "eve"];
 
