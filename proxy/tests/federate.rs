@@ -413,3 +413,16 @@ fn a_bank_gets_a_model_that_serves_and_is_evaluated_like_its_own() {
         assert!(difference.abs() < 1e-3, "bank {bank}: {found} for {expected}");
     }
 }
+
+#[test]
+fn a_training_has_as_many_parties_as_a_sum_can() {
+    let house = House::new();
+    for (option, count) in [("--parties", "2"), ("--parties", "65"), ("--min-parties", "2")] {
+        let mut command = house.command("coordinator", "coordinator", "schema.toml");
+        command.args(["--listen", "127.0.0.1:0", "--log", "log", "--out", "model", option, count]);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(&format!("{count} is not in 3..=64")), "{said}");
+    }
+}

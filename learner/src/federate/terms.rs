@@ -8,7 +8,7 @@ use super::{PARTIES_MAX, PARTIES_MIN, PROTOCOL, privacy};
 
 /// A clip that suits standardised features: of a party's difference without noise, and of a unit's gradient with noise.
 /// Chosen on validation rows of the handbook's payments (`learner/examples/federated.rs` with `choose`).
-pub const CLIPS: (f64, f64) = (2.0, 4.0);
+pub const CLIPS: (f64, f64) = (2.0, 2.0);
 /// Most features of a schema.
 pub const FEATURES_MAX: usize = 1024;
 /// Longest name of a column, bytes: a whole schema fits an entry of the decision log.
