@@ -26,12 +26,13 @@ export function casesPage(main, chosen) {
       title: release ? 'Release this transfer?' : 'Reject this transfer?',
       text: `${money(one.amount_minor, one.currency)}: ${release ? 'the customer may send it again, once.' : 'it is marked as fraud and stays refused.'}`,
       yes: release ? 'Release' : 'Reject', danger: !release, note: true,
+      fields: release ? [{ name: 'found', label: 'What was it?', options: [['', 'Not known'], ['legitimate', 'Legitimate']] }] : [],
     });
     if (!answer) return;
     try {
       const { etag } = await get(`cases/${encodeURIComponent(one.id)}`);
       if (etag !== `"r${one.revision}"`) throw new Error('Somebody else changed this case; look again.');
-      await post(`cases/${encodeURIComponent(one.id)}/verdict`, { verdict, note: answer.note || null }, etag);
+      await post(`cases/${encodeURIComponent(one.id)}/verdict`, { verdict, fraud: answer.found ? false : null, note: answer.note || null }, etag);
       say(`Case ${one.id} ${release ? 'released' : 'rejected'}`, true);
     } catch (problem) {
       await ask({ title: 'No verdict given', text: problem.message });

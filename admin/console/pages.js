@@ -122,7 +122,7 @@ function modelCard(main, model) {
 }
 
 /** What a model that learns on is up to, and the buttons for who may press them. */
-function lifeOf(main, { name, life }) {
+function lifeOf(main, { name, hash, life }) {
   const pair = (what, text) => (text ? [h('dt', {}, what), h('dd', { title: text }, text)] : null);
   const percent = (share) => `${(100 * share).toFixed(2)} %`;
   const { retraining, challenger, proposal, drift, calibration, shadow, recorded } = life;
@@ -131,7 +131,7 @@ function lifeOf(main, { name, life }) {
   const change = async (what, question, text) => {
     const answer = await ask({ title: question, text: `${text} The call is put on record.`, yes: words(what), danger: what === 'rollback' });
     if (!answer) return;
-    await post(`models/${name}/${what}`, {}, what === 'retrain' ? null : `"m${life.revision}"`);
+    await post(`models/${name}/${what}`, what === 'rollback' ? { from: hash } : {}, what === 'retrain' ? null : `"m${life.revision}"`);
     say(`${words(what)}: done`);
     modelsPage(main);
   };
@@ -143,11 +143,12 @@ function lifeOf(main, { name, life }) {
     h('dl', { class: 'pairs' },
       pair('Challenger', challenger ? short(challenger.hash, 16) : 'none'),
       pair('Gain in AUPRC', found ? `${found.gain.toFixed(3)} (${found.interval.map((n) => n.toFixed(3)).join(' to ')}), ${found.standing}` : null),
-      pair('In shadow', shadow.scored ? `${count(shadow.scored)} scored, ${count(shadow.stricter)} stricter, ${count(shadow.milder)} milder` : null),
+      pair('In shadow', shadow.scored ? `${count(shadow.scored)} scored, ${count(shadow.stricter)} stricter, ${count(shadow.milder)} milder${life.shadow_unknown === null ? '' : `, ${percent(life.shadow_unknown)} of unknown outcome`}` : null),
       pair('Proposed by', proposal ? `${proposal.by}, ${moment(proposal.at_ms)}` : null),
       pair('Drift', drift ? `score ${drift.score.toFixed(3)}, worst ${worst.feature} ${worst.psi.toFixed(3)}` : 'too few transfers to tell'),
       pair('Fraud expected', calibration ? `${percent(calibration.expected)}, observed ${percent(calibration.observed)}` : null),
       pair('Labels', `${count(recorded.labels)}, ${count(recorded.frauds)} of them fraud`),
+      pair('Hindered', retraining.hindrance),
       pair('Training', retraining.since_ms ? `since ${moment(retraining.since_ms)}` : retraining.said),
       life.refused.map((said) => pair('Refused', said))),
     h('div', { class: 'actions' },

@@ -65,6 +65,15 @@ pub enum TableBody {
     Csv(axum::body::Bytes),
 }
 
+impl TableBody {
+    /// As it was sent.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Json(bytes) | Self::Csv(bytes) => bytes,
+        }
+    }
+}
+
 impl<S: Send + Sync> FromRequest<S> for TableBody {
     type Rejection = Refusal;
 

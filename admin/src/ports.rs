@@ -152,7 +152,12 @@ pub trait Models: Send + Sync {
     /// Approves what somebody other than `by` proposed: the challenger serves from now on.
     fn approve<'a>(&'a self, name: &'a str, revision: u64, by: &'a str) -> Answer<'a, LoadedModel>;
     /// Puts the champion before this one back; without a revision, whichever is in force now.
-    fn rollback<'a>(&'a self, name: &'a str, revision: Option<u64>) -> Answer<'a, LoadedModel>;
+    fn rollback<'a>(
+        &'a self,
+        name: &'a str,
+        revision: Option<u64>,
+        from: Option<&'a str>,
+    ) -> Answer<'a, LoadedModel>;
 }
 
 /// What decisions turned out to be.

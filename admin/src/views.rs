@@ -331,9 +331,9 @@ pub struct Case {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ruling {
-    /// Legitimate: the customer may send it again.
+    /// The customer may send it again, once.
     Release,
-    /// Fraud.
+    /// It stays refused.
     Reject,
 }
 
@@ -342,6 +342,8 @@ pub enum Ruling {
 pub struct Judgement {
     /// What is said.
     pub ruling: Ruling,
+    /// What the transfer was, where the analyst knows: its label.
+    pub fraud: Option<bool>,
     /// What was noted.
     pub note: Option<String>,
     /// Subject of the analyst.

@@ -245,6 +245,26 @@ async fn a_case_is_judged_once_by_who_saw_it_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_release_says_nothing_of_fraud_unless_the_analyst_does() {
+    for (order, status, label) in [
+        (json!({ "verdict": "release" }), 200, None),
+        (json!({ "verdict": "release", "fraud": null }), 200, None),
+        (json!({ "verdict": "release", "fraud": false }), 200, Some(false)),
+        (json!({ "verdict": "release", "fraud": true }), 422, None),
+        (json!({ "verdict": "reject" }), 200, Some(true)),
+        (json!({ "verdict": "reject", "fraud": false }), 200, Some(false)),
+        (json!({ "verdict": "reject", "fraud": "maybe" }), 400, None),
+    ] {
+        let world = furnished();
+        let router = admin::router(world.state(ORIGIN));
+        let headers: Headers = &[("if-match", "\"r1\"")];
+        let reply = post(&router, "t-analyst", "/api/v1/cases/c-1/verdict", headers, order.clone()).await;
+        let labelled = world.labelled.lock().unwrap().first().map(|(_, fraud)| *fraud);
+        assert_eq!((reply.status.as_u16(), labelled), (status, label), "{order}");
+    }
+}
+
+#[tokio::test]
 async fn an_operator_sets_the_mode_of_a_pool() {
     let world = furnished();
     let router = admin::router(world.state(ORIGIN));
@@ -387,7 +407,7 @@ async fn every_call_stands_in_the_trail_without_secrets() {
         (calls[4].id.as_str(), Via::Bearer),
         "one call, two entries"
     );
-    assert_eq!(calls[3].detail, Some(json!({ "case": "c-1", "verdict": "reject" })));
+    assert_eq!(calls[3].detail, Some(json!({ "case": "c-1", "verdict": "reject", "fraud": true })));
     let all = serde_json::to_string(&calls).unwrap();
     for secret in ["t-analyst", "t-operator", "very-secret-jti", "confidential"] {
         assert!(!all.contains(secret), "{secret} stands in the trail");

@@ -79,7 +79,16 @@ async fn a_promotion_is_proposed_by_one_and_approved_by_another_who_have_looked(
     assert_eq!(call("t-approver", "approve", &second).await, is(412, "precondition.failed"), "replayed");
     assert_eq!(call("t-operator", "promote", &seen().await).await, is(422, "unprocessable"), "no challenger");
     assert_eq!(call("t-operator", "rollback", &second).await, is(412, "precondition.failed"));
-    assert_eq!(call("t-operator", "rollback", "").await, is(200, ""), "one call");
+    let back = async |from: &str| {
+        let reply = post(&router, "t-operator", &path("rollback"), &[], json!({ "from": from })).await;
+        reply.status.as_u16()
+    };
+    assert_eq!(back("old").await, 409, "it does not serve");
+    world.overtaken.store(true, Ordering::SeqCst);
+    assert_eq!(back("new").await, 409, "not any more");
+    world.overtaken.store(false, Ordering::SeqCst);
+    assert_eq!(back("new").await, 200, "one call");
+    assert_eq!(back("new").await, 409, "told again");
     assert_eq!(call("t-operator", "rollback", "").await, is(422, "unprocessable"), "nothing is left");
     let intents: Vec<_> = world.calls.lock().unwrap().iter().filter_map(|call| call.detail.clone()).collect();
     assert_eq!(
@@ -87,6 +96,7 @@ async fn a_promotion_is_proposed_by_one_and_approved_by_another_who_have_looked(
         [
             json!({ "model": "fraud", "propose": "new" }),
             json!({ "model": "fraud", "approve": "new" }),
+            json!({ "model": "fraud", "from": "new", "to": "old" }),
             json!({ "model": "fraud", "from": "new", "to": "old" }),
         ]
     );
@@ -132,8 +142,11 @@ async fn labels_come_as_json_or_csv_and_bounded() {
     assert_eq!((&said["accepted"], &said["malformed"][0]["line"]), (&json!(1), &json!(2)), "{said}");
     assert!(said["malformed"][0]["reason"].as_str().unwrap().contains("32 hexadecimal"), "{said}");
     let csv = format!("decision,fraud\n{ID},1\nid,maybe\n");
-    let said = upload(&router, "text/csv; charset=utf-8", csv).await.json();
+    let said = upload(&router, "text/csv; charset=utf-8", csv.clone()).await.json();
     assert_eq!((&said["accepted"], &said["malformed_total"]), (&json!(1), &json!(1)), "{said}");
+    let intents: Vec<_> = world.calls.lock().unwrap().iter().filter_map(|call| call.detail.clone()).collect();
+    let sent = learner::artifact::digest(csv.as_bytes());
+    assert_eq!(intents[1], json!({ "labels": 1, "malformed": 1, "sha256": sent }));
     let writes = world.writes.load(Ordering::SeqCst);
     for (media, body, status) in [
         ("text/csv", "x".repeat(10 << 20), 413),

@@ -107,3 +107,6 @@ fn learn(profiles: &Profiles, config: &Config, customers: &Customers, file: &Pat
     }
     Ok(learned)
 }
+
+#[cfg(test)]
+mod tests;

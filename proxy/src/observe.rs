@@ -45,6 +45,7 @@ pub fn degraded(core: &Core) -> Vec<String> {
     if core.lifecycle.falls_back() {
         found.push("the promoted fraud model is broken: an earlier one serves".to_owned());
     }
+    found.extend(core.lifecycle.hindrance().map(|said| format!("the fraud model cannot learn: {said}")));
     found.extend(core.lifecycle.refused().into_iter().map(|said| format!("model store: {said}")));
     if live.models.anomaly.is_none() {
         found.push(

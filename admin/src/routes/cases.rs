@@ -36,6 +36,10 @@ pub struct CaseFilters {
 pub struct VerdictOrder {
     /// `release` or `reject`.
     pub verdict: Ruling,
+    /// What the transfer was, for the models to learn from. What is rejected is fraud unless this says otherwise; what is
+    /// released is only known to be none where this says so.
+    #[serde(default)]
+    pub fraud: Option<bool>,
     /// For the record, at most 1000 characters.
     #[serde(default)]
     pub note: Option<String>,
@@ -86,6 +90,7 @@ pub(crate) async fn one(
         (status = 404, description = "No such case", body = Problem),
         (status = 409, description = "The case is no longer open", body = Problem),
         (status = 412, description = "The case changed since", body = Problem),
+        (status = 422, description = "Released, and said to be fraud", body = Problem),
         (status = 428, description = "If-Match is missing", body = Problem),
     ))]
 pub(crate) async fn judge(
@@ -104,9 +109,17 @@ pub(crate) async fn judge(
     if case.status != CaseStatus::Open {
         return Err(Refusal::Conflict);
     }
-    permit.intend(serde_json::json!({ "case": id, "verdict": order.verdict })).await?;
+    let fraud = match (order.verdict, order.fraud) {
+        (Ruling::Release, Some(true)) => {
+            return Err(Refusal::Unprocessable("what is fraud is not released".to_owned()));
+        }
+        (Ruling::Release, said) => said,
+        (Ruling::Reject, said) => Some(said.unwrap_or(true)),
+    };
+    permit.intend(serde_json::json!({ "case": id, "verdict": order.verdict, "fraud": fraud })).await?;
     let judgement = Judgement {
         ruling: order.verdict,
+        fraud,
         note,
         by: permit.operator().subject.clone(),
         at_ms: app.now_ms(),

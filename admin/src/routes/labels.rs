@@ -45,7 +45,9 @@ pub(crate) async fn upload(
     };
     let (labels, malformed) = sorted_out(rows, now_ms);
     let (fine, faulty) = (labels.len(), malformed.len() as u64);
-    permit.intend(serde_json::json!({ "labels": fine, "malformed": faulty })).await?;
+    // Whoever keeps what was sent can show that it is what was taken.
+    let sent = learner::artifact::digest(table.bytes());
+    permit.intend(serde_json::json!({ "labels": fine, "malformed": faulty, "sha256": sent })).await?;
     let taken = app.ports.labels.put(labels, faulty, &permit.operator().subject).await?;
     let malformed = malformed.into_iter().take(MALFORMED_MAX).collect();
     answer::json(&HeaderMap::new(), &LabelsTaken { malformed, malformed_total: faulty, ..taken })

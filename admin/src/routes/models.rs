@@ -38,6 +38,15 @@ pub struct RetrainOrder {
 #[serde(deny_unknown_fields)]
 pub struct PlainOrder {}
 
+/// An order to go back to the champion before.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RollbackOrder {
+    /// SHA-256 of the artifact that serves, as the caller believes. The same order told twice then goes back once.
+    #[serde(default)]
+    pub from: Option<String>,
+}
+
 /// Models in use, with their held-out metrics.
 #[utoipa::path(get, path = "/api/v1/models", tag = "models", responses(
     (status = 200, description = "Models in use", body = ModelList),
@@ -153,16 +162,17 @@ pub(crate) async fn approve(
 }
 
 /// Puts the champion before this one back into force, at once. The one change that works without `If-Match`: it is for the
-/// moment when nobody has time to look.
+/// moment when nobody has time to look. Each call goes one further back, unless `from` says from what.
 #[utoipa::path(post, path = "/api/v1/models/{name}/rollback", tag = "models",
     params(
         ("name" = String, Path, description = "Its name"),
         ("If-Match" = Option<String>, Header, description = "The model's ETag, to be sure"),
     ),
-    request_body = PlainOrder,
+    request_body = RollbackOrder,
     responses(
         (status = 200, description = "Rolled back", body = LoadedModel),
         (status = 404, description = "No such model", body = Problem),
+        (status = 409, description = "Another artifact serves than `from`", body = Problem),
         (status = 412, description = "It changed since you looked", body = Problem),
         (status = 422, description = "There is no earlier champion", body = Problem),
     ))]
@@ -171,9 +181,12 @@ pub(crate) async fn rollback(
     permit: Permit,
     PathName(name): PathName,
     headers: HeaderMap,
-    JsonBody(PlainOrder {}): JsonBody<PlainOrder>,
+    JsonBody(RollbackOrder { from }): JsonBody<RollbackOrder>,
 ) -> Result<Response, Refusal> {
-    let (_, life) = learning(&app, &name).await?;
+    let (model, life) = learning(&app, &name).await?;
+    if from.as_ref().is_some_and(|from| *from != model.hash) {
+        return Err(Refusal::Conflict);
+    }
     let revision = if headers.contains_key(header::IF_MATCH) {
         unchanged(answer::if_match(&headers)?, &life)?;
         Some(life.revision)
@@ -182,9 +195,12 @@ pub(crate) async fn rollback(
     };
     let none = || Refusal::Unprocessable("there is no earlier champion to go back to".to_owned());
     let to = life.previous.first().ok_or_else(none)?;
-    let from = life.champion.as_ref().map(|champion| &champion.hash);
-    permit.intend(serde_json::json!({ "model": name, "from": from, "to": to })).await?;
-    answered(app.ports.models.rollback(&name, revision).await)
+    permit.intend(serde_json::json!({ "model": name, "from": model.hash, "to": to })).await?;
+    match app.ports.models.rollback(&name, revision, from.as_deref()).await {
+        // Somebody was faster.
+        Err(PortError::Conflict) if from.is_some() => Err(Refusal::Conflict),
+        changed => answered(changed),
+    }
 }
 
 async fn find(app: &App, name: &str) -> Result<LoadedModel, Refusal> {

@@ -45,6 +45,9 @@ pub struct ModelLife {
     pub proposal: Option<PromotionProposal>,
     /// Artifacts that a rollback goes back to, the next one first.
     pub previous: Vec<String>,
+    /// Artifacts that were rolled back from, the latest first.
+    #[serde(default)]
+    pub displaced: Vec<String>,
     /// Training of challengers.
     pub retraining: RetrainingStatus,
     /// The challenger's opinions since it began to score.
@@ -52,7 +55,12 @@ pub struct ModelLife {
     /// Champion against challenger on transfers that both scored as they happened and whose truth is known.
     #[schema(value_type = Option<Object>)]
     pub shadow_comparison: Option<Comparison>,
-    /// Drift of the last hours against what the champion was trained on; absent while there is too little.
+    /// Of the transfers that both scored and that are old enough, the share that this leaves out because nobody knows what
+    /// they were, 0 to 1: what the champion stopped gets no label, so the comparison favours the champion.
+    #[serde(default)]
+    pub shadow_unknown: Option<f64>,
+    /// Drift of the last hours against what the champion was trained on; absent while there is too little. Features of the
+    /// calendar are not in it.
     #[schema(value_type = Option<Object>)]
     pub drift: Option<Drift>,
     /// What drift is measured against, in words.
@@ -108,6 +116,9 @@ pub struct RetrainingStatus {
     pub said: Option<String>,
     /// When the next one is due.
     pub next_at_ms: Option<i64>,
+    /// Why none can ever come to anything, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hindrance: Option<String>,
 }
 
 /// How a challenger's opinions differ from what was done.

@@ -25,6 +25,8 @@ pub struct World {
     pub now_ms: AtomicI64,
     /// Whether the audit trail takes entries.
     pub trail_up: AtomicBool,
+    /// Whether somebody else is always faster.
+    pub overtaken: AtomicBool,
     pub calls: Mutex<Vec<AdminCall>>,
     /// Writes that reached a port.
     pub writes: AtomicU64,
@@ -36,6 +38,8 @@ pub struct World {
     pub decisions: Mutex<Vec<(u64, DecisionRecord)>>,
     pub feed: broadcast::Sender<Arc<FeedItem>>,
     pub cases: Mutex<Vec<Case>>,
+    /// What cases turned out to be, by their ids.
+    pub labelled: Mutex<Vec<(String, bool)>>,
     pub pools: Mutex<Vec<PoolSnapshot>>,
     pub figures: Mutex<LiveFigures>,
     pub models: Mutex<Vec<LoadedModel>>,
@@ -50,6 +54,7 @@ impl World {
         Arc::new(Self {
             now_ms: AtomicI64::new(START_MS),
             trail_up: AtomicBool::new(true),
+            overtaken: AtomicBool::new(false),
             calls: Mutex::default(),
             writes: AtomicU64::new(0),
             revoked_tokens: Mutex::default(),
@@ -57,6 +62,7 @@ impl World {
             login_token: Mutex::new("t-all".to_owned()),
             decisions: Mutex::default(),
             feed: broadcast::channel(64).0,
+            labelled: Mutex::default(),
             cases: Mutex::default(),
             pools: Mutex::default(),
             figures: Mutex::default(),
@@ -246,9 +252,16 @@ impl Models for World {
         })
     }
 
-    fn rollback<'a>(&'a self, name: &'a str, revision: Option<u64>) -> Answer<'a, LoadedModel> {
+    fn rollback<'a>(
+        &'a self,
+        name: &'a str,
+        revision: Option<u64>,
+        from: Option<&'a str>,
+    ) -> Answer<'a, LoadedModel> {
+        assert!(from.is_none_or(|from| from == "new"), "the router has looked");
         self.live_on(name, revision, |life| {
-            life.previous.remove(0);
+            let hash = life.previous.remove(0);
+            life.champion = life.champion.take().map(|champion| ModelVersion { hash, ..champion });
         })
     }
 }
@@ -265,12 +278,16 @@ impl World {
             return ready(Err(PortError::NotFound));
         };
         let life = model.life.as_mut().unwrap();
-        if revision.is_some_and(|revision| revision != life.revision) {
+        let overtaken = self.overtaken.load(Ordering::SeqCst);
+        if overtaken || revision.is_some_and(|revision| revision != life.revision) {
             return ready(Err(PortError::Conflict));
         }
         self.wrote();
         life.revision += 1;
         change(life);
+        if let Some(champion) = &life.champion {
+            model.hash.clone_from(&champion.hash);
+        }
         ready(Ok(model.clone()))
     }
 }
@@ -367,6 +384,7 @@ impl Cases for World {
             Ruling::Release => CaseStatus::Released,
             Ruling::Reject => CaseStatus::Rejected,
         };
+        self.labelled.lock().unwrap().extend(judgement.fraud.map(|fraud| (case.id.clone(), fraud)));
         case.judged_by = Some(judgement.by);
         case.judged_at_ms = Some(judgement.at_ms);
         case.note = judgement.note;

@@ -8,7 +8,7 @@ mod network;
 
 pub use crate::fraud::Unavailable;
 pub use encode::{Category, Encoding, Level, Number};
-pub use model::{AnomalyModel, Baselines, Member, Norm};
+pub use model::{AnomalyModel, Baselines, Ensemble, Member};
 pub use network::{Dense, Rows, WIDTH_MAX, Whitening};
 pub(crate) use network::{LEAK, leaky};
 
@@ -36,9 +36,11 @@ pub struct AnomalyScore {
     /// Share of normal validation traffic that is less unusual, 0 to 1; 0.99 is passed by one normal request in 100.
     /// Beyond all of it the score goes on rising towards 1.
     pub percentile: f64,
-    /// [`Norm`] over all inputs of the reconstruction's error, in units of what is usual for that input; of the order of 1
-    /// for normal traffic.
+    /// What the percentile is of: the error of the networks, or of networks and forest together ([`Ensemble`]); of the
+    /// order of 1 for normal traffic.
     pub error: f32,
+    /// Mean over all inputs of the reconstruction's error, in units of what is usual for that input.
+    pub networks: f32,
     /// The largest contributions, largest first.
     pub contributions: [Contribution; TOP],
 }

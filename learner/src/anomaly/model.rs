@@ -3,32 +3,16 @@
 use super::encode::Encoding;
 use super::network::{Dense, WIDTH_MAX, Whitening, leaky};
 use super::{AnomalyScore, Contribution, TOP, Unavailable};
+use crate::trees::isolation::Isolation;
 use serde::{Deserialize, Serialize};
 
-/// One input's scaled error counts at most this much.
+/// One input's scaled error counts at most this much: what is odd in many columns stands out, and one column far out, which
+/// new but harmless rows have as well, does not outweigh all others.
+const COUNTED_MAX: f32 = 10.0;
+/// As a contribution, this much: among several columns far out the farthest is named first.
 const ERROR_MAX: f32 = 1e4;
-
-/// How the errors of all inputs become one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Norm {
-    /// Their mean: what is odd in many columns stands out, and one odd column, which new but harmless traffic has as well,
-    /// does not outweigh all others.
-    Mean,
-    /// The fourth root of the mean of their fourth powers: one column far out is enough. For features that were made to
-    /// show what is sought.
-    Fourth,
-}
-
-impl Norm {
-    fn of(self, errors: &[f32]) -> f32 {
-        let count = errors.len().max(1) as f32;
-        match self {
-            Self::Mean => errors.iter().sum::<f32>() / count,
-            Self::Fourth => (errors.iter().map(|e| e * e * e * e).sum::<f32>() / count).sqrt().sqrt(),
-        }
-    }
-}
+/// An [`Ensemble`]'s sum of deviations counts at most this much, far from what a number can hold.
+const DEVIATION_MAX: f64 = 60.0;
 
 /// Autoencoders with their input encoding, error scales and calibration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,8 +22,8 @@ pub struct AnomalyModel {
     /// Networks that differ in their first weights alone; their errors are averaged, which evens out what each makes of
     /// rows unlike any of training. At least one.
     pub members: Vec<Member>,
-    /// How the errors of all inputs become one.
-    pub norm: Norm,
+    /// What evens out the networks' errors, where the model has it.
+    pub ensemble: Option<Ensemble>,
     /// Errors of normal validation rows at evenly spaced percentiles from 0 to 1, rising.
     pub percentiles: Vec<f32>,
     /// What every evaluation shows beside the networks.
@@ -55,6 +39,33 @@ pub struct Member {
     pub encoder_depth: usize,
     /// Root mean square error an input on normal validation rows, above zero; shape `[inputs]`.
     pub error_scales: Vec<f32>,
+}
+
+/// An isolation forest on the networks' inputs, that counts as much as they do. They err apart: the networks know which
+/// values go together, the forest which are few.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ensemble {
+    /// Learned from training rows.
+    pub forest: Isolation,
+    /// Mean and deviation of the logarithms of the networks' errors, and of the forest's scores, on normal validation rows.
+    pub usual: [[f64; 2]; 2],
+}
+
+impl Ensemble {
+    /// One error of both, above zero: how many deviations they are off together, as a power of e.
+    fn error(&self, networks: f32, forest: f64) -> f32 {
+        let apart = [f64::from(networks), forest]
+            .into_iter()
+            .zip(self.usual)
+            .map(|(found, [mean, deviation])| (found.max(f64::MIN_POSITIVE).ln() - mean) / deviation);
+        apart.sum::<f64>().clamp(-DEVIATION_MAX, DEVIATION_MAX).exp() as f32
+    }
+
+    fn is_sound(&self, inputs: usize) -> bool {
+        let sound =
+            |[mean, deviation]: &[f64; 2]| mean.is_finite() && deviation.is_finite() && *deviation > 0.0;
+        self.forest.trees().width() == inputs && self.usual.iter().all(sound)
+    }
 }
 
 /// Simpler detectors on the same inputs.
@@ -140,6 +151,9 @@ impl AnomalyModel {
         if !self.baselines.mahalanobis.fits(inputs) || self.baselines.medians.len() != inputs {
             return Err("baselines for other inputs".to_owned());
         }
+        if self.ensemble.as_ref().is_some_and(|ensemble| !ensemble.is_sound(inputs)) {
+            return Err("an isolation forest for other inputs, or a spread that is none".to_owned());
+        }
         let sound = self.percentiles.len() >= 2
             && self.percentiles.iter().chain(&self.baselines.medians).all(|n| n.is_finite())
             && self.percentiles.is_sorted();
@@ -158,8 +172,13 @@ impl AnomalyModel {
         self.members.iter().for_each(|member| member.add_errors(input, errors));
         let share = 1.0 / self.members.len().max(1) as f32;
         errors.iter_mut().for_each(|error| *error = (*error * share).min(ERROR_MAX));
-        let error = self.norm.of(errors);
-        if !error.is_finite() {
+        let networks =
+            errors.iter().map(|error| error.min(COUNTED_MAX)).sum::<f32>() / errors.len().max(1) as f32;
+        let error = match &self.ensemble {
+            Some(ensemble) => ensemble.error(networks, ensemble.forest.score(input)),
+            None => networks,
+        };
+        if !error.is_finite() || !networks.is_finite() {
             return Err(Unavailable::NotFinite);
         }
         let mut contributions = [Contribution::default(); TOP];
@@ -169,7 +188,7 @@ impl AnomalyModel {
             let error = squares.sum::<f32>() / width.max(1) as f32;
             keep_largest(&mut contributions, Contribution { feature, error });
         }
-        Ok(AnomalyScore { percentile: self.percentile(error), error, contributions })
+        Ok(AnomalyScore { percentile: self.percentile(error), error, networks, contributions })
     }
 
     /// Width of the bottleneck.

@@ -1,4 +1,6 @@
 use super::*;
+use crate::frame::Frame;
+use crate::trees::isolation;
 use proptest::prelude::*;
 
 /// A network that gives back its first ten inputs and nothing of the others; values of 0 to 2 are inputs of -0.5 to 0.5.
@@ -25,7 +27,7 @@ fn model() -> AnomalyModel {
             encoder_depth: 1,
             error_scales: vec![0.5; COUNT],
         }],
-        norm: Norm::Mean,
+        ensemble: None,
         percentiles: vec![0.0, 1.0, 2.0, 4.0, 8.0],
         baselines: Baselines { mahalanobis: scaled(COUNT, |_| 1.0), medians: vec![0.0; COUNT] },
     }
@@ -96,17 +98,45 @@ fn the_bottleneck_is_handed_out() {
 }
 
 #[test]
-fn the_fourth_power_hears_one_column_far_out_and_the_mean_many_a_little() {
+fn many_columns_a_little_off_outweigh_one_far_out() {
     let (mut one, mut many) = ([1.0; COUNT], [1.0; COUNT]);
-    one[21] = 4.0;
-    many[10..30].fill(1.5);
-    let errors = |norm: Norm| {
-        let model = AnomalyModel { norm, ..model() };
-        [one, many].map(|vector| model.score(&vector, &[]).unwrap().error)
-    };
-    let ([one_mean, many_mean], [one_fourth, many_fourth]) = (errors(Norm::Mean), errors(Norm::Fourth));
-    assert!(one_mean < many_mean && one_fourth > many_fourth);
-    assert!((many_fourth - 0.5 * (20.0 / COUNT as f32).sqrt().sqrt()).abs() < 1e-5, "{many_fourth}");
+    one[21] = f32::MAX;
+    many[10..30].fill(2.0);
+    let [one, many] = [one, many].map(|vector| model().score(&vector, &[]).unwrap().error);
+    assert!(one < many && one > many / 10.0, "{one} and {many}");
+}
+
+#[test]
+fn a_forest_counts_as_much_as_the_networks() {
+    let mut rows = Frame::new((0..COUNT).map(|at| at.to_string()).collect());
+    let mut random = crate::simulate::Random::new(5);
+    for _ in 0..600 {
+        rows.push(&(0..COUNT).map(|_| random.uniform() as f32 - 0.5).collect::<Vec<_>>());
+    }
+    let forest = isolation::fit(&rows, &isolation::Settings::default()).unwrap();
+    let ensemble = Ensemble { forest, usual: [[-3.0, 0.5], [-0.7, 0.1]] };
+    let model = AnomalyModel { ensemble: Some(ensemble.clone()), ..model() };
+    model.check().unwrap();
+    let mut vector = [1.0; COUNT];
+    vector[30] = 2.0;
+    let score = model.score(&vector, &[]).unwrap();
+    let mut inputs = [0.0; COUNT];
+    model.encoding.apply(&vector, &[], &mut inputs).unwrap();
+    let apart =
+        (f64::from(score.networks).ln() + 3.0) / 0.5 + (ensemble.forest.score(&inputs).ln() + 0.7) / 0.1;
+    assert!((f64::from(score.error).ln() - apart).abs() < 1e-4, "{} and {apart}", score.error);
+    // The first ten inputs come back whatever they are: the networks see nothing, the forest does.
+    let mut far = vector;
+    far[..10].fill(500.0);
+    let seen = model.score(&far, &[]).unwrap();
+    assert!(seen.networks == score.networks && seen.error > 2.0 * score.error, "{seen:?} after {score:?}");
+
+    for usual in [[[0.0, 0.0], [0.0, 1.0]], [[f64::NAN, 1.0], [0.0, 1.0]]] {
+        let broken = Ensemble { usual, ..ensemble.clone() };
+        assert!(AnomalyModel { ensemble: Some(broken), ..model.clone() }.check().is_err());
+    }
+    let narrow = AnomalyModel { encoding: Encoding { numbers: Vec::new(), categories: Vec::new() }, ..model };
+    assert!(narrow.check().is_err());
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn take_over(people: &[Person], day_ms: i64, random: &mut Random, events: &mut E
     let Some(person) = random.pick(people) else { return };
     let mule = mule(people, random);
     let mut at_ms = day_ms
-        + if random.chance(0.5) {
+        + if random.chance(0.4) {
             random.between(0, 5 * 3_600_000) as i64
         } else {
             person.time_of_day_ms(random)
@@ -39,7 +39,7 @@ fn take_over(people: &[Person], day_ms: i64, random: &mut Random, events: &mut E
     let device = if random.chance(0.7) { Some(random.identifier()) } else { person.devices.first().copied() };
     let hasty = random.chance(0.6);
     for _ in 0..1 + random.poisson(0.6) {
-        let ratio = random.lognormal(7.0, 0.9).clamp(0.8, 80.0);
+        let ratio = random.lognormal(10.0, 1.0).clamp(0.8, 150.0);
         let amount = cents(round((person.usual * ratio).clamp(20.0, 15_000.0)));
         let mut asked = event(person, at_ms, mule, amount, random);
         asked.device = device;

@@ -66,8 +66,11 @@ impl Person {
         }
     }
 
-    /// An ordinary amount in cents; people like round figures.
+    /// An ordinary amount in cents; people like round figures, and share the price of a coffee.
     pub(super) fn amount(&self, random: &mut Random) -> i64 {
+        if random.chance(0.06) {
+            return random.between(1, 13) as i64 * 50;
+        }
         let amount = random.lognormal(self.usual, self.spread).clamp(0.5, 60_000.0);
         cents(if random.chance(0.35) { round(amount) } else { amount })
     }
@@ -80,7 +83,7 @@ impl Person {
 
     /// Milliseconds into a day at which this customer banks.
     pub(super) fn time_of_day_ms(&self, random: &mut Random) -> i64 {
-        let hour = if random.chance(0.08) {
+        let hour = if random.chance(0.14) {
             24.0 * random.uniform()
         } else {
             self.hour + self.hour_spread * random.normal()

@@ -9,7 +9,7 @@ mod whiten;
 use super::autoencoder::Settings;
 use super::data::{self, RecordedRequest, Source};
 use super::{Progress, TrainError};
-use crate::anomaly::{AnomalyModel, AnomalyScorer, Norm};
+use crate::anomaly::{AnomalyModel, AnomalyScorer};
 use crate::artifact::{self, Artifact, Kind, Manifest};
 use crate::evaluate::Scored;
 use crate::features::request::{self, COUNT, FEATURES};
@@ -138,7 +138,7 @@ fn settings() -> Settings {
     Settings {
         widths: vec![48, 12, 48],
         members: 1,
-        norm: Norm::Mean,
+        forest: false,
         epochs_max: 30,
         batch: 64,
         ..Settings::default()

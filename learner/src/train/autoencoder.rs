@@ -5,7 +5,7 @@
 
 use super::TrainError;
 use super::product::product;
-use crate::anomaly::{LEAK, Norm, Rows, WIDTH_MAX, leaky};
+use crate::anomaly::{LEAK, Rows, WIDTH_MAX, leaky};
 use crate::simulate::Random;
 use ndarray::{Array1, Array2, ArrayView2, Axis, Zip};
 
@@ -29,8 +29,8 @@ pub struct Settings {
     pub widths: Vec<usize>,
     /// Networks whose errors are averaged, 1 to 8.
     pub members: usize,
-    /// How the errors of all inputs become one.
-    pub norm: Norm,
+    /// Whether an isolation forest on the same inputs counts as much as the networks ([`crate::anomaly::Ensemble`]).
+    pub forest: bool,
     /// Passes over the training rows at most; the step falls evenly to a tenth by then.
     pub epochs_max: usize,
     /// Rows in a batch, 1 or more.
@@ -48,7 +48,7 @@ impl Default for Settings {
         Self {
             widths: Vec::new(),
             members: 3,
-            norm: Norm::Mean,
+            forest: true,
             epochs_max: 15,
             batch: 128,
             patience: 4,

@@ -52,11 +52,13 @@ impl Cases for Ports {
                 .submit_durable(Entry::Case(event))
                 .await
                 .map_err(|e| PortError::Unavailable(e.to_string()))?;
-            let (lifecycle, decision) = (Arc::clone(&self.core.lifecycle), case.held.decision.clone());
-            let (fraud, at_ms) = (kind == RulingKind::Reject, judgement.at_ms);
-            let labelled =
-                tokio::task::spawn_blocking(move || lifecycle.judged(&decision, fraud, &by, at_ms));
-            labelled.await.map_err(|e| PortError::Unavailable(e.to_string()))?;
+            if let Some(fraud) = judgement.fraud {
+                let (lifecycle, decision) = (Arc::clone(&self.core.lifecycle), case.held.decision.clone());
+                let at_ms = judgement.at_ms;
+                let labelled =
+                    tokio::task::spawn_blocking(move || lifecycle.judged(&decision, fraud, &by, at_ms));
+                labelled.await.map_err(|e| PortError::Unavailable(e.to_string()))?;
+            }
             Ok(shown(case, self.core.clock.now_ms()))
         })
     }

@@ -57,12 +57,17 @@ impl Models for Ports {
         })
     }
 
-    fn rollback<'a>(&'a self, name: &'a str, revision: Option<u64>) -> Answer<'a, LoadedModel> {
-        let name = name.to_owned();
+    fn rollback<'a>(
+        &'a self,
+        name: &'a str,
+        revision: Option<u64>,
+        from: Option<&'a str>,
+    ) -> Answer<'a, LoadedModel> {
+        let (name, from) = (name.to_owned(), from.map(str::to_owned));
         self.beside(move |core| {
             known(&name)?;
             let _one_at_a_time = core.changes.lock();
-            let artifact = core.lifecycle.roll_back(revision).map_err(port_error)?;
+            let artifact = core.lifecycle.roll_back(revision, from.as_deref()).map_err(port_error)?;
             served(core, &artifact)
         })
     }
@@ -75,7 +80,13 @@ impl Labels for Ports {
             core.lifecycle.malformed(malformed);
             let label = |label: DecisionLabel| {
                 let DecisionLabel { decision, fraud, known_at_ms } = label;
-                let label = Label { fraud, known_ms: known_at_ms, source: Source::Upload, by: by.clone() };
+                let label = Label {
+                    fraud,
+                    known_ms: known_at_ms,
+                    source: Source::Upload,
+                    by: by.clone(),
+                    taught: false,
+                };
                 Some((decision_number(&decision)?, label))
             };
             let labels = labels.into_iter().filter_map(label).collect();
@@ -179,12 +190,14 @@ fn life(core: &Core) -> ModelLife {
             at_ms: p.at_ms,
         }),
         previous: status.state.previous.into_iter().rev().collect(),
+        displaced: status.state.displaced.into_iter().rev().collect(),
         retraining: RetrainingStatus {
             since_ms: retraining.since_ms,
             ended_at_ms: retraining.last.as_ref().map(|last| last.at_ms),
             ok: retraining.last.as_ref().map(|last| last.ok),
             said: retraining.last.map(|last| last.said),
             next_at_ms: status.next_ms,
+            hindrance: status.hindrance,
         },
         shadow: ShadowCounts {
             scored: status.shadow.scored,
@@ -193,6 +206,7 @@ fn life(core: &Core) -> ModelLife {
             mean_difference: status.shadow.difference / status.shadow.scored.max(1) as f64,
         },
         shadow_comparison: status.survey.shadow,
+        shadow_unknown: status.survey.shadow_unknown,
         drift: status.drift,
         drift_against: status.drift_against,
         calibration: status.survey.calibration,

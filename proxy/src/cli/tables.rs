@@ -154,7 +154,7 @@ pub fn evaluate(
 ) -> anyhow::Result<()> {
     let began = Instant::now();
     if artifact::kind_of(&artifact::read(model)?) == Some(Kind::Anomaly) {
-        let metrics = anomaly::table::evaluate(model, &data, mapping)?;
+        let metrics = anomaly::table::evaluate(model, &data, test.as_deref(), mapping)?;
         println!("{}", anomaly_figures([0, 0], &metrics, began));
         return Ok(());
     }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use policies::ports::Clock;
 
 use super::FRAUD;
-use super::labels::{Change, Label, Labels, Source};
+use super::labels::{Change, Label, Labels, Source, Taken};
 use super::log::{Reader, Writer};
 use super::metrics::ModelMetrics;
 use super::record::{self, Judged};
@@ -74,6 +74,8 @@ pub struct Status {
     pub retraining: Retraining,
     /// When the next training is due, Unix milliseconds.
     pub next_ms: Option<i64>,
+    /// Why no training can ever come to anything, in a sentence.
+    pub hindrance: Option<String>,
     /// The challenger's opinions.
     pub shadow: ShadowFigures,
     /// Drift, where there is enough to measure it on.
@@ -135,7 +137,7 @@ impl Lifecycle {
             labels: data.join("labels.jsonl"),
             work: data.join("models").join("work"),
         };
-        let (store, refused) = Store::open(&data.join("models").join(FRAUD), key(data)?)?;
+        let (store, refused) = Store::open(&data.join("models").join(FRAUD), key(data))?;
         let writer = Writer::open(&places.vectors, settings.bounds())
             .with_context(|| format!("cannot open {}", places.vectors.display()))?;
         metrics.torn_bytes.inc_by(writer.torn_bytes());
@@ -144,6 +146,10 @@ impl Lifecycle {
             .with_context(|| format!("cannot open {}", places.labels.display()))?;
         if labels.damaged() > 0 {
             tracing::error!(lines = labels.damaged(), "labels of an earlier run cannot be read");
+        }
+        if let Some(error) = labels.stays() {
+            metrics.labels_not_rewritten.inc();
+            tracing::error!(%error, "the file of labels cannot be written anew, and goes on as it is");
         }
         let watch = Arc::new(Watch::new(metrics.clone()));
         let recorder = Recorder::start(
@@ -269,14 +275,22 @@ impl Lifecycle {
             .into_iter()
             // The gateway knows its own cases, even one whose vector is being written just now.
             .partition(|(decision, label)| label.source == Source::Case || vectors.contains_key(decision));
-        let decided: Vec<(u128, bool)> =
-            known.iter().map(|(decision, label)| (*decision, label.fraud)).collect();
-        let changes = self.labels.lock().put(known).inspect_err(|_| self.count("failed", 1))?;
+        // What was refused shapes no behaviour.
+        let accepted = |decision: &u128| vectors.get(decision).filter(|judged| judged.accepted);
+        let known: Vec<(u128, Label)> = known
+            .into_iter()
+            .map(|(decision, label)| {
+                let taught = label.fraud && accepted(&decision).is_some();
+                (decision, Label { taught, ..label })
+            })
+            .collect();
+        let decided: Vec<u128> = known.iter().map(|(decision, _)| *decision).collect();
+        let taken = self.labels.lock().put(known).inspect_err(|_| self.count("failed", 1))?;
         let mut receipt = Receipt {
             unknown: unknown.iter().map(|(decision, _)| *decision).collect(),
             ..Receipt::default()
         };
-        for ((decision, fraud), change) in decided.into_iter().zip(changes) {
+        for (decision, Taken { change, teaches }) in decided.into_iter().zip(taken) {
             match change {
                 Change::Full => receipt.full += 1,
                 Change::Unchanged => receipt.unchanged += 1,
@@ -284,9 +298,7 @@ impl Lifecycle {
                 Change::New => {}
             }
             receipt.accepted += u64::from(change != Change::Full);
-            let news = matches!(change, Change::New | Change::Replaced);
-            let accepted = vectors.get(&decision).filter(|judged| judged.accepted);
-            if let (true, true, Some(judged), Some(tell)) = (fraud, news, accepted, &self.on_fraud) {
+            if let (true, Some(judged), Some(tell)) = (teaches, accepted(&decision), &self.on_fraud) {
                 tell(judged);
             }
         }
@@ -295,7 +307,6 @@ impl Lifecycle {
         self.count("replaced", receipt.replaced);
         self.count("unknown", receipt.unknown.len() as u64);
         self.count("failed", receipt.full);
-        self.stale.store(true, Ordering::Relaxed);
         Ok(receipt)
     }
 
@@ -303,7 +314,7 @@ impl Lifecycle {
     /// the verdict.
     pub fn judged(&self, decision: &str, fraud: bool, by: &str, at_ms: i64) {
         let Some(decision) = record::decision_number(decision) else { return };
-        let label = Label { fraud, known_ms: at_ms, source: Source::Case, by: by.to_owned() };
+        let label = Label { fraud, known_ms: at_ms, source: Source::Case, by: by.to_owned(), taught: false };
         if let Err(error) = self.label(vec![(decision, label)]) {
             tracing::error!(%error, "a verdict could not be kept as a label");
         }
@@ -363,28 +374,27 @@ impl Lifecycle {
     }
 
     /// Puts the champion before this one back into force; its artifact is to be served. What was in force scores in shadow
-    /// from now on. Earlier champions that are broken are passed over.
+    /// from now on. Earlier champions that are broken are passed over. With `from` only if that artifact serves now: told
+    /// again, the call goes no further back.
     ///
     /// # Errors
     /// [`Refused`]; then everything stays as it was.
-    pub fn roll_back(&self, revision: Option<u64>) -> Result<Vec<u8>, Refused> {
+    pub fn roll_back(&self, revision: Option<u64>, from: Option<&str>) -> Result<Vec<u8>, Refused> {
         let state = self.store.state();
         let revision = revision.unwrap_or(state.revision);
         at(&state, revision)?;
+        if from.is_some_and(|digest| !self.watch.crowned(digest)) {
+            return Err(Refused::Changed);
+        }
         let whole = state.previous.iter().rev().find_map(|digest| self.checked(digest));
         let none = || Refused::Senseless("there is no earlier champion to go back to".to_owned());
         let kept = whole.ok_or_else(none)?;
-        let fallen = state.champion.clone();
         self.change(|state| {
             at(state, revision)?;
-            let before = state.previous.iter().position(|one| *one == kept.card.digest);
-            state.previous.truncate(before.unwrap_or_default());
-            state.champion = Some(kept.card.digest.clone());
-            state.challenger.clone_from(&fallen);
-            state.proposal = None;
+            state.roll_back(kept.card.digest.clone());
             Ok(())
         })?;
-        self.installed(&kept, fallen.and_then(|digest| Some(self.checked(&digest)?.model)));
+        self.installed(&kept, state.champion.and_then(|digest| Some(self.checked(&digest)?.model)));
         Ok(kept.bytes)
     }
 
@@ -413,21 +423,24 @@ impl Lifecycle {
         let champion = card(&state.champion);
         let against = champion.as_ref().and_then(|card| match (&card.challenger, &card.reference) {
             (Some(made), _) => Some(format!("its {} training rows", made.baseline.rows)),
-            (None, Some(first)) => Some(format!("the first {} transfers that it judged", first.rows)),
+            (None, Some(first)) => {
+                Some(format!("{} of the first transfers that it judged, over a week or more", first.rows))
+            }
             (None, None) => None,
         });
         let lost = ["dropped", "failed"].map(|what| self.metrics.vectors.with_label_values(&[what]).get());
-        let due = state.retrained_ms.zip(self.settings.retrain_every_ms());
+        let now_ms = self.clock.now_ms();
         Status {
             champion,
             challenger: card(&state.challenger),
             retraining: self.retraining(),
-            next_ms: due.map(|(last_ms, every_ms)| last_ms.saturating_add(every_ms)),
+            next_ms: self.next_training_ms(&state, now_ms),
+            hindrance: self.hindrance(),
             shadow: self.watch.shadow(),
-            drift: self.watch.drift(self.clock.now_ms()),
+            drift: self.watch.drift(now_ms),
             drift_against: against,
             survey: self.survey.lock().clone(),
-            bytes: self.reader.size().map_or(0, |(_, bytes)| bytes),
+            bytes: self.reader.extent().map_or(0, |extent| extent.bytes),
             lost: lost.iter().sum(),
             labels: self.labels.lock().counts(),
             state,
@@ -452,16 +465,10 @@ fn broken() -> Refused {
     Refused::Senseless("the challenger's file is broken; have another one trained".to_owned())
 }
 
-/// The key that the store is signed with. Without the right one nothing in the store counts, and the gateway serves what the
+/// The key that the store is signed with, or why there is none: then the store is closed, and the gateway serves what the
 /// configuration names.
-fn key(data: &Path) -> anyhow::Result<SigningKey> {
-    match keys::signing_key(&data.join("keys").join("models.pem")) {
-        Ok(key) => Ok(key),
-        Err(error) => {
-            tracing::error!(%error, "the model store cannot be verified; the configured model serves");
-            Ok(SigningKey::generate()?)
-        }
-    }
+fn key(data: &Path) -> Result<SigningKey, String> {
+    keys::signing_key(&data.join("keys").join("models.pem")).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! A file is called by the time of its first entry and begins with a line of its own; frames follow ([`super::record`]). What
 //! was handed to the operating system survives the end of this process; a frame that was cut is recognised when the log is
-//! opened again, counted, and cut off.
+//! opened again, counted, and cut off. Where the clock was set back, files of the future are called by the present when the
+//! next one begins: they would be neither read nor retired else.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -26,14 +27,37 @@ pub struct Bounds {
     pub age_max_ms: i64,
 }
 
+impl Bounds {
+    /// A file has about so many bytes.
+    fn file_bytes_max(&self) -> u64 {
+        (self.bytes_max / FILES).max(4 * 1024)
+    }
+
+    /// Whether a log of so many bytes is about as long as it gets, so that the oldest file goes when a new one begins.
+    pub fn is_reached(&self, bytes: u64) -> bool {
+        bytes.saturating_add(self.file_bytes_max()) >= self.bytes_max
+    }
+}
+
 /// The writing side: one for a folder.
 #[derive(Debug)]
 pub struct Writer {
     folder: PathBuf,
     bounds: Bounds,
-    current: Option<(File, u64)>,
+    current: Option<Current>,
+    /// The system's; a test has that of a full disk.
+    write_all: fn(&mut File, &[u8]) -> io::Result<()>,
     /// Bytes at the end of the last run's file that were no whole frame.
     torn_bytes: u64,
+}
+
+/// The file being written.
+#[derive(Debug)]
+struct Current {
+    file: File,
+    path: PathBuf,
+    /// Bytes of whole frames, and of the first line.
+    bytes: u64,
 }
 
 impl Writer {
@@ -52,7 +76,13 @@ impl Writer {
                 OpenOptions::new().write(true).open(&last)?.set_len(read.good_bytes)?;
             }
         }
-        Ok(Self { folder: folder.to_owned(), bounds, current: None, torn_bytes })
+        Ok(Self {
+            folder: folder.to_owned(),
+            bounds,
+            current: None,
+            write_all: |file, bytes| file.write_all(bytes),
+            torn_bytes,
+        })
     }
 
     /// Bytes at the end of the last run's file that were no whole frame.
@@ -63,21 +93,32 @@ impl Writer {
     /// Appends frames that [`record::write`] made, and hands them to the operating system.
     ///
     /// # Errors
-    /// They cannot be written. What of them was, is cut off when the log is opened next; a new file begins meanwhile.
+    /// They cannot be written; then the log is as it was, and no file more.
     pub fn append(&mut self, frames: &[u8], now_ms: i64) -> io::Result<()> {
-        let file_bytes_max = (self.bounds.bytes_max / FILES).max(4 * 1024);
-        let full = self.current.as_ref().is_none_or(|(_, bytes)| *bytes >= file_bytes_max);
+        let full = self.current.as_ref().is_none_or(|current| current.bytes >= self.bounds.file_bytes_max());
         if full {
             self.current = Some(self.begin(now_ms)?);
             self.retire(now_ms)?;
         }
-        let Some((file, bytes)) = &mut self.current else { return Ok(()) };
-        let written = file.write_all(frames);
-        *bytes += frames.len() as u64;
-        if written.is_err() {
-            self.current = None;
+        let Some(current) = &mut self.current else { return Ok(()) };
+        let written = (self.write_all)(&mut current.file, frames);
+        match written {
+            Ok(()) => current.bytes += frames.len() as u64,
+            // What of them was written must not stand before the next ones. Cutting it off needs no room on the disk.
+            Err(_) if current.file.set_len(current.bytes).is_ok() => {}
+            Err(_) => self.abandon(),
         }
         written
+    }
+
+    /// Leaves the current file: its end is torn. One that holds nothing whole goes, or there would be one for each failure.
+    fn abandon(&mut self) {
+        let Some(current) = self.current.take() else { return };
+        if current.bytes <= MAGIC.len() as u64
+            && let Err(error) = fs::remove_file(&current.path)
+        {
+            tracing::warn!(%error, file = %current.path.display(), "an empty file of vectors stays");
+        }
     }
 
     /// Puts what was appended on the disk itself.
@@ -85,17 +126,36 @@ impl Writer {
     /// # Errors
     /// The disk says no.
     pub fn sync(&mut self) -> io::Result<()> {
-        self.current.as_ref().map_or(Ok(()), |(file, _)| file.sync_data())
+        self.current.as_ref().map_or(Ok(()), |current| current.file.sync_data())
     }
 
     /// A new file, later than all others.
-    fn begin(&self, now_ms: i64) -> io::Result<(File, u64)> {
+    fn begin(&self, now_ms: i64) -> io::Result<Current> {
+        self.call_by_the_present(now_ms)?;
         let last = files(&self.folder)?.last().map_or(i64::MIN, |(from_ms, _)| *from_ms);
-        let from_ms = now_ms.max(last.saturating_add(1)).max(0);
-        let path = self.folder.join(format!("{from_ms:016}.log"));
-        let mut file = OpenOptions::new().append(true).create_new(true).open(path)?;
-        file.write_all(MAGIC)?;
-        Ok((file, MAGIC.len() as u64))
+        let path = file_of(&self.folder, now_ms.max(last.saturating_add(1)).max(0));
+        let mut file = OpenOptions::new().append(true).create_new(true).open(&path)?;
+        if let Err(error) = (self.write_all)(&mut file, MAGIC) {
+            fs::remove_file(&path)?;
+            return Err(error);
+        }
+        Ok(Current { file, path, bytes: MAGIC.len() as u64 })
+    }
+
+    /// Renames files of the future, in their order, to the latest times that are not.
+    fn call_by_the_present(&self, now_ms: i64) -> io::Result<()> {
+        let mut files = files(&self.folder)?;
+        let ahead = files.split_off(files.partition_point(|(from_ms, _)| *from_ms <= now_ms));
+        let count = i64::try_from(ahead.len()).unwrap_or(i64::MAX);
+        let mut next_ms = now_ms.saturating_sub(count);
+        if let Some((last_ms, _)) = files.last() {
+            next_ms = next_ms.max(*last_ms);
+        }
+        for (_, path) in ahead {
+            next_ms += 1;
+            fs::rename(path, file_of(&self.folder, next_ms))?;
+        }
+        Ok(())
     }
 
     /// Deletes the oldest files while the log is over its bounds. The file being written always stays.
@@ -202,15 +262,30 @@ impl Reader {
         Ok(found)
     }
 
-    /// Files and bytes on the disk.
+    /// What is on the disk.
     ///
     /// # Errors
     /// The folder cannot be read.
-    pub fn size(&self) -> io::Result<(usize, u64)> {
+    pub fn extent(&self) -> io::Result<Extent> {
         let files = files(&self.folder)?;
         let bytes = files.iter().map(|(_, path)| fs::metadata(path).map_or(0, |found| found.len())).sum();
-        Ok((files.len(), bytes))
+        Ok(Extent { files: files.len(), bytes, oldest_ms: files.first().map(|(from_ms, _)| *from_ms) })
     }
+}
+
+/// What is on the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Files.
+    pub files: usize,
+    /// Bytes altogether.
+    pub bytes: u64,
+    /// When the oldest file begins, Unix milliseconds.
+    pub oldest_ms: Option<i64>,
+}
+
+fn file_of(folder: &Path, from_ms: i64) -> PathBuf {
+    folder.join(format!("{from_ms:016}.log"))
 }
 
 /// Files with the time of their beginning, oldest first; others are left alone.
@@ -328,12 +403,16 @@ mod tests {
         for n in 0..2_000 {
             writer.append(&frames([id(n, 1)]), n).unwrap();
         }
-        let (files, bytes) = Reader::new(folder.path()).size().unwrap();
+        let Extent { files, bytes, .. } = Reader::new(folder.path()).extent().unwrap();
         assert!(files <= 17 && bytes <= bounds.bytes_max + 8 * 1024, "{files} files, {bytes} bytes");
         let (found, _) = ids(folder.path());
         assert_eq!(found.last(), Some(&id(1_999, 1)), "the newest are kept");
         writer.retire(1_000_000).unwrap();
-        assert_eq!(Reader::new(folder.path()).size().unwrap().0, 1, "all but the one being written are old");
+        assert_eq!(
+            Reader::new(folder.path()).extent().unwrap().files,
+            1,
+            "all but the one being written are old"
+        );
     }
 
     #[test]
@@ -356,14 +435,66 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_said_and_the_log_goes_on_after_it() {
+    fn a_full_disk_leaves_nothing_behind_and_the_log_goes_on_after_it() {
         let folder = tempfile::tempdir().unwrap();
+        let full: fn(&mut File, &[u8]) -> io::Result<()> = |file, bytes| {
+            file.write_all(&bytes[..bytes.len() / 2])?;
+            Err(io::ErrorKind::StorageFull.into())
+        };
         let mut writer = Writer::open(folder.path(), BOUNDS).unwrap();
-        writer.append(&frames([id(1, 1)]), 1).unwrap();
-        // A file that takes nothing stands for a disk that is full.
-        writer.current = Some((File::open(folder.path().join("0000000000000001.log")).unwrap(), 0));
-        assert!(writer.append(&frames([id(2, 1)]), 2).is_err());
-        writer.append(&frames([id(3, 1)]), 3).unwrap();
-        assert_eq!(ids(folder.path()).0, [id(1, 1), id(3, 1)]);
+        let room = writer.write_all;
+        let extent = || Reader::new(folder.path()).extent().unwrap();
+        writer.write_all = full;
+        for n in 1..100 {
+            assert!(writer.append(&frames([id(n, 1)]), n).is_err());
+        }
+        assert_eq!(extent(), Extent::default(), "no file begins");
+        writer.write_all = room;
+        writer.append(&frames([id(100, 1)]), 100).unwrap();
+        let before = extent();
+        writer.write_all = full;
+        for n in 101..200 {
+            assert!(writer.append(&frames([id(n, 1)]), n).is_err());
+        }
+        assert_eq!(extent(), before, "nothing is added to one that is there");
+        writer.write_all = room;
+        writer.append(&frames([id(200, 1)]), 200).unwrap();
+        assert_eq!(ids(folder.path()).0, [id(100, 1), id(200, 1)]);
+        // A file that can be neither written nor cut stands for a disk that fails.
+        for n in 201..300 {
+            let current = writer.current.as_mut().unwrap();
+            current.file = File::open(&current.path).unwrap();
+            assert!(writer.append(&frames([id(n, 1)]), n).is_err());
+            writer.current = Some(writer.begin(n).unwrap());
+        }
+        assert_eq!(extent().files, 2, "the one with entries, and the one being written");
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_hides_nothing_and_blocks_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let day = 86_400_000;
+        let bounds = Bounds { bytes_max: 64 * 1024, age_max_ms: 10 * day };
+        let ahead = 400 * day;
+        for (n, at) in [(1, day), (2, ahead), (3, ahead + 1), (4, 2 * day), (5, 2 * day)] {
+            // Opened anew each time: a file each.
+            let mut writer = Writer::open(folder.path(), bounds).unwrap();
+            writer.append(&frames([id(at, n)]), at).unwrap();
+        }
+        assert!(files(folder.path()).unwrap().iter().all(|(from_ms, _)| *from_ms <= 2 * day + 2));
+        let mut found = Vec::new();
+        let visit = &mut |entry| {
+            if let Entry::Judged(judged) = entry {
+                found.push(judged.decision);
+            }
+            ControlFlow::Continue(())
+        };
+        Reader::new(folder.path()).visit(0, 2 * day + 2, visit).unwrap();
+        let order = [id(day, 1), id(ahead, 2), id(ahead + 1, 3), id(2 * day, 4), id(2 * day, 5)];
+        assert_eq!(found, order, "read in the order of writing");
+        assert_eq!(Reader::new(folder.path()).find(&[id(2 * day, 4)]).unwrap().len(), 1);
+        let mut writer = Writer::open(folder.path(), bounds).unwrap();
+        writer.append(&frames([id(20 * day, 6)]), 20 * day).unwrap();
+        assert_eq!(ids(folder.path()).0, [id(2 * day, 5), id(20 * day, 6)], "what is old goes");
     }
 }

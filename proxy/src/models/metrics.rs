@@ -18,6 +18,8 @@ pub struct ModelMetrics {
     pub torn_bytes: IntCounter,
     /// Labels by result: `accepted`, `unchanged`, `replaced`, `unknown`, `malformed`, `failed`.
     pub labels: IntCounterVec,
+    /// Starts at which the file of labels could not be written anew.
+    pub labels_not_rewritten: IntCounter,
     /// Retrainings by result: `ok`, `failed`.
     pub retrainings: IntCounterVec,
     /// Whether one is under way.
@@ -74,6 +76,10 @@ impl ModelMetrics {
                 "result",
                 &["accepted", "unchanged", "replaced", "unknown", "malformed", "failed"],
             )?,
+            labels_not_rewritten: IntCounter::new(
+                "gatehouse_model_labels_not_rewritten_total",
+                "Starts at which the file of labels could not be written anew, and went on as it was",
+            )?,
             retrainings: counters(
                 "gatehouse_model_retrainings_total",
                 "Challengers trained",
@@ -129,6 +135,7 @@ impl ModelMetrics {
     fn register_plain(&self, r: &Registry) -> prometheus::Result<()> {
         r.register(Box::new(self.torn_bytes.clone()))?;
         r.register(Box::new(self.refused.clone()))?;
+        r.register(Box::new(self.labels_not_rewritten.clone()))?;
         for gauge in [&self.retraining, &self.fallback, &self.drift_rows] {
             r.register(Box::new(gauge.clone()))?;
         }

@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use learner::artifact;
-use learner::lifecycle::{Challenge, Challenger, JudgedVector, Model, join, train};
+use learner::lifecycle::{Answer, Challenge, Challenger, JudgedVector, Model, answer, join, train};
 use learner::train::ModelKind;
 use serde::{Deserialize, Serialize};
 
 use super::labels;
 use super::log::Reader;
-use super::record::{Entry, hash_bytes};
+use super::record::{Entry, Judged, hash_bytes};
 
 /// The least that the scheduler may give it.
 const NICENESS: &str = "19";
@@ -43,7 +43,7 @@ pub struct Job {
     pub delay_ms: i64,
     /// Now, Unix milliseconds.
     pub now_ms: i64,
-    /// The newest vectors that are used at most.
+    /// The newest vectors whose truth is known that are used at most.
     pub rows_max: usize,
     /// Which kind of model; the champion's own where none is named.
     pub kind: Option<ModelKind>,
@@ -159,6 +159,8 @@ fn made(job: &Job) -> anyhow::Result<(Vec<u8>, Challenger)> {
 /// # Errors
 /// What of the job cannot be done.
 pub fn child(file: &Path) -> anyhow::Result<()> {
+    // Where memory runs out, this goes and not the gateway. Systems without such a file have another way, or none.
+    let _said = fs::write("/proc/self/oom_score_adj", "1000");
     let job: Job = serde_json::from_slice(&fs::read(file)?)?;
     let (done, waiting) = sync_channel(2);
     let orphaned = done.clone();
@@ -175,6 +177,21 @@ pub fn child(file: &Path) -> anyhow::Result<()> {
 
 fn work(job: &Job) -> anyhow::Result<()> {
     let champion = Model::from_bytes(&artifact::read(&job.champion)?)?;
+    let joined = join(newest(job, &champion)?, job.delay_ms, job.now_ms);
+    let kind = job.kind.unwrap_or_else(|| champion.kind());
+    // A moment that has not come is one of a clock that was ahead: it says nothing of which rows the champion has seen. At
+    // worst it knows some of the newest period, and looks the better for it.
+    let champion_seen_ms = job.champion_seen_ms.filter(|seen_ms| *seen_ms <= job.now_ms);
+    let challenge = Challenge { champion: &champion, champion_seen_ms, kind, seed: job.seed };
+    let (bytes, made) = train(joined, &challenge)?;
+    fs::write(job.out.join(CHALLENGER), serde_json::to_vec(&made)?)?;
+    fs::write(job.out.join(artifact::FILE), bytes)?;
+    Ok(())
+}
+
+/// The newest vectors that can teach, with their labels. What nobody knows yet takes up no room: a log that holds more young
+/// vectors than are used would teach nothing else.
+fn newest(job: &Job, champion: &Model) -> anyhow::Result<VecDeque<JudgedVector>> {
     let schema = hash_bytes(&champion.manifest().schema_hash);
     let labels = labels::read(&job.labels)?;
     let mut newest = VecDeque::new();
@@ -182,28 +199,26 @@ fn work(job: &Job) -> anyhow::Result<()> {
         if let Entry::Judged(judged) = entry
             && judged.schema == schema
         {
-            let label = labels.get(&judged.decision).copied();
-            let (at_ms, vector, cents, accepted) =
-                (judged.at_ms, judged.vector, judged.cents, judged.accepted);
-            newest.push_back(JudgedVector { at_ms, vector, cents, accepted, label });
+            let Judged { decision, at_ms, vector, cents, accepted, .. } = judged;
+            let label = labels.get(&decision).copied();
+            let known = answer(at_ms, accepted, label, job.delay_ms, job.now_ms);
+            if matches!(known, Answer::Labelled(_) | Answer::Presumed) {
+                newest.push_back(JudgedVector { at_ms, vector, cents, accepted, label });
+            }
             if newest.len() > job.rows_max {
                 newest.pop_front();
             }
         }
         ControlFlow::Continue(())
     })?;
-    let joined = join(newest, job.delay_ms, job.now_ms);
-    let kind = job.kind.unwrap_or_else(|| champion.kind());
-    let challenge =
-        Challenge { champion: &champion, champion_seen_ms: job.champion_seen_ms, kind, seed: job.seed };
-    let (bytes, made) = train(joined, &challenge)?;
-    fs::write(job.out.join(CHALLENGER), serde_json::to_vec(&made)?)?;
-    fs::write(job.out.join(artifact::FILE), bytes)?;
-    Ok(())
+    Ok(newest)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::log::{Bounds, Writer};
+    use super::super::record;
+    use super::super::record::tests::judged;
     use super::*;
 
     fn job(folder: &Path) -> Job {
@@ -240,6 +255,7 @@ mod tests {
         let job = job(folder.path());
         for (lines, time_max, memory_bytes_max, wanted) in [
             ("echo 'error: no frauds' >&2; exit 1", 60, u64::MAX, "no frauds"),
+            ("nice >&2; exit 1", 60, u64::MAX, NICENESS),
             ("exit 0", 60, u64::MAX, "model.artifact"),
             ("kill -9 $$", 60, u64::MAX, "signal: 9"),
             ("exec sleep 60", 0, u64::MAX, "longer than 0 s"),
@@ -257,6 +273,39 @@ mod tests {
         }
         let said = in_child(&job, &limits(Path::new("/no/such/program"))).await.unwrap_err();
         assert!(!said.is_empty(), "{said}");
+    }
+
+    #[test]
+    fn the_unit_lets_training_step_back_and_outlives_its_end() {
+        let unit = include_str!("../../../configs/systemd/gatehouse.service");
+        // Later lines add to earlier ones, or take from them.
+        let mut filters = unit.lines().filter_map(|line| line.strip_prefix("SystemCallFilter="));
+        let last = filters.rfind(|calls| ["setpriority", "@resources"].iter().any(|one| calls.contains(one)));
+        assert_eq!(last, Some("setpriority"));
+        assert!(unit.lines().any(|line| line == "OOMPolicy=continue"));
+    }
+
+    #[test]
+    fn what_is_not_known_yet_takes_no_room_from_what_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = Job { delay_ms: 1_000, now_ms: 10_000, rows_max: 5, ..job(folder.path()) };
+        let champion = Model::from_bytes(&artifact::read(&job.champion).unwrap()).unwrap();
+        let schema = hash_bytes(&champion.manifest().schema_hash);
+        let bounds = Bounds { bytes_max: 1 << 24, age_max_ms: i64::MAX };
+        let mut writer = Writer::open(&job.vectors, bounds).unwrap();
+        // Carried out and old; refused; young; of a clock that was ahead; of another model.
+        let known = (0..8).map(|n| Judged { schema, ..judged(n << 80) });
+        let refused = (0..20).map(|n| Judged { schema, accepted: false, ..judged(n << 80) });
+        let young = (9_500..9_520).map(|at| Judged { schema, ..judged(at << 80) });
+        let ahead = (90_000..90_020).map(|at| Judged { schema, ..judged(at << 80) });
+        let others = (0..20).map(|n| judged(n << 80));
+        let mut frames = Vec::new();
+        for one in known.chain(refused).chain(young).chain(ahead).chain(others) {
+            record::write(&Entry::Judged(one), &mut frames);
+        }
+        writer.append(&frames, 1).unwrap();
+        let times: Vec<i64> = newest(&job, &champion).unwrap().iter().map(|row| row.at_ms).collect();
+        assert_eq!(times, [3, 4, 5, 6, 7]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! a card names its artifact's SHA-256. What is altered, cut or unsigned is refused by name, and never in the way of the
 //! others.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::stages::identity::signing::SigningKey;
 
-/// Earlier champions that are kept for rollback.
+/// Earlier champions that are kept for rollback, and as many that were rolled back from.
 const PREVIOUS_MAX: usize = 8;
 /// Cards hold bins of every feature, some hundred bytes each.
 const SEALED_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -77,6 +78,8 @@ pub struct State {
     pub champion: Option<String>,
     /// In force before, the latest last.
     pub previous: Vec<String>,
+    /// Rolled back from, the latest last; their files are kept.
+    pub displaced: Vec<String>,
     /// Scores in shadow.
     pub challenger: Option<String>,
     /// A promotion of it that waits for approval.
@@ -93,20 +96,40 @@ impl State {
         if let Some(before) = self.champion.replace(digest.clone()).filter(|before| *before != digest) {
             self.previous.retain(|one| *one != before && *one != digest);
             self.previous.push(before);
-            let excess = self.previous.len().saturating_sub(PREVIOUS_MAX);
-            self.previous.drain(..excess);
+            keep_latest(&mut self.previous);
         }
+        self.displaced.retain(|one| *one != digest);
         if self.challenger.as_ref() == Some(&digest) {
             self.challenger = None;
         }
         self.proposal = None;
     }
 
+    /// Puts `digest`, which was in force before, back into force. What was in force since is displaced: the champion
+    /// scores in shadow, and nothing of it is forgotten.
+    pub fn roll_back(&mut self, digest: String) {
+        let place = self.previous.iter().position(|one| *one == digest).unwrap_or(self.previous.len());
+        let since = self.previous.split_off(place).into_iter().skip(1);
+        let fallen = self.champion.replace(digest.clone());
+        self.displaced.extend(since.chain(fallen.clone()));
+        let mut seen = HashSet::from([digest]);
+        self.displaced.reverse();
+        self.displaced.retain(|one| seen.insert(one.clone()));
+        self.displaced.reverse();
+        keep_latest(&mut self.displaced);
+        self.challenger = fallen;
+        self.proposal = None;
+    }
+
     fn names(&self, digest: &str) -> bool {
         let named = [&self.champion, &self.challenger, &self.configured];
         named.iter().any(|one| one.as_deref() == Some(digest))
-            || self.previous.iter().any(|one| one == digest)
+            || self.previous.iter().chain(&self.displaced).any(|one| one == digest)
     }
+}
+
+fn keep_latest(digests: &mut Vec<String>) {
+    digests.drain(..digests.len().saturating_sub(PREVIOUS_MAX));
 }
 
 /// Why something in the store is not used.
@@ -127,6 +150,9 @@ pub enum Fault {
     /// The artifact does not load.
     #[error("{0}: {1}")]
     Artifact(PathBuf, artifact::ArtifactError),
+    /// The store was not opened, and stays untouched.
+    #[error("{0}: left as it is until the next start: {1}")]
+    Closed(PathBuf, String),
 }
 
 /// Why the state did not change.
@@ -155,7 +181,9 @@ pub struct Kept {
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
-    key: SigningKey,
+    /// The installation's key, or why nothing is read or written: what is there could not be told from what is altered, and
+    /// must not be written over.
+    key: Result<SigningKey, String>,
     state: Mutex<State>,
     /// Whether artifacts that the state does not name are forgotten: not after a state that was refused, as somebody may
     /// want to see what it named.
@@ -163,28 +191,35 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store. A state that is refused is answered beside it, and nothing is known then.
+    /// Opens the store with the installation's key. A state that is altered is set aside, answered beside the store, and
+    /// nothing is known then. Without the key, or where the state cannot be read, the store is closed: everything in it
+    /// stays as it is, and nothing is known.
     ///
     /// # Errors
     /// The folder cannot be made.
-    pub fn open(folder: &Path, key: SigningKey) -> Result<(Self, Option<Fault>), Fault> {
+    pub fn open(folder: &Path, key: Result<SigningKey, String>) -> Result<(Self, Option<Fault>), Fault> {
         fs::create_dir_all(folder).map_err(|error| Fault::Io(folder.to_owned(), error))?;
         let mut store = Self { folder: folder.to_owned(), key, state: Mutex::default(), forgets: true };
-        let read: Result<State, Fault> = store.read_sealed(&folder.join(STATE));
-        let refused = match read {
+        let path = folder.join(STATE);
+        let refused = match store.read_sealed::<State>(&path) {
             Ok(state) => {
                 *store.state.lock() = state;
-                None
+                return Ok((store, None));
             }
-            Err(Fault::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(fault) => {
-                store.forgets = false;
-                let aside = fs::rename(folder.join(STATE), folder.join("state.refused"));
-                aside.map_err(|error| Fault::Io(folder.join(STATE), error))?;
-                Some(fault)
-            }
+            Err(Fault::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => return Ok((store, None)),
+            Err(refused) => refused,
         };
-        Ok((store, refused))
+        store.forgets = false;
+        let shut = match &refused {
+            Fault::Unsigned(_) | Fault::Malformed(..) => {
+                set_aside(&path).err().map(|error| format!("{refused}; it cannot be set aside: {error}"))
+            }
+            _ => Some(refused.to_string()),
+        };
+        if let (Some(why), true) = (shut, store.key.is_ok()) {
+            store.key = Err(why);
+        }
+        Ok((store, Some(refused)))
     }
 
     /// Which artifact is what.
@@ -218,6 +253,7 @@ impl Store {
     /// They cannot be written.
     pub fn keep(&self, bytes: &[u8], card: &Card) -> Result<(), Fault> {
         let path = self.artifact(&card.digest);
+        self.key(&path)?;
         write_whole(&path, bytes).map_err(|error| Fault::Io(path, error))?;
         self.write_card(card)
     }
@@ -281,17 +317,22 @@ impl Store {
         }
     }
 
+    fn key(&self, path: &Path) -> Result<&SigningKey, Fault> {
+        self.key.as_ref().map_err(|why| Fault::Closed(path.to_owned(), why.clone()))
+    }
+
     /// A line with the signature in Base64, then the body.
     fn write_sealed<T: Serialize>(&self, path: &Path, value: &T) -> Result<(), Fault> {
         let body = serde_json::to_vec(value)
             .map_err(|error| Fault::Malformed(path.to_owned(), error.to_string()))?;
         let unsigned = || Fault::Io(path.to_owned(), io::Error::other("the system has no randomness"));
-        let signature = self.key.sign_bytes(&sealed(path, &body)).ok_or_else(unsigned)?;
+        let signature = self.key(path)?.sign_bytes(&sealed(path, &body)).ok_or_else(unsigned)?;
         let text = [STANDARD.encode(signature).as_bytes(), b"\n", &body].concat();
         write_whole(path, &text).map_err(|error| Fault::Io(path.to_owned(), error))
     }
 
     fn read_sealed<T: DeserializeOwned>(&self, path: &Path) -> Result<T, Fault> {
+        let key = self.key(path)?;
         let failed = |error| Fault::Io(path.to_owned(), error);
         if fs::metadata(path).map_err(failed)?.len() > SEALED_BYTES_MAX {
             return Err(Fault::Malformed(path.to_owned(), format!("over {SEALED_BYTES_MAX} bytes")));
@@ -301,7 +342,7 @@ impl Store {
         let parts = line.and_then(|end| bytes.split_at_checked(end));
         let signed = parts.and_then(|(signature, body)| {
             let (signature, body) = (STANDARD.decode(signature).ok()?, body.strip_prefix(b"\n")?);
-            self.key.signed(&sealed(path, body), &signature).then_some(body)
+            key.signed(&sealed(path, body), &signature).then_some(body)
         });
         let body = signed.ok_or_else(|| Fault::Unsigned(path.to_owned()))?;
         serde_json::from_slice(body).map_err(|error| Fault::Malformed(path.to_owned(), error.to_string()))
@@ -309,6 +350,14 @@ impl Store {
 }
 
 const STATE: &str = "state.signed";
+
+/// Renames what was refused, beside what was refused before.
+fn set_aside(path: &Path) -> io::Result<()> {
+    let aside = path.with_extension("refused");
+    let numbered = (2_u32..).map(|n| path.with_extension(format!("refused.{n}")));
+    let free = std::iter::once(aside).chain(numbered).find(|aside| !aside.exists());
+    fs::rename(path, free.unwrap_or_else(|| path.to_owned()))
+}
 
 /// What is signed: a body is good under its own file name alone.
 fn sealed(path: &Path, body: &[u8]) -> Vec<u8> {
@@ -333,149 +382,4 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SHIPPED: &[u8] = include_bytes!("../../../configs/models/fraud/model.artifact");
-
-    fn card(digest: &str) -> Card {
-        Card {
-            digest: digest.to_owned(),
-            origin: Origin::Configured,
-            made_ms: 5,
-            challenger: None,
-            reference: None,
-        }
-    }
-
-    fn furnished(folder: &Path) -> (Store, String) {
-        let key = crate::keys::signing_key(&folder.join("models.pem")).unwrap();
-        let (store, refused) = Store::open(&folder.join("fraud"), key).unwrap();
-        assert!(refused.is_none(), "{refused:?}");
-        let digest = artifact::digest(SHIPPED);
-        store.keep(SHIPPED, &card(&digest)).unwrap();
-        (store, digest)
-    }
-
-    #[test]
-    fn what_is_whole_and_signed_comes_back_after_a_restart() {
-        let folder = tempfile::tempdir().unwrap();
-        let (store, digest) = furnished(folder.path());
-        let state = store
-            .change::<()>(|state| {
-                state.enthrone(digest.clone());
-                Ok(())
-            })
-            .unwrap();
-        assert_eq!((state.revision, &state.champion), (1, &Some(digest.clone())));
-        drop(store);
-        let (store, _) = furnished(folder.path());
-        assert_eq!(store.state(), state);
-        assert_eq!(store.load(&digest).unwrap().model.digest(), digest);
-    }
-
-    #[test]
-    fn altered_cut_and_foreign_files_are_refused_by_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let (store, digest) = furnished(folder.path());
-        let file = |name: &str| folder.path().join("fraud").join(name);
-        let (artifact, card_file) = (format!("{digest}.artifact"), format!("{digest}.card"));
-        let refused = |name: &str, bytes: &[u8]| {
-            let before = fs::read(file(name)).unwrap();
-            fs::write(file(name), bytes).unwrap();
-            let fault = store.load(&digest).unwrap_err().to_string();
-            fs::write(file(name), before).unwrap();
-            assert!(fault.contains(name), "{fault}");
-            fault
-        };
-        let good = fs::read(file(&artifact)).unwrap();
-        let mut altered = good.clone();
-        *altered.last_mut().unwrap() ^= 1;
-        assert!(refused(&artifact, &altered).contains("altered"));
-        refused(&artifact, &good[..good.len() / 2]);
-        refused(&artifact, b"");
-        let signed = fs::read(file(&card_file)).unwrap();
-        for at in (0..signed.len()).step_by(7) {
-            let mut forged = signed.clone();
-            forged[at] ^= 1;
-            assert!(refused(&card_file, &forged).contains("signed"), "byte {at}");
-        }
-        // A card that is good under another name, and one of another installation.
-        store.write_card(&card(&"0".repeat(64))).unwrap();
-        let others = fs::read(file(&format!("{}.card", "0".repeat(64)))).unwrap();
-        refused(&card_file, &others);
-        let elsewhere = tempfile::tempdir().unwrap();
-        furnished(elsewhere.path());
-        let foreign = fs::read(elsewhere.path().join("fraud").join(&card_file)).unwrap();
-        refused(&card_file, &foreign);
-        assert!(store.load(&digest).is_ok(), "whole again");
-        assert!(store.load("../../keys/gateway").is_err());
-    }
-
-    #[test]
-    fn a_broken_state_is_refused_and_the_store_opens_empty() {
-        let folder = tempfile::tempdir().unwrap();
-        let (store, digest) = furnished(folder.path());
-        store
-            .change::<()>(|state| {
-                state.enthrone(digest);
-                Ok(())
-            })
-            .unwrap();
-        let path = folder.path().join("fraud").join(STATE);
-        let text = fs::read_to_string(&path).unwrap();
-        fs::write(&path, text.replace("\"revision\":1", "\"revision\":2")).unwrap();
-        let key = crate::keys::signing_key(&folder.path().join("models.pem")).unwrap();
-        let (store, refused) = Store::open(&folder.path().join("fraud"), key).unwrap();
-        assert!(matches!(refused, Some(Fault::Unsigned(_))), "{refused:?}");
-        assert_eq!(store.state(), State::default());
-        store
-            .change::<()>(|state| {
-                state.champion = Some("f".repeat(64));
-                Ok(())
-            })
-            .unwrap();
-        assert!(store.load(&artifact::digest(SHIPPED)).is_ok(), "what it named is kept");
-    }
-
-    #[test]
-    fn thrones_are_left_in_order_and_what_nobody_names_is_forgotten() {
-        let mut state = State::default();
-        for digest in ["a", "b", "c", "b"] {
-            state.challenger = Some(digest.to_owned());
-            state.enthrone(digest.to_owned());
-        }
-        assert_eq!((state.champion.as_deref(), &*state.previous), (Some("b"), &["a".into(), "c".into()][..]));
-        assert_eq!((state.challenger, state.proposal), (None, None));
-        for n in 0..20 {
-            state.champion = Some(format!("x{n}"));
-            let mut next =
-                State { champion: state.champion.clone(), previous: state.previous, ..State::default() };
-            next.enthrone(format!("y{n}"));
-            state = next;
-        }
-        assert_eq!(state.previous.len(), PREVIOUS_MAX);
-
-        let folder = tempfile::tempdir().unwrap();
-        let (store, digest) = furnished(folder.path());
-        store
-            .change::<()>(|state| {
-                state.champion = Some("f".repeat(64));
-                Ok(())
-            })
-            .unwrap();
-        assert!(!store.artifact(&digest).exists());
-    }
-
-    #[test]
-    fn a_refused_change_changes_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let (store, digest) = furnished(folder.path());
-        let refused = store.change(|state| {
-            state.enthrone(digest);
-            Err("no")
-        });
-        assert!(matches!(refused, Err(NotChanged::Refused("no"))));
-        assert_eq!(store.state(), State::default());
-    }
-}
+mod tests;

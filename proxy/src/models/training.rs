@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use learner::artifact;
 use learner::lifecycle::{Challenger, Model};
@@ -11,13 +11,15 @@ use learner::train::ModelKind;
 use super::life::{Lifecycle, Refused};
 use super::record::hash_bytes;
 use super::retrain::{self, Job, Limits};
-use super::store::{Card, Origin};
+use super::settings::Settings;
+use super::store::{Card, Origin, State};
 use super::survey::{self, Question};
 
 /// How often it is looked whether something is due.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// The log is walked this often, and sooner when something changed.
-const SURVEY_EVERY_MS: i64 = 10 * 60_000;
+/// The log is walked this often, and sooner when another model is in force or challenges. Labels alone do not hurry it:
+/// they may come one by one.
+const SURVEY_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// Where training stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -185,12 +187,12 @@ impl Lifecycle {
 
     /// Does what is due, for as long as it is polled: surveys, retraining, the end of old vectors.
     pub async fn go_on(self: Arc<Self>) {
-        let mut surveyed_ms = i64::MIN;
+        let mut surveyed: Option<Instant> = None;
         loop {
             let now_ms = self.clock.now_ms();
-            let due = now_ms.saturating_sub(surveyed_ms) >= SURVEY_EVERY_MS;
+            let due = surveyed.is_none_or(|at| at.elapsed() >= SURVEY_EVERY);
             if self.stale.swap(false, Ordering::Relaxed) || due {
-                surveyed_ms = now_ms;
+                surveyed = Some(Instant::now());
                 let life = Arc::clone(&self);
                 if tokio::task::spawn_blocking(move || life.look_around()).await.is_err() {
                     tracing::error!("the survey of recorded transfers panicked");
@@ -207,10 +209,36 @@ impl Lifecycle {
     }
 
     fn retraining_is_due(&self, now_ms: i64) -> bool {
-        let last = self.store.state().retrained_ms;
-        let due = self.settings.retrain_every_ms().zip(last);
-        let due = due.is_some_and(|(every_ms, last_ms)| now_ms >= last_ms.saturating_add(every_ms));
-        due && self.retraining.lock().since_ms.is_none()
+        let next_ms = self.next_training_ms(&self.store.state(), now_ms);
+        next_ms.is_some_and(|next_ms| now_ms >= next_ms) && self.retraining.lock().since_ms.is_none()
+    }
+
+    /// When the next training is due. The last one may be noted in the future, by a clock that was ahead: one that lies
+    /// further off than the time between two says nothing.
+    pub(super) fn next_training_ms(&self, state: &State, now_ms: i64) -> Option<i64> {
+        let (last_ms, every_ms) = state.retrained_ms.zip(self.settings.retrain_every_ms())?;
+        let ahead = last_ms.saturating_sub(now_ms) > every_ms;
+        Some(if ahead { now_ms } else { last_ms.saturating_add(every_ms) })
+    }
+
+    /// Why nothing can ever be learnt: vectors go before their labels are due.
+    pub fn hindrance(&self) -> Option<String> {
+        let Settings { vectors_days_max, vectors_mib_max, label_delay_days, .. } = self.settings;
+        if vectors_days_max <= label_delay_days {
+            return Some(format!(
+                "vectors are kept for {vectors_days_max} days and labels take {label_delay_days}: raise \
+                 learning.vectors_days_max"
+            ));
+        }
+        let extent = self.reader.extent().ok()?;
+        let ripe_ms = self.clock.now_ms().saturating_sub(self.settings.label_delay_ms());
+        let young = extent.oldest_ms.is_some_and(|oldest_ms| oldest_ms > ripe_ms);
+        (young && self.settings.bounds().is_reached(extent.bytes)).then(|| {
+            format!(
+                "{vectors_mib_max} MiB hold less than {label_delay_days} days of vectors, and labels take so long: raise \
+                 learning.vectors_mib_max"
+            )
+        })
     }
 
     /// Walks the log for what is known of the champion and the challenger.
@@ -223,7 +251,8 @@ impl Lifecycle {
             champion: hash_bytes(&kept.card.digest),
             challenger: state.challenger.as_deref().map(hash_bytes),
             reference: bins.is_none().then(|| kept.model.names().to_vec()),
-            window: bins.filter(|_| !self.watch.measures()),
+            // Filled anew each time: a window that a clock ahead of time led astray is right again.
+            window: bins,
             window_ms: self.settings.drift_window_ms(),
             delay_ms: self.settings.label_delay_ms(),
             now_ms: self.clock.now_ms(),

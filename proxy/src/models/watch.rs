@@ -7,6 +7,10 @@ use parking_lot::{Mutex, RwLock};
 use super::metrics::ModelMetrics;
 use super::record::{Judged, Shadow, hash_bytes};
 
+/// Features that say when it is. A window of a day has other days of the week than the training part, and one of an hour
+/// other hours: that is no drift.
+const CALENDAR: [&str; 4] = ["hour_sin", "hour_cos", "night", "weekend"];
+
 /// The champion, as far as it is watched.
 struct Champion {
     digest: [u8; 32],
@@ -76,14 +80,14 @@ impl Watch {
         *self.shadow.lock() = ShadowFigures::default();
     }
 
+    /// Whether `digest` is that of the champion in force.
+    pub fn crowned(&self, digest: &str) -> bool {
+        self.champion.read().as_ref().is_some_and(|champion| champion.digest == hash_bytes(digest))
+    }
+
     /// Measures drift in `window` from now on.
     pub fn measure(&self, window: Window) {
         *self.window.lock() = Some(window);
-    }
-
-    /// Whether drift is measured.
-    pub fn measures(&self) -> bool {
-        self.window.lock().is_some()
     }
 
     /// Counts a transfer, and says what the challenger would have said of it.
@@ -131,9 +135,11 @@ impl Watch {
         *self.shadow.lock()
     }
 
-    /// Drift of the window that ends now; `None` while it holds too little.
+    /// Drift of the window that ends now, without the features of the calendar; `None` while it holds too little.
     pub fn drift(&self, now_ms: i64) -> Option<Drift> {
-        self.window.lock().as_ref()?.drift(now_ms)
+        let mut drift = self.window.lock().as_ref()?.drift(now_ms)?;
+        drift.features.retain(|one| !CALENDAR.contains(&one.feature.as_str()));
+        Some(drift)
     }
 
     /// An empty window over `baseline`.
@@ -214,5 +220,32 @@ mod tests {
         assert!(watch.drift(1_000).unwrap().score > 0.25);
         watch.crown(&model);
         assert_eq!(watch.drift(1_000), None, "another champion begins afresh");
+    }
+
+    #[test]
+    fn another_day_of_the_week_is_no_drift() {
+        let model = Model::from_bytes(SHIPPED).unwrap();
+        let watch = Watch::new(ModelMetrics::new(&prometheus::Registry::new()).unwrap());
+        watch.crown(&model);
+        let place = |name: &str| model.names().iter().position(|one| one == name);
+        let calendar = CALENDAR.map(|name| place(name).unwrap_or_else(|| panic!("{name} is no feature")));
+        let weekday = seen_by(&model, 1_000_u128 << 80);
+        let rows: Vec<(&[f32], f64)> = (0..900).map(|_| (weekday.vector.as_slice(), 0.25)).collect();
+        watch.measure(Watch::window(&Baseline::learn(model.names().to_vec(), &rows), 1_000_000));
+        let mut sunday = weekday.clone();
+        for at in calendar {
+            sunday.vector[at] = 9.0;
+        }
+        for _ in 0..ROWS_MIN {
+            watch.saw(&sunday);
+        }
+        let drift = watch.drift(1_000).unwrap();
+        assert!(drift.features[0].psi < 0.01, "{:?}", &drift.features[..4]);
+        assert_eq!(drift.features.len(), model.names().len() - CALENDAR.len());
+        sunday.vector[place("amount_log").unwrap()] = 9.0;
+        for _ in 0..ROWS_MIN {
+            watch.saw(&sunday);
+        }
+        assert_eq!(watch.drift(1_000).unwrap().features[0].feature, "amount_log");
     }
 }

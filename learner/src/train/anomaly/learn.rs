@@ -2,7 +2,7 @@
 
 use super::encode;
 use super::whiten::whitening;
-use crate::anomaly::{AnomalyModel, Baselines, Dense, Member};
+use crate::anomaly::{AnomalyModel, Baselines, Dense, Ensemble, Member};
 use crate::frame::Frame;
 use crate::simulate::Random;
 use crate::train::autoencoder::{self, Network, Settings};
@@ -15,6 +15,8 @@ use std::ops::Range;
 const STEPS: usize = 400;
 /// An input that hardly errs has at least this scale, so that noise does not become alarm.
 const ERROR_SCALE_MIN: f64 = 0.02;
+/// Errors that hardly differ have at least this deviation on the log scale.
+const DEVIATION_MIN: f64 = 0.01;
 /// Networks of one model at most.
 const MEMBERS_MAX: usize = 8;
 /// Fewer normal rows than this, in all parts together, teach nothing.
@@ -78,7 +80,7 @@ pub(super) struct Parts {
 /// A model, the forest it is compared with, and the epochs it took.
 pub(super) struct Learned {
     pub(super) model: AnomalyModel,
-    /// On the same inputs; too large to ship, so that only training shows it.
+    /// On the same inputs; the report shows it beside the model.
     pub(super) isolation: Isolation,
     pub(super) epochs: usize,
 }
@@ -96,7 +98,7 @@ pub(super) fn learn(
     let mut model = AnomalyModel {
         encoding,
         members: Vec::new(),
-        norm: settings.norm,
+        ensemble: None,
         percentiles: vec![0.0, 1.0],
         baselines: Baselines { mahalanobis: whitening(&Array2::zeros((0, 0))), medians: Vec::new() },
     };
@@ -114,9 +116,37 @@ pub(super) fn learn(
         model.members.push(member);
         epochs = epochs.max(passes);
     }
+    if settings.forest {
+        model.ensemble = Some(ensemble(&model, isolation.clone(), columns, parts.stop.clone())?);
+    }
     model.percentiles = percentiles(&model, columns, parts.calibrate.clone())?;
     model.check().map_err(TrainError::Fit)?;
     Ok(Learned { model, isolation, epochs })
+}
+
+/// A forest beside the networks, by what is usual of both on these rows.
+fn ensemble(
+    model: &AnomalyModel,
+    forest: Isolation,
+    columns: &Columns,
+    rows: Range<usize>,
+) -> Result<Ensemble, TrainError> {
+    let inputs = encoded(model, columns, rows.clone())?;
+    let mut found = [Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len())];
+    columns.each(rows, |at, numbers, categories| {
+        let score = model.score(numbers, categories).map_err(|why| TrainError::Fit(why.to_string()))?;
+        found[0].push(f64::from(score.networks));
+        found[1].push(forest.score(&inputs.row(at).to_vec()));
+        Ok(())
+    })?;
+    let usual = found.map(|values| {
+        let logarithms: Vec<f64> = values.iter().map(|value| value.max(f64::MIN_POSITIVE).ln()).collect();
+        let count = logarithms.len().max(1) as f64;
+        let mean = logarithms.iter().sum::<f64>() / count;
+        let squares: f64 = logarithms.iter().map(|x| (x - mean).powi(2)).sum();
+        [mean, (squares / count).sqrt().max(DEVIATION_MIN)]
+    });
+    Ok(Ensemble { forest, usual })
 }
 
 /// One network, and the epochs it took.

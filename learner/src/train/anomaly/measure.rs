@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 pub struct Metrics {
     /// The rows, in words.
     pub on: String,
-    /// The autoencoder.
+    /// The model.
     pub model: Ranking,
-    /// The autoencoder on normal rows and attacks of kinds that the training data lacks, where kinds are known.
+    /// The model on normal rows and attacks of kinds that the training data lacks, where kinds are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unseen_kinds: Option<Ranking>,
     /// At the percentile that one normal row in a hundred passes.
@@ -57,9 +57,15 @@ impl<'m> Scoring<'m> {
         let score = self.model.score(numbers, categories);
         self.percentiles.push(score.map_or(1.0, |score| score.percentile));
         self.kinds.push(kind);
+        if self.model.ensemble.is_some() {
+            let networks = score.map_or(f64::MAX, |score| f64::from(score.networks));
+            self.baselines.entry("autoencoder without the forest").or_default().push(networks);
+        }
         let known = self.model.encoding.apply(numbers, categories, &mut self.inputs).is_ok();
         let scores = self.model.baselines.scores(&self.inputs);
-        let isolation = self.isolation.map(|forest| ("isolation forest", forest.score(&self.inputs)));
+        let of_model = self.model.ensemble.as_ref().map(|ensemble| &ensemble.forest);
+        let isolation =
+            self.isolation.or(of_model).map(|forest| ("isolation forest", forest.score(&self.inputs)));
         for (name, score) in scores.into_iter().chain(isolation) {
             self.baselines.entry(name).or_default().push(if known { score } else { f64::MAX });
         }

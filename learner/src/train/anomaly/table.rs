@@ -51,6 +51,8 @@ pub struct TableModel {
     pub categories: Vec<String>,
     /// Kinds of attacks in the training and validation parts, as the table's reader hashes them; rising.
     pub known_kinds: Vec<u64>,
+    /// Whether the test rows were a file of their own, so that all of the table was there to learn from.
+    pub tested_elsewhere: bool,
     /// The model; it learned from normal rows only, unless the mapping says otherwise.
     pub model: AnomalyModel,
 }
@@ -141,14 +143,10 @@ pub fn table(settings: &TrainTable, progress: &mut dyn Progress) -> Result<Train
         learn::learn(&columns, &parts, &network, settings.seed, progress)?;
     let (numbers, categories) = names(&mapping);
     let known_kinds = normal.kinds.iter().copied().collect();
-    let model = TableModel { numbers, categories, known_kinds, model };
-    let whole = settings.test.is_some();
+    let tested_elsewhere = settings.test.is_some();
+    let model = TableModel { numbers, categories, known_kinds, tested_elsewhere, model };
     let tested = settings.test.as_ref().unwrap_or(&settings.data);
-    let part = |record: &Record| {
-        let part =
-            if whole { cut.part_of_test_file(record.at_ms) } else { cut.part(record.at_ms, record.row) };
-        part == Some(Part::Test)
-    };
+    let part = |record: &Record| is_test(&cut, tested_elsewhere, record);
     let on = format!("{}, {} rows trained on", file_name(tested), parts.fit.len());
     let (metrics, scored) = measured(&on, &model, Some(&isolation), tested, &mapping, &part)?;
     let trained = Trained { rows: [parts.fit.len(), parts.calibrate.len()], epochs, metrics };
@@ -163,14 +161,39 @@ pub fn table(settings: &TrainTable, progress: &mut dyn Progress) -> Result<Train
     Ok(trained)
 }
 
-/// Measures a table's model on a file it has never seen, all of it.
+/// Measures a table's model on the test part of the table that it was trained on, or on all rows of another; with `test`, on
+/// the test rows of that file, as training does.
 ///
 /// # Errors
-/// A [`TrainError`] that names what is wrong with mapping, data or model.
-pub fn evaluate(model: &Path, data: &Path, mapping: &Path) -> Result<Metrics, TrainError> {
+/// A [`TrainError`] that names what is wrong with mapping, data or model, or that no row is left that it was not trained on.
+pub fn evaluate(
+    model: &Path,
+    data: &Path,
+    test: Option<&Path>,
+    mapping: &Path,
+) -> Result<Metrics, TrainError> {
     let mapping = Mapping::read(mapping)?;
-    let model = load(model, &mapping)?.model;
-    Ok(measured(&file_name(data), &model, None, data, &mapping, &|_| true)?.0)
+    let Artifact { manifest, model } = load(model, &mapping)?;
+    let measured = |on: &Path, wanted: &dyn Fn(&Record) -> bool| {
+        Ok(measured(&file_name(on), &model, None, on, &mapping, wanted)?.0)
+    };
+    if test.is_none() && rows(data, &mapping, &mut |_| ())?.fingerprint != manifest.data_fingerprint {
+        return measured(data, &|_| true);
+    }
+    if test.is_none() && model.tested_elsewhere {
+        let problem =
+            "every row of this table was there to be trained on: name the table of the test with --test";
+        return Err(TrainError::Unusable { part: "test", problem: problem.to_owned() });
+    }
+    // Rows without time are dealt out as they were in training.
+    let cut = cut(&mapping, data, test.is_some(), manifest.seed)?;
+    measured(test.unwrap_or(data), &|record| is_test(&cut, test.is_some(), record))
+}
+
+/// Whether a row is one to test on, of a table or of a file of its own.
+fn is_test(cut: &Cut, file: bool, record: &Record) -> bool {
+    let part = if file { cut.part_of_test_file(record.at_ms) } else { cut.part(record.at_ms, record.row) };
+    part == Some(Part::Test)
 }
 
 /// Loads a table's model for records of this mapping.

@@ -8,7 +8,7 @@ fn settings(widths: &[usize], noise: Noise) -> Settings {
     Settings {
         widths: widths.to_vec(),
         members: 1,
-        norm: Norm::Mean,
+        forest: true,
         epochs_max: 80,
         batch: 16,
         patience: 80,

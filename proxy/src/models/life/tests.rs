@@ -8,8 +8,12 @@ use std::sync::atomic::AtomicUsize;
 const SHIPPED: &[u8] = include_bytes!("../../../../configs/models/fraud/model.artifact");
 
 fn open(data: &Path, on_fraud: Option<OnFraud>) -> Arc<Lifecycle> {
+    with(Settings::default(), data, on_fraud)
+}
+
+fn with(settings: Settings, data: &Path, on_fraud: Option<OnFraud>) -> Arc<Lifecycle> {
     let metrics = ModelMetrics::new(&prometheus::Registry::new()).unwrap();
-    Lifecycle::open(Settings::default(), data, Arc::new(SystemClock), metrics, on_fraud).unwrap()
+    Lifecycle::open(settings, data, Arc::new(SystemClock), metrics, on_fraud).unwrap()
 }
 
 /// The shipped artifact with another manifest: as good as another model.
@@ -67,9 +71,14 @@ fn a_promotion_takes_two_people_and_each_step_once() {
     drop(life);
     let life = open(data.path(), None);
     assert_eq!(life.in_force(Some(SHIPPED)).unwrap(), new, "promoted for good");
-    assert_eq!(life.roll_back(None).unwrap(), SHIPPED);
-    assert_eq!(life.state().challenger, Some(digest), "what was in force is watched on");
-    senseless(life.roll_back(None).map(drop));
+    let served = artifact::digest(SHIPPED);
+    assert_eq!(life.roll_back(None, Some(&served)), Err(Refused::Changed), "not yet");
+    assert_eq!(life.roll_back(None, Some(&digest)).unwrap(), SHIPPED);
+    let state = life.state();
+    assert_eq!(state.challenger.as_ref(), Some(&digest), "what was in force is watched on");
+    assert_eq!(state.displaced, std::slice::from_ref(&digest));
+    assert_eq!(life.roll_back(None, Some(&digest)), Err(Refused::Changed), "told again");
+    senseless(life.roll_back(None, None).map(drop));
     assert_eq!(life.in_force(Some(SHIPPED)).unwrap(), SHIPPED);
 }
 
@@ -103,10 +112,21 @@ fn a_broken_champion_is_passed_over_and_the_gateway_goes_on() {
     assert_eq!(life.in_force(None).unwrap(), SHIPPED, "the configured file is gone, its copy serves");
     life.close();
     drop(life);
-    fs::write(data.path().join("keys").join("models.pem"), "no key").unwrap();
-    fs::write(folder.join("state.signed"), "no state").unwrap();
+    let (key, state) = (data.path().join("keys").join("models.pem"), folder.join("state.signed"));
+    let (whole_key, whole_state) = (fs::read(&key).unwrap(), fs::read(&state).unwrap());
+    fs::write(&key, "no key").unwrap();
     let life = open(data.path(), None);
     assert_eq!(life.in_force(Some(SHIPPED)).unwrap(), SHIPPED, "nothing can be verified");
+    assert!(life.falls_back());
+    assert!(life.refused().iter().any(|said| said.contains("state.signed")), "{:?}", life.refused());
+    assert_eq!(fs::read(&state).unwrap(), whole_state, "nor written over");
+    life.close();
+    drop(life);
+    fs::write(&key, whole_key).unwrap();
+    assert_eq!(open(data.path(), None).state().champion, Some(artifact::digest(&newer)), "and all is back");
+    fs::write(&state, "no state").unwrap();
+    let life = open(data.path(), None);
+    assert_eq!(life.in_force(Some(SHIPPED)).unwrap(), SHIPPED);
     assert!(!life.falls_back());
     assert!(life.refused().iter().any(|said| said.contains("state.signed")), "{:?}", life.refused());
 }
@@ -119,7 +139,7 @@ fn another_configured_artifact_comes_into_force_and_can_be_rolled_back() {
     let deployed = other(79);
     assert_eq!(life.in_force(Some(&deployed)).unwrap(), deployed);
     assert_eq!(life.in_force(Some(&deployed)).unwrap(), deployed);
-    assert_eq!(life.roll_back(None).unwrap(), SHIPPED);
+    assert_eq!(life.roll_back(None, None).unwrap(), SHIPPED);
     assert_eq!(life.in_force(Some(&deployed)).unwrap(), SHIPPED, "a restart does not undo a rollback");
 }
 
@@ -135,7 +155,7 @@ fn labels_meet_vectors_and_fraud_is_told_once() {
     let now = u128::try_from(life.clock.now_ms()).unwrap() << 80;
     life.record(judged(now | 1));
     life.record(Judged { accepted: false, ..judged(now | 2) });
-    let label = |fraud| Label { fraud, known_ms: 5, source: Source::Upload, by: "ana".into() };
+    let label = |fraud| Label { fraud, known_ms: 5, source: Source::Upload, by: "ana".into(), taught: false };
     let batch = || vec![(now | 1, label(true)), (now | 2, label(true)), (now | 3, label(true))];
     let receipt = life.label(batch()).unwrap();
     assert_eq!((receipt.accepted, receipt.unchanged, &*receipt.unknown), (2, 0, &[now | 3][..]));
@@ -145,8 +165,50 @@ fn labels_meet_vectors_and_fraud_is_told_once() {
     assert_eq!(told.load(Ordering::Relaxed), 1, "told again");
     let receipt = life.label(vec![(now | 1, label(false))]).unwrap();
     assert_eq!((receipt.accepted, receipt.replaced), (1, 1));
+    for fraud in [true, false, true, false] {
+        life.label(vec![(now | 1, label(fraud))]).unwrap();
+    }
+    assert_eq!(told.load(Ordering::Relaxed), 1, "a label that goes to and fro");
     life.judged(&format!("{:032x}", now | 9), true, "ana", 5);
     assert_eq!(life.status().labels, (3, 2), "a case's decision is known to the gateway");
     life.judged("no decision", true, "ana", 5);
     assert_eq!(life.metrics.labels.with_label_values(&["unknown"]).get(), 2);
+}
+
+#[test]
+fn a_log_that_forgets_before_labels_are_due_is_said() {
+    let data = tempfile::tempdir().unwrap();
+    let fill = |at_ms: i64, entries: u128| {
+        let mut frames = Vec::new();
+        let big = |n| Judged { vector: vec![0.0; 4_000], ..judged(n) };
+        (0..entries).for_each(|n| record::write(&record::Entry::Judged(big(n)), &mut frames));
+        let bounds = super::super::log::Bounds { bytes_max: 1 << 20, age_max_ms: i64::MAX };
+        Writer::open(&data.path().join("vectors"), bounds).unwrap().append(&frames, at_ms).unwrap();
+    };
+    let small = Settings { vectors_mib_max: 1, ..Settings::default() };
+    let life = with(small, data.path(), None);
+    let now_ms = life.clock.now_ms();
+    assert_eq!(life.hindrance(), None, "nothing came yet");
+    fill(now_ms - 1_000, 1);
+    assert_eq!(life.hindrance(), None, "there is room for more");
+    fill(now_ms - 500, 64);
+    assert!(life.status().hindrance.unwrap().contains("vectors_mib_max"));
+    let patient = Settings { label_delay_days: 0, ..small };
+    assert_eq!(with(patient, data.path(), None).hindrance(), None);
+    let brief = Settings { vectors_days_max: 30, ..Settings::default() };
+    assert!(with(brief, data.path(), None).hindrance().unwrap().contains("vectors_days_max"));
+}
+
+#[test]
+fn a_training_noted_in_the_future_does_not_put_off_the_next() {
+    let data = tempfile::tempdir().unwrap();
+    let life = open(data.path(), None);
+    let week = life.settings.retrain_every_ms().unwrap();
+    let now_ms = 100 * week;
+    let next = |retrained_ms| life.next_training_ms(&State { retrained_ms, ..State::default() }, now_ms);
+    assert_eq!(next(None), None);
+    assert_eq!(next(Some(now_ms - 5)), Some(now_ms - 5 + week));
+    assert_eq!(next(Some(now_ms + 5)), Some(now_ms + 5 + week), "a clock that was put right by a little");
+    assert_eq!(next(Some(now_ms + week + 1)), Some(now_ms), "a year ahead, say");
+    assert_eq!(next(Some(i64::MAX)), Some(now_ms));
 }

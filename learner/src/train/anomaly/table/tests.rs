@@ -1,5 +1,4 @@
 use super::*;
-use crate::anomaly::Norm;
 use crate::simulate::Random;
 use crate::train::autoencoder::Noise;
 use std::fmt::Write;
@@ -49,7 +48,7 @@ fn case(mapping: &str, train: &str, test: Option<&str>) -> Case {
     let network = Settings {
         widths: vec![12, 3, 12],
         members: 2,
-        norm: Norm::Mean,
+        forest: true,
         epochs_max: 15,
         batch: 32,
         patience: 5,
@@ -85,8 +84,25 @@ fn attacks_of_known_and_unseen_kinds_stand_out_and_training_repeats_to_the_byte(
     let first = std::fs::read(&file).unwrap();
     table(&case.settings, &mut ()).unwrap();
     assert!(first == std::fs::read(&file).unwrap(), "training again gave other bytes");
-    let again = evaluate(&file, case.settings.test.as_ref().unwrap(), &case.settings.mapping).unwrap();
-    assert_eq!((&again.model, &again.unseen_kinds), (&metrics.model, &metrics.unseen_kinds));
+    let (data, test) = (&case.settings.data, case.settings.test.as_deref());
+    let again = [(test.unwrap(), None), (data, test)].map(|(data, test)| {
+        let metrics = evaluate(&file, data, test, &case.settings.mapping).unwrap();
+        (metrics.model, metrics.unseen_kinds)
+    });
+    let expected = (metrics.model.clone(), metrics.unseen_kinds.clone());
+    assert_eq!(again, [expected.clone(), expected]);
+    let refused = evaluate(&file, data, None, &case.settings.mapping).unwrap_err();
+    assert!(refused.to_string().contains("--test"), "{refused}");
+}
+
+#[test]
+fn a_table_that_was_trained_on_is_measured_on_its_test_part_alone() {
+    let mapping = format!("{MAPPING}[split]\nfractions = [0.6, 0.1, 0.3]\n");
+    let case = case(&mapping, &csv(1, 1_500, &ALL), None);
+    let trained = table(&case.settings, &mut ()).unwrap();
+    let again = evaluate(&case.settings.out, &case.settings.data, None, &case.settings.mapping).unwrap();
+    assert_eq!(again.model, trained.metrics.model);
+    assert!((350..550).contains(&again.model.rows), "{}", again.model.rows);
 }
 
 #[test]
@@ -131,7 +147,8 @@ fn a_model_of_other_columns_is_refused() {
     table(&case.settings, &mut ()).unwrap();
     let other = case.folder.path().join("other.toml");
     std::fs::write(&other, MAPPING.replace("\"packets\", ", "")).unwrap();
-    let refused = evaluate(&case.settings.out, case.settings.test.as_ref().unwrap(), &other).unwrap_err();
+    let test = case.settings.test.as_ref().unwrap();
+    let refused = evaluate(&case.settings.out, test, None, &other).unwrap_err();
     assert!(refused.to_string().contains("schema"), "{refused}");
     let bytes = std::fs::read(case.settings.out.join(artifact::FILE)).unwrap();
     assert!(crate::anomaly::AnomalyScorer::from_bytes(&bytes).is_err(), "the gateway loads a table's model");

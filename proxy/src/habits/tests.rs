@@ -1,0 +1,58 @@
+use learner::fraud::FraudScorer;
+use learner::transfer::TransferEvent;
+use ledger_demo::banking::Bank;
+use ledger_demo::seed::{DEMO_SEED, seed, transfer_history};
+use policies::evidence::Scored;
+use policies::{Name, Pseudonymizer};
+
+use super::*;
+use crate::stages::transfer::assess;
+
+/// 2026-11-27T00:00:00Z, a Friday.
+const MIDNIGHT_MS: i64 = 1_795_737_600_000;
+
+#[tokio::test]
+async fn ordinary_transfers_pass_and_drained_accounts_do_not_at_any_hour() {
+    let db = sled::Config::new().temporary(true).open().unwrap();
+    let bank = Bank::open(&db, MIDNIGHT_MS).await.unwrap();
+    seed(&bank, DEMO_SEED, MIDNIGHT_MS).await.unwrap();
+    let customers = Customers::new(Pseudonymizer::new(&[7; 32]), 0);
+    let profiles = Profiles::new(ProfileLimits::default());
+    let event = |customer: &str, payee: &str, amount_minor: i64, at_ms: i64| {
+        customers.past("idp", customer, payee, amount_minor, *b"EUR", at_ms)
+    };
+    for past in transfer_history(&bank).unwrap() {
+        event(past.customer.as_str(), past.payee.as_str(), past.amount_minor, past.at_ms)
+            .seen(|event| profiles.accept(event));
+    }
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/models/fraud/model.artifact");
+    let scorer = FraudScorer::from_bytes(&fs::read(file).unwrap()).unwrap();
+    // What the demo's policies step up at (configs/policies/demo.toml).
+    const STEP_UP: f64 = 0.30;
+    for (customer, payee, amount, ordinary) in [
+        ("alice", "bob-current", 150, true),
+        ("alice", "bob-current", 4_000, true),
+        ("alice", "alice-current", 100, true),
+        ("alice", "newcomer-current", 100, true),
+        ("newcomer", "bob-current", 750, true),
+        ("alice", "stranger-current", 290_000, false),
+        ("carol", "stranger-current", 290_000, false),
+    ] {
+        for hour in 0..24 {
+            let asked = TransferEvent {
+                device: Some(1),
+                session_age_s: Some(2),
+                auth_age_s: Some(2),
+                ..event(customer, payee, amount, MIDNIGHT_MS + hour * 3_600_000)
+            };
+            let found = assess(asked, &profiles, Some(&scorer), &Name::from("fraud"));
+            let Scored::Available(score) = found.fraud else { panic!("no score") };
+            assert_eq!(
+                score.value < STEP_UP,
+                ordinary,
+                "{customer} {payee} {amount} at {hour}: {}",
+                score.value
+            );
+        }
+    }
+}
