@@ -1,10 +1,10 @@
-//! Local against federated against pooled training on a table of payments, split by customers into banks that are not
-//! alike: `cargo run --release -p learner --example federated -- DATA MAPPING [SEEDS
-//! [MIXING [CLIP [validate]]]]`; with `validate` it measures on the validation part, to choose by.
+//! Local against federated against pooled training on a table of payments, split by customers into four banks:
+//! `cargo run --release -p learner --example federated -- DATA MAPPING SPLIT [SEEDS [CLIP]]`. With `choose` for SEEDS it tries
+//! clips on the validation part, and shows nothing of the test part.
 //!
-//! The banks' customers are parted by what they spend on average in the training period, mixed by a noise of MIXING
-//! (0.2) in its logarithm: with a large number they are parted by chance. The banks have 50, 25, 15 and 10 % of them.
-//! Each bank makes its features from its own payments alone: what a counterparty did with another bank's customers it
+//! SPLIT says what the banks' customers are parted by: `spending` (what they spend on average in the training period),
+//! `activity` (how many payments they make), both mixed by some noise, or `random`. The banks have 50, 25, 15 and 10 % of
+//! them. Each bank makes its features from its own payments alone: what a counterparty did with another bank's customers it
 //! does not know. "Pooled" has all payments in one place.
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,7 +15,7 @@ use learner::evaluate::{Scored, auprc};
 use learner::federate::play::{Fate, Simulated, alone, play};
 use learner::federate::state::State;
 use learner::federate::table::propose;
-use learner::federate::terms::STATISTICS_RELEASES;
+use learner::federate::terms::{CLIPS, STATISTICS_RELEASES};
 use learner::federate::wire::{Bytes, Real};
 use learner::federate::{
     Bank, Comparison, Coordinator, Limits, Method, Model, PROTOCOL, Party, Purpose, Schema, SeededEntropy,
@@ -29,30 +29,29 @@ use learner::train::dataset::{Dataset, Tables};
 const SHARES: [f64; 4] = [0.5, 0.25, 0.15, 0.1];
 const DELTA: f64 = 1e-6;
 
+/// Standard deviation of the noise that mixes banks' customers, in the logarithm of what they are parted by.
+const MIXING: f64 = 0.2;
+
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [data, mapping, options @ ..] = arguments.as_slice() else {
-        return Err("federated DATA MAPPING [SEEDS [MIXING [CLIP [validate]]]]".into());
+    let [data, mapping, split, options @ ..] = arguments.as_slice() else {
+        return Err("federated DATA MAPPING spending|activity|random [SEEDS|choose [CLIP]]".into());
     };
-    let seeds: u64 = options.first().map_or(Ok(1), |text| text.parse())?;
-    let mixing: f64 = options.get(1).map_or(Ok(0.2), |text| text.parse())?;
-    let clip: f64 = options.get(2).map_or(Ok(16.0), |text| text.parse())?;
-    let measured = |set: &Dataset| if options.len() > 3 { set.validate.clone() } else { set.test.clone() };
+    let chooses = options.first().is_some_and(|option| option == "choose");
+    let seeds: u64 = if chooses { 1 } else { options.first().map_or(Ok(1), |text| text.parse())? };
+    let clip: f64 = options.get(1).map_or(Ok(CLIPS.1), |text| text.parse())?;
+    let measured = |set: &Dataset| if chooses { set.validate.clone() } else { set.test.clone() };
     let mapping = Mapping::read(Path::new(mapping))?;
     let read = |path: &Path| Dataset::read(&tables(path, &mapping), None, &mut ());
     let whole = read(Path::new(data))?;
     let schema = propose(&whole.train.frame, "label", Some("customer"));
     let pooled_train = Table::of_part(&whole.train, &schema)?;
     let pooled_test = Table::of_part(&measured(&whole), &schema)?;
-    println!(
-        "{} features, {} training rows, {} test rows",
-        schema.features.len(),
-        whole.train.rows(),
-        pooled_test.positive.len()
-    );
+    let rows = (whole.train.rows(), pooled_test.positive.len());
+    println!("{} features, {} training rows, {} rows to measure on", schema.features.len(), rows.0, rows.1);
     for seed in 1..=seeds {
         println!("\nseed {seed}");
-        let bank_of = parted(&whole.train, seed, mixing);
+        let bank_of = parted(&whole.train, split, seed)?;
         let folder = tempfile::tempdir()?;
         write_banks(Path::new(data), &mapping, &bank_of, folder.path())?;
         let mut banks = Vec::new();
@@ -63,9 +62,33 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("bank {bank}: {} rows, {} frauds", tables.0.positive.len(), frauds(&tables.0));
             banks.push(tables);
         }
-        compare(&schema, &banks, (&pooled_train, &pooled_test), clip, seed)?;
+        if chooses {
+            choose(&schema, &banks, seed);
+        } else {
+            compare(&schema, &banks, (&pooled_train, &pooled_test), clip, seed)?;
+        }
     }
     Ok(())
+}
+
+/// Clips with and without noise.
+fn choose(schema: &Schema, banks: &Banks, seed: u64) {
+    for clip in [0.5, 1.0, 2.0, 4.0] {
+        let terms = Terms { clip: Real(clip), ..averaging(schema) };
+        run(
+            &format!("averaging, clip {clip}"),
+            schema,
+            banks,
+            &Run { terms: &terms, seed, poison: None, dies: false },
+        );
+    }
+    for clip in [1.0, 2.0, 4.0, 8.0, 16.0, 32.0] {
+        for epsilon in [1.0, 3.0] {
+            let Some(terms) = private(schema, epsilon, clip) else { continue };
+            let what = format!("epsilon {epsilon}, clip {clip}");
+            run(&what, schema, banks, &Run { terms: &terms, seed, poison: None, dies: false });
+        }
+    }
 }
 
 fn tables(path: &Path, mapping: &Mapping) -> Tables {
@@ -73,16 +96,21 @@ fn tables(path: &Path, mapping: &Mapping) -> Tables {
 }
 
 /// Customers by bank.
-fn parted(train: &Part, seed: u64, mixing: f64) -> HashMap<u64, usize> {
+fn parted(train: &Part, split: &str, seed: u64) -> Result<HashMap<u64, usize>, String> {
     let mut spent: BTreeMap<u64, (f64, f64)> = BTreeMap::new();
     for (customer, cents) in train.customers.iter().zip(&train.cents) {
-        let Some(customer) = *customer else { continue };
-        let (sum, count) = spent.entry(customer).or_default();
+        let (sum, count) = spent.entry(customer.unwrap_or_default()).or_default();
         (*sum, *count) = (*sum + *cents as f64, *count + 1.0);
     }
+    let key: fn(f64, f64) -> f64 = match split {
+        "spending" => |sum, count| (sum / count).ln(),
+        "activity" => |_, count| count.ln(),
+        "random" => |_, _| 0.0,
+        other => return Err(format!("no split is called {other}")),
+    };
     let mut customers: Vec<(u64, f64)> = spent
         .into_iter()
-        .map(|(customer, (sum, count))| (customer, (sum / count).ln() + mixing * noise(customer, seed)))
+        .map(|(customer, (sum, count))| (customer, key(sum, count) + MIXING * noise(customer, seed)))
         .collect();
     customers.sort_by(|a, b| a.1.total_cmp(&b.1));
     let total = customers.len() as f64;
@@ -93,11 +121,11 @@ fn parted(train: &Part, seed: u64, mixing: f64) -> HashMap<u64, usize> {
             (place as f64) < end
         })
     };
-    customers
+    Ok(customers
         .iter()
         .enumerate()
         .map(|(at, (customer, _))| (*customer, bank(at).unwrap_or(SHARES.len() - 1)))
-        .collect()
+        .collect())
 }
 
 /// About standard normal, from a customer and a seed.
@@ -149,7 +177,7 @@ fn terms(schema: &Schema, method: Method, rounds: u32) -> Terms {
         rounds,
         rounds_summed_max: rounds + rounds / 10 + 6,
         method,
-        clip: Real(2.0),
+        clip: Real(CLIPS.0),
         learning_rate: Real(if private { 0.1 } else { 0.01 }),
         l2: Real(1e-5),
         leave_out: true,
@@ -201,7 +229,7 @@ fn compare(
     let state = by_itself(pooled.0)?;
     println!("{:44} {:.4}", "pooled rows and histories", auprc(&scores(schema, &state, pooled.1)));
     say("  on histories by bank", schema, banks, &state);
-    let mut together = Table { frame: Frame::new(schema.names()), positive: Vec::new(), unit: Vec::new() };
+    let mut together = Table { frame: Frame::new(schema.names()), positive: Vec::new(), unit: None };
     let mut row = vec![0.0; schema.features.len()];
     for (train, _) in banks {
         for at in 0..train.positive.len() {
@@ -209,7 +237,7 @@ fn compare(
             together.frame.push(&row);
         }
         together.positive.extend(&train.positive);
-        together.unit.extend(&train.unit);
+        together.unit.get_or_insert_default().extend(train.unit.iter().flatten());
     }
     say("pooled rows, histories by bank", schema, banks, &by_itself(&together)?);
     drop(together);
@@ -221,26 +249,7 @@ fn compare(
     }
     println!("{:44} {:.4}", "each bank's rows by its own model", auprc(&own));
     let run = |what: &str, terms: &Terms, poison: Option<f64>, dies: bool| {
-        let mut seats = seats(schema, banks, seed, poison);
-        let names = seats.keys().cloned().collect();
-        let begun = Coordinator::new(terms.clone(), schema.clone(), names, Box::new(Simulated("c".into())));
-        let played = play(begun, &mut seats, |name, message| match message {
-            ToCoordinator::Masked { sum, .. } if dies && name == "bank-2" && *sum == terms.rounds / 2 => {
-                Fate::Gone
-            }
-            _ => Fate::Arrives,
-        });
-        let Some(played) = played else { return println!("{what}: no end") };
-        say(what, schema, banks, &played.state);
-        let outcome = played.outcome;
-        if outcome.gone.len() + outcome.suspended.len() > 0 || outcome.epsilon.is_some() {
-            let epsilon = outcome.epsilon.map_or(f64::INFINITY, |epsilon| epsilon.0);
-            let (gone, out) = (outcome.gone.join(" "), outcome.suspended.join(" "));
-            println!(
-                "    {:?}, {} sums, epsilon {epsilon:.2}, gone {gone:?}, left out {out:?}",
-                outcome.end, outcome.opened
-            );
-        }
+        run(what, schema, banks, &Run { terms, seed, poison, dies });
     };
     run("federated averaging", &averaging, None, false);
     run("  a bank goes halfway", &averaging, None, true);
@@ -256,6 +265,41 @@ fn compare(
         }
     }
     Ok(())
+}
+
+/// A federated training.
+struct Run<'a> {
+    terms: &'a Terms,
+    seed: u64,
+    /// A factor on one bank's updates.
+    poison: Option<f64>,
+    /// Whether a bank goes halfway.
+    dies: bool,
+}
+
+fn run(what: &str, schema: &Schema, banks: &Banks, run: &Run<'_>) {
+    let mut seats = seats(schema, banks, run.seed, run.poison);
+    let names = seats.keys().cloned().collect();
+    let begun = Coordinator::new(run.terms.clone(), schema.clone(), names, Box::new(Simulated("c".into())));
+    let halfway = run.terms.rounds / 2;
+    let played = play(begun, &mut seats, |name, message| match message {
+        ToCoordinator::Masked { sum, .. } if run.dies && name == "bank-2" && *sum == halfway => Fate::Gone,
+        _ => Fate::Arrives,
+    });
+    let Some(played) = played else { return println!("{what}: no end") };
+    say(what, schema, banks, &played.state);
+    let outcome = played.outcome;
+    if outcome.gone.len() + outcome.suspended.len() > 0
+        || outcome.epsilon.is_some()
+        || !played.refused.is_empty()
+    {
+        let epsilon = outcome.epsilon.map_or(f64::INFINITY, |epsilon| epsilon.0);
+        let (gone, out) = (outcome.gone.join(" "), outcome.suspended.join(" "));
+        println!(
+            "    {:?}, {} sums, epsilon {epsilon:.2}, gone {gone:?}, left out {out:?}",
+            outcome.end, outcome.opened
+        );
+    }
 }
 
 fn seats(schema: &Schema, banks: &Banks, seed: u64, poison: Option<f64>) -> BTreeMap<String, Party> {

@@ -121,8 +121,23 @@ struct Coordinator {
 impl Coordinator {
     fn start(house: &House) -> Self {
         let mut command = house.command("coordinator", "coordinator", "schema.toml");
-        command.args(["--listen", "127.0.0.1:0", "--parties", "5", "--rounds", "14", "--epsilon", "8"]);
-        command.args(["--delta", "1e-5", "--deadline", "30", "--enrol", "90"]);
+        command.args(["--listen", "127.0.0.1:0", "--parties", "5", "--min-parties", "3"]);
+        command.args([
+            "--rounds",
+            "14",
+            "--epsilon",
+            "8",
+            "--delta",
+            "1e-5",
+            "--deadline",
+            "30",
+            "--enrol",
+            "90",
+        ]);
+        Self::of(house, command)
+    }
+
+    fn of(house: &House, mut command: Command) -> Self {
         command.arg("--log").arg(house.file("log")).arg("--out").arg(house.file("model"));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let (said, lines) = channel();
@@ -195,8 +210,12 @@ fn failed(output: Output, because: &str) {
     assert!(said.contains(because), "{said}");
 }
 
-/// Bytes on a TLS connection with this certificate, or none; answers what comes back.
-fn says(house: &House, address: &str, certificate: Option<&str>, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+/// A TLS connection with this certificate, or none.
+fn connected(
+    house: &House,
+    address: &str,
+    certificate: Option<&str>,
+) -> std::io::Result<(rustls::ClientConnection, TcpStream)> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(house.file("ca.pem")).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -213,14 +232,35 @@ fn says(house: &House, address: &str, certificate: Option<&str>, bytes: &[u8]) -
         }
     };
     let server = ServerName::try_from("coordinator.test").unwrap();
-    let mut tls = rustls::ClientConnection::new(Arc::new(config), server).unwrap();
-    let mut socket = TcpStream::connect(address)?;
+    let tls = rustls::ClientConnection::new(Arc::new(config), server).unwrap();
+    let socket = TcpStream::connect(address)?;
     socket.set_read_timeout(Some(LONGEST))?;
+    Ok((tls, socket))
+}
+
+/// Bytes on such a connection; answers what comes back.
+fn says(house: &House, address: &str, certificate: Option<&str>, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let (mut tls, mut socket) = connected(house, address, certificate)?;
     let mut stream = rustls::Stream::new(&mut tls, &mut socket);
     stream.write_all(bytes)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     Ok(answer)
+}
+
+/// A party that was let in and speaks before it is asked is let go with its connection, though it goes on speaking.
+fn who_is_dismissed_is_not_listened_to(house: &House, address: &str) {
+    let framed = |text: String| [&(text.len() as u32).to_be_bytes()[..], text.as_bytes()].concat();
+    let digest = Schema::from_toml(SCHEMA).unwrap().digest();
+    let hello = framed(format!(r#"{{"hello":{{"protocol":1,"schema":"{digest}","features":[]}}}}"#));
+    let (mut tls, mut socket) = connected(house, address, Some("bank-3")).unwrap();
+    let mut stream = rustls::Stream::new(&mut tls, &mut socket);
+    stream.write_all(&hello).unwrap();
+    let unasked = framed(r#"{"refuse":{"reason":"unasked"}}"#.to_owned());
+    let until = Instant::now() + LONGEST;
+    while stream.write_all(&unasked).and_then(|()| stream.flush()).is_ok() {
+        assert!(Instant::now() < until, "the coordinator still reads");
+    }
 }
 
 fn strangers_do_not_come_in(house: &House, address: &str) {
@@ -245,6 +285,7 @@ fn banks_train_one_model_though_one_dies_one_poisons_and_strangers_knock() {
     let mut coordinator = Coordinator::start(&house);
     let address = coordinator.address.clone();
     strangers_do_not_come_in(&house, &address);
+    who_is_dismissed_is_not_listened_to(&house, &address);
     let honest: Vec<Child> = [1, 2, 3]
         .map(|bank| {
             let (who, data) = (format!("bank-{bank}"), format!("bank-{bank}.csv"));
@@ -302,4 +343,86 @@ fn the_log_proves_it(house: &House, commitments: &[Value]) {
     }
     std::fs::write(&segment, text.replacen("bank-4", "bank-3", 1)).unwrap();
     assert!(!verify().status.success());
+}
+
+const MAPPING: &str = "[columns]\ntime = \"time\"\ncustomer = \"customer\"\namount = \"amount\"\nlabel = \"fraud\"\n\
+    numeric = [\"newness\"]\n[label]\ndelay_days = 1\n";
+
+/// The bank's rows over some months.
+fn payments(bank: u64) -> String {
+    let lines = rows(bank, 500);
+    let mut text = String::new();
+    for (at, line) in lines.lines().enumerate() {
+        let (day, minute) = (at / 20, at % 20);
+        let time = format!("2025-{:02}-{:02}T10:{minute:02}:00Z", 1 + day / 28, 1 + day % 28);
+        let cells: Vec<&str> = line.split(',').collect();
+        if at == 0 {
+            text.push_str(&format!("time,{line}\n"));
+        } else {
+            let amount = 100.0 + 20.0 * cells[1].parse::<f64>().unwrap();
+            text.push_str(&format!("{time},{},{amount:.2},{},{}\n", cells[0], cells[2], cells[3]));
+        }
+    }
+    text
+}
+
+#[test]
+fn a_bank_gets_a_model_that_serves_and_is_evaluated_like_its_own() {
+    let house = House::new();
+    std::fs::write(house.file("m.toml"), MAPPING).unwrap();
+    for bank in 1..=3 {
+        std::fs::write(house.file(&format!("payments-{bank}.csv")), payments(bank)).unwrap();
+    }
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gatehouse"));
+        let output = command.current_dir(house.0.path()).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run(&["federate", "schema", "--data", "payments-1.csv", "--mapping", "m.toml", "--out", "agreed.toml"]);
+    let mut command = house.command("coordinator", "coordinator", "agreed.toml");
+    command.args(["--listen", "127.0.0.1:0", "--parties", "3", "--rounds", "5", "--deadline", "30"]);
+    let mut coordinator = Coordinator::of(&house, command);
+    let parties: Vec<Child> = (1..=3)
+        .map(|bank| {
+            let (who, data) = (format!("bank-{bank}"), format!("payments-{bank}.csv"));
+            let mut command = house.command("party", &who, "agreed.toml");
+            command.args(["--coordinator", &coordinator.address, "--coordinator-name", "coordinator.test"]);
+            command.args(["--json", "--patience", "60", "--data"]).arg(house.file(&data));
+            command.arg("--mapping").arg(house.file("m.toml"));
+            command.arg("--out").arg(house.file(&format!("{who}-model")));
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    coordinator.wait_for("5 rounds accepted");
+    for (bank, child) in (1..).zip(parties) {
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "bank {bank}: {}", String::from_utf8_lossy(&output.stderr));
+        let said: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+        let artifact = said["artifact"].as_str().unwrap_or_else(|| panic!("{said}"));
+        assert!(
+            Path::new(artifact).exists() && house.file(&format!("bank-{bank}-model/report.html")).exists()
+        );
+        let (model, data) = (format!("bank-{bank}-model"), format!("payments-{bank}.csv"));
+        let measured =
+            run(&["evaluate", "--model", &model, "--data", &data, "--mapping", "m.toml", "--json"]);
+        let measured: Value = serde_json::from_str(measured.lines().last().unwrap()).unwrap();
+        let (found, expected) = (&measured["auprc"], &said["test"]["auprc"]);
+        let difference = found.as_f64().unwrap() - expected.as_f64().unwrap();
+        assert!(difference.abs() < 1e-3, "bank {bank}: {found} for {expected}");
+    }
+}
+
+#[test]
+fn a_training_has_as_many_parties_as_a_sum_can() {
+    let house = House::new();
+    for (option, count) in [("--parties", "2"), ("--parties", "65"), ("--min-parties", "2")] {
+        let mut command = house.command("coordinator", "coordinator", "schema.toml");
+        command.args(["--listen", "127.0.0.1:0", "--log", "log", "--out", "model", option, count]);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(&format!("{count} is not in 3..=64")), "{said}");
+    }
 }

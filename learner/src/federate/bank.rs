@@ -6,6 +6,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use super::fixed::Exact;
 use super::model::{bounded, design_row, loss, probability};
 use super::state::{Scaling, State, adam, learning_rate};
 use super::table::Table;
@@ -94,24 +95,27 @@ impl Bank {
     /// Sums over units of each feature's mean and mean square within its bounds, and its share of missing values; then of
     /// positive shares, then of ones. Each unit counts the same, however many rows it has.
     fn statistics(&self, terms: &Terms, schema: &Schema) -> Vec<f64> {
-        let mut sums = vec![0.0; terms.length(Purpose::Statistics, schema)];
-        let Some([training, _]) = self.groups(terms) else { return sums };
+        let length = terms.length(Purpose::Statistics, schema);
+        let (mut sums, mut of_unit) = (Exact::new(length), vec![0.0; length]);
+        let Some([training, _]) = self.groups(terms) else { return sums.values() };
         let mut row = vec![0.0; schema.features.len()];
         for rows in training.units() {
+            of_unit.fill(0.0);
             let weight = 1.0 / rows.len().max(1) as f64;
             for &at in rows {
                 self.table.frame.row(at, &mut row);
-                for ((three, feature), value) in sums.chunks_exact_mut(3).zip(&schema.features).zip(&row) {
+                for ((three, feature), value) in of_unit.chunks_exact_mut(3).zip(&schema.features).zip(&row) {
                     let value = bounded(feature.low.0, feature.high.0, *value);
                     let add = value.map_or([0.0, 0.0, 1.0], |v| [v, v * v, 0.0]);
                     three.iter_mut().zip(add).for_each(|(sum, add)| *sum += weight * add);
                 }
                 let positive = self.table.positive.get(at).copied().unwrap_or_default();
-                let last = sums.iter_mut().rev().zip([1.0, f64::from(u8::from(positive))]);
+                let last = of_unit.iter_mut().rev().zip([1.0, f64::from(u8::from(positive))]);
                 last.for_each(|(sum, add)| *sum += weight * add);
             }
+            sums.add(&of_unit);
         }
-        sums
+        sums.values()
     }
 
     /// The difference that some epochs of training from the shared weights make, within the clip and times the party's
@@ -154,8 +158,8 @@ impl Bank {
 
     /// The sum of the units' gradients, each within the clip.
     fn gradients(&self, terms: &Terms, schema: &Schema, state: &State) -> Vec<f64> {
-        let mut sums = vec![0.0; schema.width()];
-        let Some([training, _]) = self.groups(terms) else { return sums };
+        let mut sums = Exact::new(schema.width());
+        let Some([training, _]) = self.groups(terms) else { return sums.values() };
         let rows = self.rows(schema.width());
         let weights: Vec<f64> = state.weights.iter().map(|weight| weight.0).collect();
         let mut gradient = vec![0.0; schema.width()];
@@ -163,9 +167,9 @@ impl Bank {
             gradient.fill(0.0);
             rows.add_gradient(&weights, unit, &mut gradient);
             clip(&mut gradient, terms.clip.0);
-            sums.iter_mut().zip(&gradient).for_each(|(sum, g)| *sum += g);
+            sums.add(&gradient);
         }
-        sums
+        sums.values()
     }
 }
 
@@ -192,7 +196,8 @@ impl Work for Bank {
             let of = |weights: &[Real]| rows.loss(weights, unit) / unit.len().max(1) as f64;
             let (old, new) = (of(&before.weights), of(&after.weights));
             comparison.before += old;
-            comparison.rise += (new - old).clamp(-bound, bound);
+            let rise = new - old;
+            comparison.rise += if rise.is_nan() { bound } else { rise.clamp(-bound, bound) };
             comparison.units += 1;
         }
         comparison.before /= comparison.units.max(1) as f64;
@@ -207,7 +212,11 @@ fn rows_are_units(terms: &Terms) -> bool {
 /// Training and held-out units. Whole units are held out, so that what votes say is of other units than the sums.
 fn grouped(table: &Table, by_row: bool) -> [Groups; 2] {
     let mut order: Vec<usize> = (0..table.positive.len()).collect();
-    let unit = |at: usize| table.unit.get(at).copied().unwrap_or_default();
+    // Rows by themselves are told apart by what is in them: their places in the file may say something about them, and the
+    // same row elsewhere in it would be in votes and in sums.
+    let units = table.unit.clone().unwrap_or_else(|| (0..order.len()).map(|at| content(table, at)).collect());
+    let by_row = by_row || table.unit.is_none();
+    let unit = |at: usize| units.get(at).copied().unwrap_or_default();
     order.sort_by_key(|&at| (unit(at), at));
     let mut groups = [Groups::default(), Groups::default()];
     for rows in order.chunk_by(|&a, &b| unit(a) == unit(b)) {
@@ -220,6 +229,14 @@ fn grouped(table: &Table, by_row: bool) -> [Groups; 2] {
         }
     }
     groups
+}
+
+/// A number that follows from a row's features and label.
+fn content(table: &Table, at: usize) -> u64 {
+    let mut row = vec![0.0; table.frame.width()];
+    table.frame.row(at, &mut row);
+    let label = table.positive.get(at).copied().unwrap_or_default();
+    row.iter().fold(u64::from(label), |mixed, value| scattered(mixed ^ u64::from(value.to_bits())))
 }
 
 /// A number that has nothing to do with the order of its argument (SplitMix64's finaliser).
@@ -261,9 +278,13 @@ impl Rows<'_> {
     }
 }
 
+/// Takes a vector back to the bound of its norm. One whose norm is no finite number becomes zero, so that whatever weights a
+/// coordinator sends, a unit changes the sum by no more than the bound.
 fn clip(vector: &mut [f64], bound: f64) {
     let norm = vector.iter().map(|x| x * x).sum::<f64>().sqrt();
-    if norm > bound {
+    if !norm.is_finite() {
+        vector.fill(0.0);
+    } else if norm > bound {
         vector.iter_mut().for_each(|x| *x *= bound / norm);
     }
 }

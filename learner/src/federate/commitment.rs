@@ -1,6 +1,6 @@
 //! What goes on record of a training: enough to show later who took part in which sum, what it gave, and who took it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -98,7 +98,10 @@ impl Commitment {
 
 /// Follows the records of trainings, as they stand in a log, and finds what does not fit together.
 #[derive(Default, Debug)]
-pub struct Trainings(BTreeMap<Bytes<16>, Followed>);
+pub struct Trainings {
+    under_way: BTreeMap<Bytes<16>, Followed>,
+    ended: BTreeSet<Bytes<16>>,
+}
 
 /// A training as its records have it so far.
 #[derive(Debug)]
@@ -125,15 +128,15 @@ impl Trainings {
     /// Takes the next record of a log. Records that the log does not have from the beginning of a training are passed over.
     ///
     /// # Errors
-    /// [`Misfit`]: a sum that does not follow the one before, a decision that its votes do not carry, or an end that is not
-    /// what the rounds gave. Signatures are not checked, as certificates are not on record.
+    /// [`Misfit`]: a sum that does not follow the one before, a decision that its votes do not carry, an end that is not
+    /// what the rounds gave, or anything after the end. Signatures are not checked, as certificates are not on record.
     pub fn follow(&mut self, record: &Record) -> Result<(), Misfit> {
         match record {
             Record::Opened { terms, .. } => {
                 let (session, terms, state) =
                     (terms.session, Digest::of_json(terms), State::default().digest());
                 let new = Followed { terms, sum: 0, state, open: None, previous: None };
-                if self.0.insert(session, new).is_some() {
+                if self.ended.contains(&session) || self.under_way.insert(session, new).is_some() {
                     return Err(Misfit { session, problem: "it begins twice" });
                 }
                 Ok(())
@@ -141,14 +144,16 @@ impl Trainings {
             Record::Summed(commitment) => self.with(commitment.session, |t| t.summed(commitment)),
             Record::Decided(decision) => self.with(decision.session, |t| t.decided(decision)),
             Record::Failed { session, sum, .. } => self.with(*session, |t| t.next(*sum)),
-            Record::Gone { .. } => Ok(()),
+            Record::Gone { session, .. } => self.with(*session, |_| Ok(())),
             Record::Closed(outcome) => {
                 let is_right =
                     |t: &mut Followed| t.state == outcome.state && t.previous == outcome.commitment;
                 let ended = self.with(outcome.session, |t| {
                     if is_right(t) { Ok(()) } else { Err("it ends with another state than its rounds gave") }
                 });
-                self.0.remove(&outcome.session);
+                if self.under_way.remove(&outcome.session).is_some() {
+                    self.ended.insert(outcome.session);
+                }
                 ended
             }
         }
@@ -159,7 +164,10 @@ impl Trainings {
         session: Bytes<16>,
         follow: impl FnOnce(&mut Followed) -> Result<(), &'static str>,
     ) -> Result<(), Misfit> {
-        let Some(training) = self.0.get_mut(&session) else { return Ok(()) };
+        if self.ended.contains(&session) {
+            return Err(Misfit { session, problem: "it goes on after its end" });
+        }
+        let Some(training) = self.under_way.get_mut(&session) else { return Ok(()) };
         follow(training).map_err(|problem| Misfit { session, problem })
     }
 }
@@ -190,6 +198,12 @@ impl Followed {
     fn decided(&mut self, decision: &Decision) -> Result<(), &'static str> {
         let open = self.open.take().filter(|(_, digest)| *digest == decision.commitment);
         let (commitment, _) = open.ok_or("a decision on no sum")?;
+        let is_in =
+            |name: &String| commitment.participants.iter().any(|participant| participant.name == *name);
+        let votes = &decision.votes;
+        if !votes.is_sorted_by(|a, b| a.name < b.name) || !votes.iter().all(|vote| is_in(&vote.name)) {
+            return Err("a vote that is not one of each participant");
+        }
         let carried = commitment.candidate.filter(|_| decision.carries(commitment.participants.len()));
         if carried.is_some() != decision.accepted {
             return Err("a decision that the votes do not carry");

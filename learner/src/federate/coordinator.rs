@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::commitment::{Commitment, Participant, Record};
 use super::party::context;
 use super::state::State;
-use super::sum::{Answer, Next, SumCoordinator, SumFailure, SumResult, vote_message};
+use super::sum::{Answer, Next, SumCoordinator, SumFailure, SumResult, is_short, vote_message};
 use super::terms::{Purpose, Schema, Terms};
 use super::wire::{Blob, Bytes, Digest, Real, ToCoordinator, ToParty};
-use super::{Fault, Notary};
+use super::{Fault, Notary, plain};
 
 /// A party that missed a deadline in so many sums in a row is no longer asked.
 const MISSES_MAX: u32 = 2;
@@ -84,7 +84,7 @@ pub struct Outcome {
     pub gone: Vec<String>,
     /// Parties that were left out because sums went wrong with them.
     pub suspended: Vec<String>,
-    /// Privacy loss of all sums that were opened; without noise there is no bound.
+    /// Privacy loss of all sums that parties gave vectors for, opened or not; without noise there is no bound.
     pub epsilon: Option<Real>,
     /// Digest of the last commitment.
     pub commitment: Option<Digest>,
@@ -143,7 +143,7 @@ pub struct Coordinator {
     /// Number of the newest sum, and how many were opened.
     number: u32,
     opened: u32,
-    /// Releases that opened sums count as.
+    /// Releases of all sums for which parties gave vectors.
     spent: u32,
     previous: Option<Digest>,
     decided: Option<Decision>,
@@ -226,7 +226,7 @@ impl Coordinator {
             return Ok(());
         }
         let answer = match message {
-            ToCoordinator::Refuse { reason } => return Err(Fault::Refused(reason)),
+            ToCoordinator::Refuse { reason } => return Err(Fault::Refused(plain(&reason))),
             ToCoordinator::Hello { .. } => return Err(Fault::OutOfTurn),
             ToCoordinator::Ready { terms } => {
                 if let Phase::Terms { waits_for } = &mut self.phase {
@@ -254,6 +254,9 @@ impl Coordinator {
         if sum != self.number || !voting.waits_for.remove(name) {
             return Ok(());
         }
+        if !is_short(&signature) {
+            return Err(Fault::Size("a signature"));
+        }
         let chain = voting.certificates.get(name).map(Vec::as_slice).unwrap_or_default();
         let message = vote_message(&voting.commitment, accept);
         self.notary.verify(name, chain, &message, &signature.0).map_err(Fault::Signature)?;
@@ -267,12 +270,16 @@ impl Coordinator {
     /// A party's connection is gone, or it was closed for `reason`.
     pub fn lost(&mut self, name: &str, reason: &str) -> Step {
         let mut step = Step::default();
+        // Nothing goes on record of a training after its end.
+        if self.outcome.is_some() {
+            return step;
+        }
         let Some(member) = self.members.get_mut(name).filter(|m| m.standing == Standing::Present) else {
             return step;
         };
         member.standing = Standing::Gone;
         let (session, party) = (self.terms.session, name.to_owned());
-        step.records.push(Record::Gone { session, party, reason: reason.to_owned() });
+        step.records.push(Record::Gone { session, party, reason: plain(reason) });
         match &mut self.phase {
             Phase::Terms { waits_for } => drop(waits_for.remove(name)),
             Phase::Summing { sum, .. } => sum.lost(name),
@@ -307,7 +314,12 @@ impl Coordinator {
                     self.phase = Phase::Summing { purpose, sum };
                 }
                 Ok(Next::Done(result)) => self.commit(purpose, &sum, result, &mut step),
-                Err(failure) => self.failed(purpose, failure, &mut step),
+                Err(failure) => {
+                    if sum.has_asked_for_vectors() {
+                        self.spent += Terms::releases(purpose);
+                    }
+                    self.failed(failure, &mut step);
+                }
             },
             Phase::Voting(voting) => self.decide(*voting, &mut step),
             Phase::Over => {}
@@ -444,7 +456,7 @@ impl Coordinator {
     }
 
     /// A sum that was not opened.
-    fn failed(&mut self, purpose: Purpose, failure: SumFailure, step: &mut Step) {
+    fn failed(&mut self, failure: SumFailure, step: &mut Step) {
         let (session, sum, reason) = (self.terms.session, self.number, failure.to_string());
         step.records.push(Record::Failed { session, sum, reason });
         match failure {
@@ -456,11 +468,7 @@ impl Coordinator {
                 step.close.push((party, why.to_owned()));
                 self.begin(step);
             }
-            SumFailure::Shares { .. } => {
-                // For all that the parties know, the coordinator has the sum.
-                self.spent += Terms::releases(purpose);
-                self.suspect(step);
-            }
+            SumFailure::Shares { .. } => self.suspect(step),
         }
     }
 
@@ -513,7 +521,8 @@ impl Coordinator {
         step.records.push(Record::Closed(Box::new(outcome.clone())));
         for name in &outcome.parties {
             let (outcome, state) = (Box::new(outcome.clone()), self.state.clone());
-            step.send.push((name.clone(), ToParty::Finished { outcome, state }));
+            let decided = self.decided.clone();
+            step.send.push((name.clone(), ToParty::Finished { outcome, state, decided }));
         }
         self.phase = Phase::Over;
         self.outcome = Some(outcome);

@@ -39,6 +39,28 @@ pub(super) fn add_noise(
     Ok(())
 }
 
+/// A sum that changes by what is added, rounded to the grid, and by nothing else, in whatever order: floating-point sums also
+/// change by how they were rounded before, which no bound of what is added covers (Casacuberta et al. 2022).
+pub(super) struct Exact(Vec<i64>);
+
+impl Exact {
+    /// Zeros.
+    pub(super) fn new(length: usize) -> Self {
+        Self(vec![0; length])
+    }
+
+    /// Adds a vector.
+    pub(super) fn add(&mut self, values: &[f64]) {
+        let grid = values.iter().map(|value| fixed(value * SCALE).cast_signed());
+        self.0.iter_mut().zip(grid).for_each(|(sum, value)| *sum = sum.saturating_add(value));
+    }
+
+    /// The sum; exact up to the largest number that one party may give.
+    pub(super) fn values(&self) -> Vec<f64> {
+        self.0.iter().map(|sum| *sum as f64 / SCALE).collect()
+    }
+}
+
 /// How far rounding moves a vector of this length at most, Euclidean norm.
 pub(super) fn rounding(length: usize) -> f64 {
     (length as f64).sqrt() / SCALE

@@ -14,8 +14,8 @@
 //!
 //! The coordinator learns sums over at least `parties_min` parties, and which parties took part. It cannot put itself in the
 //! middle of the parties, give them different states, or get both secrets of one party, as long as the certificate authority
-//! gives certificates to the agreed banks alone and fewer than a third of them work with it. It can end the training at any
-//! time. A party that poisons can move the model within the norm bound until the others' votes roll it back; what harms less
+//! gives certificates to the agreed banks alone and fewer than a third of a sum's work with it. It can end the training at any
+//! time, and say another sum than came: then, or where a party poisons, only bounds of the norm and votes hold the model. A party that poisons can move the model within the norm bound until the others' votes roll it back; what harms less
 //! than the votes' tolerance, or only rows that no honest party holds out, goes through.
 
 #![deny(clippy::indexing_slicing)]
@@ -60,6 +60,19 @@ pub const PARTIES_MAX: usize = 64;
 pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// Longest name of a party, bytes.
 pub const NAME_BYTES_MAX: usize = 64;
+/// Most certificates of a party's chain, and their bytes together: a roster of all parties stays well below
+/// [`MESSAGE_BYTES_MAX`], so that no party's chain can take the training from the others.
+pub const CHAIN_MAX: (usize, usize) = (8, 32 << 10);
+/// Longest signature, bytes: RSA of 8192 bits with what says how it was made.
+pub const SIGNATURE_BYTES_MAX: usize = 1100;
+/// Longest reason of the other side that is kept, shown or logged, characters.
+const REASON_CHARS_MAX: usize = 200;
+
+/// What the other side gave as a reason, short and without control characters: it goes to terminals and logs.
+pub fn plain(reason: &str) -> String {
+    let shown = |c: char| if c.is_control() { ' ' } else { c };
+    reason.chars().take(REASON_CHARS_MAX).map(shown).collect()
+}
 
 /// A party's certificate and key, and the authority that all trust: whoever calls knows how they look.
 pub trait Notary: Send {
@@ -137,9 +150,15 @@ pub enum Fault {
     /// Its signature or certificate is wrong.
     #[error("signature: {0}")]
     Signature(String),
-    /// Shares for or of the wrong parties.
-    #[error("shares of the wrong parties")]
+    /// Shares for or of the wrong parties, or not of their size.
+    #[error("shares of the wrong parties or size")]
     Shares,
+    /// Certificates or a signature that are larger than any need to be.
+    #[error("{0} of more bytes than any needs")]
+    Size(&'static str),
+    /// A key that another party has, or twice the same.
+    #[error("a key that is in the sum already")]
+    Key,
     /// A vector of another length.
     #[error("{found} numbers where {expected} are summed")]
     Length {

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::state::{Scaling, State};
-use super::terms::Schema;
+use super::terms::{Feature, Schema};
+use crate::fraud::{REACH, Scorecard, Term};
 
 /// A logistic regression with its schema and standardisation.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -23,12 +24,61 @@ impl Model {
 
     /// Probability of a positive; `row` has the schema's features in order, NaN is missing.
     pub fn score(&self, row: &[f32]) -> f64 {
+        probability(self.log_odds(row))
+    }
+
+    /// Natural-log odds of a positive; `row` as for [`Model::score`].
+    pub fn log_odds(&self, row: &[f32]) -> f64 {
         let mut design = vec![0.0; self.schema.width()];
         if let Some(scaling) = &self.state.scaling {
             design_row(&self.schema, scaling, row, &mut design);
         }
-        let raw = design.iter().zip(&self.state.weights).map(|(x, weight)| f64::from(*x) * weight.0).sum();
-        probability(raw)
+        design.iter().zip(&self.state.weights).map(|(x, weight)| f64::from(*x) * weight.0).sum()
+    }
+
+    /// The same model in the form that the gateway serves, over vectors with these columns. Columns that were not agreed on
+    /// count nothing.
+    ///
+    /// # Errors
+    /// The name of an agreed feature that is no column.
+    pub fn scorecard(&self, columns: &[String]) -> Result<Scorecard, String> {
+        let nothing = Term {
+            imputed: 0.0,
+            mean: 0.0,
+            spread: 1.0,
+            weight: 0.0,
+            ends: Vec::new(),
+            points: vec![0.0],
+            missing: 0.0,
+        };
+        let mut terms = vec![nothing; columns.len()];
+        let scales = self.state.scaling.iter().flat_map(|scaling| scaling.means.iter().zip(&scaling.spreads));
+        let mut weights = self.state.weights.iter().map(|weight| weight.0);
+        let slopes: Vec<f64> = weights.by_ref().take(self.schema.features.len()).collect();
+        for ((feature, slope), (mean, spread)) in self.schema.features.iter().zip(slopes).zip(scales) {
+            let flag = if feature.missing { weights.next().unwrap_or_default() } else { 0.0 };
+            let column = columns.iter().zip(&mut terms).find(|(name, _)| **name == feature.name);
+            let (_, term) = column.ok_or_else(|| feature.name.clone())?;
+            *term = straight(feature, slope / spread.0, mean.0, flag);
+        }
+        Ok(Scorecard { intercept: weights.next().unwrap_or_default(), terms, crosses: Vec::new() })
+    }
+}
+
+/// A feature's term, which gives `slope` times what the value within its bounds, as -1 to 1, is above `mean`, and `flag` where
+/// it is missing. A straight term reaches [`REACH`] spreads to both sides of its mean: with the middle of the bounds for the
+/// mean and their width over twice the reach for the spread, just to the bounds.
+fn straight(feature: &Feature, slope: f64, mean: f64, flag: f64) -> Term {
+    let (low, high, reach) = (feature.low.0, feature.high.0, f64::from(REACH));
+    let level = -slope * mean;
+    Term {
+        imputed: (low + (mean + 1.0) / 2.0 * (high - low)) as f32,
+        mean: ((low + high) / 2.0) as f32,
+        spread: ((high - low) / (2.0 * reach)) as f32,
+        weight: slope / reach,
+        ends: Vec::new(),
+        points: vec![level],
+        missing: level + flag,
     }
 }
 

@@ -11,7 +11,7 @@ use super::state::{State, noise_share};
 use super::sum::{SumParty, vote_message};
 use super::terms::{Method, Purpose, Schema, Terms, TermsError};
 use super::wire::{Blob, Digest, ToCoordinator, ToParty};
-use super::{Notary, PROTOCOL, Refusal};
+use super::{Notary, PROTOCOL, Refusal, plain};
 
 /// A party votes against a state whose loss on its held-out rows is higher by more than this share, or this many nats …
 const RISE_MAX: (f64, f64) = (0.02, 1e-4);
@@ -34,8 +34,16 @@ pub enum Reply {
     Nothing,
     /// Answers.
     Send(Box<ToCoordinator>),
-    /// Is done, with this state.
-    Finished(Box<Outcome>, Box<State>),
+    /// Is done.
+    Finished {
+        /// How it went, as the coordinator says.
+        outcome: Box<Outcome>,
+        /// The last state.
+        state: Box<State>,
+        /// Whether this party knows that the parties settled on the state: it trained from it, or saw the votes for it. One
+        /// that missed the last sum has the coordinator's word alone.
+        verified: bool,
+    },
 }
 
 /// A party of a training.
@@ -52,7 +60,7 @@ pub struct Party {
 struct Training {
     terms: Terms,
     digest: Digest,
-    /// Releases so far; each sum counts once this party has given its shares for it.
+    /// Releases so far; a sum counts once this party's vector has left it, whether or not it is opened.
     spent: u32,
     /// Number of the newest sum that began.
     number: u32,
@@ -62,6 +70,8 @@ struct Training {
     masked: Digest,
     /// Whose vectors are in the newest sum that was opened, with their certificates.
     opened: Option<Opened>,
+    /// Whose vectors were in the first sum that was opened from each state.
+    summed_from: BTreeMap<Digest, BTreeSet<String>>,
     committed: Option<Committed>,
 }
 
@@ -144,8 +154,8 @@ impl Party {
             }
             ToParty::Confirmations { sum, confirmations } => send(self.unmask(sum, confirmations)?),
             ToParty::Result { commitment, values } => self.result(&commitment, &values),
-            ToParty::Finished { outcome, state } => self.finished(outcome, state),
-            ToParty::Refused { reason } => Err(Refusal::Told(reason)),
+            ToParty::Finished { outcome, state, decided } => self.finished(outcome, state, decided.as_ref()),
+            ToParty::Refused { reason } => Err(Refusal::Told(plain(&reason))),
         }
     }
 
@@ -179,6 +189,7 @@ impl Party {
             sum: None,
             masked: Digest::of(&[]),
             opened: None,
+            summed_from: BTreeMap::new(),
             committed: None,
         });
         Ok(ToCoordinator::Ready { terms: digest })
@@ -230,6 +241,7 @@ impl Party {
         fixed::add_noise(&mut values, deviation, self.entropy.as_mut())?;
         let (values, unopened) = secure.masked(sealed, values)?;
         training.masked = Digest::of_values(&values);
+        training.spent += Terms::releases(purpose);
         Ok(ToCoordinator::Masked { sum, values, unopened })
     }
 
@@ -241,23 +253,25 @@ impl Party {
         let has_noise = matches!(training.terms.method, Method::Private { .. });
         if !has_noise
             && !training.terms.leave_out
-            && let Some(opened) = &training.opened
-            && opened.state == state
-            && opened.participants != participants
+            && let Some(before) = training.summed_from.get(&state)
+            && *before != participants
         {
             return Err(Refusal::Differencing);
         }
         let certificates = secure.certificates();
         let (seeds, keys) = secure.unmask(confirmations, self.notary.as_ref())?;
-        training.spent += Terms::releases(training.purpose);
+        training.summed_from.entry(state).or_insert_with(|| participants.clone());
         training.opened = Some(Opened { number: sum, state, participants, certificates });
         Ok(ToCoordinator::Unmask { sum, seeds, keys })
     }
 
     fn result(&mut self, commitment: &Commitment, values: &[u64]) -> Result<Reply, Refusal> {
         let training = current(&mut self.training, commitment.sum)?;
+        // A vote says something about the rows held out: one a sum is what the terms allow.
+        if training.sum.take().is_none() {
+            return Err(Refusal::OutOfTurn("a result"));
+        }
         let candidate = training.check(commitment, values, &self.schema)?;
-        training.sum = None;
         let (number, digest) = (commitment.sum, commitment.digest());
         let Some(candidate) = candidate else {
             // What is void is not voted on; the next commitment follows it all the same.
@@ -278,15 +292,22 @@ impl Party {
         Ok(Reply::Send(Box::new(vote)))
     }
 
-    fn finished(&mut self, outcome: Box<Outcome>, state: State) -> Result<Reply, Refusal> {
+    fn finished(
+        &mut self,
+        outcome: Box<Outcome>,
+        state: State,
+        decided: Option<&Decision>,
+    ) -> Result<Reply, Refusal> {
         let training = self.training.as_ref().ok_or(Refusal::OutOfTurn("the end"))?;
         if outcome.session != training.terms.session
             || outcome.state != state.digest()
+            || outcome.rounds != state.rounds
             || !state.fits(&self.schema)
         {
             return Err(Refusal::State("the last one is not the one on record".to_owned()));
         }
-        Ok(Reply::Finished(outcome, Box::new(state)))
+        let verified = training.follows(&state, decided, self.notary.as_ref())?;
+        Ok(Reply::Finished { outcome, state: Box::new(state), verified })
     }
 }
 
@@ -302,14 +323,19 @@ pub(super) fn context(terms: &Digest, sum: u32, purpose: Purpose, state: &Digest
 }
 
 impl Training {
-    /// Whether a sum that follows at once starts from the state that the parties settled on.
-    fn follows(&self, state: &State, decided: Option<&Decision>, notary: &dyn Notary) -> Result<(), Refusal> {
-        let committed = self.committed.as_ref().filter(|committed| committed.number == self.number);
-        let (Some(committed), Some(opened)) = (committed, &self.opened) else { return Ok(()) };
+    /// Whether the parties settled on this state after the newest sum; `false` where this party did not see its end.
+    fn follows(
+        &self,
+        state: &State,
+        decided: Option<&Decision>,
+        notary: &dyn Notary,
+    ) -> Result<bool, Refusal> {
         if *state == self.state {
-            // Rolled back, or void.
-            return Ok(());
+            // Rolled back, void, or never opened.
+            return Ok(true);
         }
+        let committed = self.committed.as_ref().filter(|committed| committed.number == self.number);
+        let (Some(committed), Some(opened)) = (committed, &self.opened) else { return Ok(false) };
         if *state != committed.candidate {
             return Err(Refusal::State("it is neither the one before the sum nor the one after".to_owned()));
         }
@@ -321,15 +347,16 @@ impl Training {
             return refuse("votes out of order");
         }
         for vote in &decided.votes {
-            let Some(chain) = opened.certificates.get(&vote.name) else {
-                return refuse("a vote of a stranger");
+            let chain = opened.certificates.get(&vote.name);
+            let Some(chain) = chain.filter(|_| opened.participants.contains(&vote.name)) else {
+                return refuse("a vote of one who is not in the sum");
             };
             let message = vote_message(&committed.digest, vote.accept);
             if notary.verify(&vote.name, chain, &message, &vote.signature.0).is_err() {
                 return refuse("a vote is not signed");
             }
         }
-        if decided.carries(opened.participants.len()) { Ok(()) } else { refuse("there is no majority") }
+        if decided.carries(opened.participants.len()) { Ok(true) } else { refuse("there is no majority") }
     }
 
     /// The state that the sum gives, if it is what the coordinator says; `None` where both find it void.
@@ -370,7 +397,7 @@ fn is_no_worse(terms: &Terms, comparison: Comparison, entropy: &mut dyn Entropy)
     let noise = terms.noise(Purpose::Round(1));
     if noise == 0.0 {
         let (share, nats) = RISE_MAX;
-        return Ok(rise <= units as f64 * (share * before + nats));
+        return Ok(rise.is_finite() && rise <= units as f64 * (share * before + nats));
     }
     // One unit more or less moves `beyond` by no more than this; as many votes as rounds are within the agreed loss, as
     // units that vote are in no sum.

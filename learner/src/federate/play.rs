@@ -88,7 +88,7 @@ fn answered(
 ) -> Option<ToCoordinator> {
     match parties.get_mut(name)?.handle(message) {
         Ok(Reply::Send(answer)) => Some(*answer),
-        Ok(Reply::Nothing | Reply::Finished(..)) => None,
+        Ok(Reply::Nothing | Reply::Finished { .. }) => None,
         Err(refusal) => {
             refused.insert(name.to_owned(), refusal.to_string());
             Some(ToCoordinator::Refuse { reason: refusal.to_string() })

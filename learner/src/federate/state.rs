@@ -1,5 +1,5 @@
 //! The shared state of a training, and how a sum changes it: the same function for coordinator and parties, so that nobody
-//! has to believe what the coordinator made of a sum.
+//! has to believe what the coordinator made of a sum. That its numbers are the sum of the vectors is the coordinator's word.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,11 @@ pub struct Scaling {
 
 /// A feature that varies less within its bounds is scaled as if it varied so much: noise would drown its spread.
 pub const SPREAD_MIN: f64 = 0.05;
+
+/// Bound of coefficients; far above what the steps of all rounds that terms allow add up to, and far below what overflows.
+const WEIGHT_MAX: f64 = 1e10;
+/// Bound of a mean gradient with its penalty, as the largest sum in fixed point gives it, for one unit.
+const GRADIENT_MAX: f64 = 1e12;
 
 /// What all parties train from.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -73,19 +78,22 @@ impl State {
         Digest::of_json(self)
     }
 
-    /// Whether it can be a state of this schema; checked when it comes from outside.
+    /// Whether it can be a state of this schema, with numbers that training comes to; checked when it comes from outside.
     pub fn fits(&self, schema: &Schema) -> bool {
         let (features, width) = (schema.features.len(), schema.width());
         match &self.scaling {
             None => self.weights.is_empty() && self.first.is_empty() && self.second.is_empty(),
             Some(scaling) => {
-                let positive = scaling.spreads.iter().all(|spread| spread.0 >= SPREAD_MIN);
-                let long = |values: &[Real], length| values.len() == length;
-                positive
-                    && scaling.units.0 > 0.0
-                    && long(&scaling.means, features)
-                    && long(&scaling.spreads, features)
-                    && [&self.weights, &self.first, &self.second].iter().all(|values| long(values, width))
+                // So many, each within: NaN is within nothing.
+                let within = |values: &[Real], length, low: f64, high: f64| {
+                    values.len() == length && values.iter().all(|value| (low..=high).contains(&value.0))
+                };
+                scaling.units.0 >= 1.0
+                    && within(&scaling.means, features, -1.0, 1.0)
+                    && within(&scaling.spreads, features, SPREAD_MIN, 1.0)
+                    && within(&self.weights, width, -WEIGHT_MAX, WEIGHT_MAX)
+                    && within(&self.first, width, -GRADIENT_MAX, GRADIENT_MAX)
+                    && within(&self.second, width, 0.0, GRADIENT_MAX * GRADIENT_MAX)
             }
         }
     }

@@ -17,8 +17,8 @@ pub struct Table {
     pub frame: Frame,
     /// Labels, one a row.
     pub positive: Vec<bool>,
-    /// Whose row it is: equal numbers belong together. One a row.
-    pub unit: Vec<u64>,
+    /// Whose row it is, one number a row: equal numbers belong together. `None` where each row is by itself.
+    pub unit: Option<Vec<u64>>,
 }
 
 /// Why a file cannot be read.
@@ -80,7 +80,7 @@ impl Table {
             schema.features.iter().map(|feature| place(&feature.name)).collect::<Result<_, _>>()?;
         let label = place(&schema.label)?;
         let unit = schema.unit.as_deref().map(place).transpose()?;
-        let mut table = Self { frame: Frame::new(schema.names()), positive: Vec::new(), unit: Vec::new() };
+        let mut table = Self { frame: Frame::new(schema.names()), positive: Vec::new(), unit: None };
         let mut row = vec![0.0; features.len()];
         let mut record = csv::StringRecord::new();
         while reader.read_record(&mut record).map_err(unreadable)? {
@@ -97,8 +97,9 @@ impl Table {
             }
             table.frame.push(&row);
             table.positive.push(flag(cell(label)).map_err(|problem| odd(&schema.label, problem))?);
-            let by_itself = table.unit.len() as u64;
-            table.unit.push(unit.map_or(by_itself, |at| named(cell(at))));
+            if let Some(at) = unit {
+                table.unit.get_or_insert_default().push(named(cell(at)));
+            }
         }
         if table.positive.is_empty() {
             return Err(TableError::Rows { path: path.to_owned(), problem: "no rows".to_owned() });
@@ -109,7 +110,7 @@ impl Table {
     /// The rows of a part that was read by a mapping, with the schema's features.
     ///
     /// # Errors
-    /// The name of a feature that the part does not have.
+    /// The name of a feature that the part does not have, or of the unit where rows do not say whose they are.
     pub fn of_part(part: &Part, schema: &Schema) -> Result<Self, String> {
         let mut frame = Frame::new(Vec::new());
         for name in schema.names() {
@@ -117,10 +118,10 @@ impl Table {
             let column = at.map(|at| part.frame.column(at).to_vec());
             frame.append(name.clone(), column.ok_or(name)?);
         }
-        let rows = part.labels.len();
-        let by_itself = || (0..rows as u64).collect();
-        // Rows without a customer are not parted from others of theirs: then every row is by itself.
-        let unit = part.customers.iter().copied().collect::<Option<Vec<u64>>>().unwrap_or_else(by_itself);
+        // Rows of unknown customers cannot be protected together, as the schema promises.
+        let customers =
+            |name: &String| part.customers.iter().copied().collect::<Option<_>>().ok_or(name.clone());
+        let unit = schema.unit.as_ref().map(customers).transpose()?;
         Ok(Self { frame, positive: part.labels.clone(), unit })
     }
 }
@@ -235,7 +236,18 @@ mod tests {
         assert_eq!(table.frame.column(0), [1.0, 3.0, 4.0]);
         assert!(table.frame.column(1)[1].is_nan());
         assert_eq!(table.positive, [false, true, false]);
-        assert!(table.unit[0] == table.unit[2] && table.unit[0] != table.unit[1]);
+        let unit = table.unit.unwrap();
+        assert!(unit[0] == unit[2] && unit[0] != unit[1]);
+    }
+
+    #[test]
+    fn customers_that_are_to_be_protected_together_must_be_known() {
+        let schema = Schema::from_toml(SCHEMA).unwrap();
+        let rows = [(0, &[1.0, 2.0][..], 0, true)];
+        let part = Part::recorded(schema.names(), rows.into_iter());
+        assert_eq!(Table::of_part(&part, &schema), Err("who".to_owned()));
+        let by_row = Schema { unit: None, ..schema };
+        assert_eq!(Table::of_part(&part, &by_row).unwrap().unit, None);
     }
 
     #[test]

@@ -14,6 +14,9 @@ use crate::evaluate::{Scored, auprc};
 use crate::frame::Frame;
 use crate::simulate::Random;
 
+mod hostile;
+mod served;
+
 const NAMES: [&str; 5] = ["ada", "bob", "cyd", "dan", "eve"];
 
 fn schema() -> Schema {
@@ -28,13 +31,13 @@ fn schema() -> Schema {
 /// Rows of a known logistic regression; `shift` moves a bank's customers away from the others'.
 fn rows(customers: u64, shift: f64, seed: u64) -> Table {
     let mut random = Random::new(seed);
-    let mut table = Table { frame: Frame::new(schema().names()), positive: Vec::new(), unit: Vec::new() };
+    let mut table = Table { frame: Frame::new(schema().names()), positive: Vec::new(), unit: None };
     for customer in 0..customers {
         for _ in 0..5 {
             let x = [random.normal() + shift, random.normal(), random.normal()];
             let raw = -3.0 + 1.5 * x[0] - 1.0 * x[1] + 0.5 * x[2];
             table.positive.push(random.chance(1.0 / (1.0 + (-raw).exp())));
-            table.unit.push(customer);
+            table.unit.get_or_insert_default().push(customer);
             let c = if random.chance(0.1) { f32::NAN } else { x[2] as f32 };
             table.frame.push(&[x[0] as f32, x[1] as f32, c]);
         }
@@ -70,7 +73,7 @@ fn private(epsilon: f64) -> Terms {
 }
 
 fn party(name: &str, work: Box<dyn Work>) -> Party {
-    let seed = name.bytes().map(u64::from).sum();
+    let seed = name.bytes().fold(0, |seed, byte| seed << 8 | u64::from(byte));
     let entropy = Box::new(SeededEntropy::new(seed));
     Party::new(schema(), Limits::default(), Box::new(Simulated(name.to_owned())), entropy, work)
 }
@@ -183,6 +186,19 @@ fn everybody_sees_the_same_record_and_the_chain_of_it_holds() {
             let Some(Record::Decided(decision)) = records.get_mut(6) else { panic!() };
             decision.votes.truncate(1);
         }),
+        ("a vote twice", |records| {
+            let Some(Record::Decided(decision)) = records.get_mut(6) else { panic!() };
+            decision.votes[1] = decision.votes[0].clone();
+        }),
+        ("a vote of one who was not in the sum", |records| {
+            let Some(Record::Decided(decision)) = records.get_mut(6) else { panic!() };
+            decision.votes[3].name = "eve".into();
+        }),
+        ("something after the end", |records| {
+            let (session, party) = (Bytes([1; 16]), "bob".to_owned());
+            records.push(Record::Gone { session, party, reason: String::new() });
+        }),
+        ("another beginning after the end", |records| records.push(records[0].clone())),
         ("a masked vector exchanged", |records| {
             let Some(Record::Summed(commitment)) = records.get_mut(5) else { panic!() };
             commitment.participants[0].masked = commitment.total;

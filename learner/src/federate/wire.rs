@@ -212,6 +212,8 @@ pub enum ToParty {
         outcome: Box<Outcome>,
         /// The last state that was accepted.
         state: State,
+        /// How the last sum that was opened ended.
+        decided: Option<Decision>,
     },
     /// The coordinator does not go on with this party.
     Refused {

@@ -12,6 +12,9 @@
 //! `skipped_max` of them (1 % unless the mapping says otherwise) is an error with the same examples. Nothing is dropped
 //! without a count, and no bytes make it panic.
 //!
+//! A page of a Parquet file is held whole, and its header says how large it is unpacked, up to 2 GiB: whoever reads files of
+//! people that are not believed gives the process a bound of memory.
+//!
 //! # Cells
 //! Spaces around a cell or a name are none of it; of two columns named `a` the second is `a.1`, and a first column without
 //! a name is `Unnamed: 0`, as pandas has it. Empty, `NA`, `NaN`, `null` and `?` are missing (`NA` is a level of a category).

@@ -339,7 +339,7 @@ impl Tried {
 }
 
 /// Raw scores of a part.
-fn scores(part: &Part, method: &Method) -> Vec<Scored> {
+pub(super) fn scores(part: &Part, method: &Method) -> Vec<Scored> {
     let mut row = vec![0.0; part.frame.width()];
     let score = |at: usize| {
         part.frame.row(at, &mut row);
@@ -394,7 +394,7 @@ fn finally(
 }
 
 /// Scores and amounts with each row as often as it counts, so that what thinning left out is in probabilities and costs.
-fn counted(part: &Part, scored: Vec<Scored>) -> (Vec<Scored>, Vec<i64>) {
+pub(super) fn counted(part: &Part, scored: Vec<Scored>) -> (Vec<Scored>, Vec<i64>) {
     let weights = part.weights();
     if weights == [1.0; 2] {
         return (scored, part.cents.clone());
@@ -407,7 +407,13 @@ fn counted(part: &Part, scored: Vec<Scored>) -> (Vec<Scored>, Vec<i64>) {
 }
 
 /// Calibrates, and chooses where to act.
-fn finished(data: &Dataset, method: Method, raw: &[Scored], cents: &[i64], costs: Costs) -> Classifier {
+pub(super) fn finished(
+    data: &Dataset,
+    method: Method,
+    raw: &[Scored],
+    cents: &[i64],
+    costs: Costs,
+) -> Classifier {
     let calibrator: Calibrator = calibrate::calibrator(raw);
     let mut classifier = Classifier {
         schema: data.schema.clone(),

@@ -3,6 +3,7 @@
 //! Everything fitted (imputation, scaling, resampling, hyper-parameters, calibration, thresholds) sees only the part
 //! of the data it is meant for, and periods follow one another in time: training, validation, test.
 
+pub mod adopt;
 pub mod anomaly;
 pub mod autoencoder;
 mod binning;

@@ -10,20 +10,23 @@ use clap::Subcommand;
 use learner::evaluate::{Ranking, Scored, ranking};
 use learner::federate::state::State;
 use learner::federate::table::{numbers, propose};
-use learner::federate::terms::STATISTICS_RELEASES;
+use learner::federate::terms::{CLIPS, STATISTICS_RELEASES, threshold};
 use learner::federate::wire::{Bytes, Real};
 use learner::federate::{
-    Bank, End, Limits, Method, Model, Outcome, PARTIES_MIN, PROTOCOL, Record, Schema, Table, Terms, ToParty,
-    privacy,
+    Bank, End, Limits, Method, Model, Outcome, PARTIES_MAX, PARTIES_MIN, PROTOCOL, Record, Schema, Table,
+    Terms, ToParty, plain, privacy,
 };
 use learner::table::Mapping;
-use learner::train::dataset::{Dataset, Tables};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::audit::{self, AuditLog};
 use crate::clock::SystemClock;
 use crate::federate::{Certificates, Enrolment, Joining, coordinate, take_part};
+
+mod rows;
+
+use rows::{Rows, read_by, recorded, rows_of, serve};
 
 /// File of the model in `--out`.
 const MODEL_FILE: &str = "federated.json";
@@ -33,14 +36,17 @@ const MODEL_FILE: &str = "federated.json";
 pub enum Command {
     /// Propose a schema for a file: the features' names and bounds, for all parties to agree on.
     Schema {
-        /// Own rows: a CSV file of numbers, or any table with a mapping.
+        /// Own rows: a CSV file of numbers, any table with a mapping, or with `--transfers` what `train fraud` reads.
         #[arg(long, value_name = "FILE")]
         data: PathBuf,
         /// The mapping; the features are then those of behaviour that it gives.
         #[arg(long, value_name = "FILE", conflicts_with_all = ["label", "unit"])]
         mapping: Option<PathBuf>,
-        /// Column of the label, 0 or 1; only without a mapping.
-        #[arg(long, value_name = "COLUMN", required_unless_present = "mapping")]
+        /// The data are transfers as gateways record them, or `simulate:SEED`; the features are those that gateways serve.
+        #[arg(long, conflicts_with_all = ["label", "unit", "mapping"])]
+        transfers: bool,
+        /// Column of the label, 0 or 1; only for a CSV file of numbers.
+        #[arg(long, value_name = "COLUMN", required_unless_present_any = ["mapping", "transfers"])]
         label: Option<String>,
         /// Column that says whose row it is; noise then hides a whole customer rather than a row.
         #[arg(long, value_name = "COLUMN")]
@@ -89,12 +95,13 @@ pub struct Coordinator {
     /// Address to listen on.
     #[arg(long, value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// Parties to wait for.
-    #[arg(long, value_name = "N")]
+    /// Parties to wait for, 3 to 64.
+    #[arg(long, value_name = "N", value_parser = parties_range())]
     parties: usize,
-    /// Fewest parties of a sum.
-    #[arg(long, value_name = "N", default_value_t = PARTIES_MIN as u32)]
-    min_parties: u32,
+    /// Fewest parties of a sum [default: more than two thirds of `--parties`]. With fewer, a few banks that work with the
+    /// coordinator can be most of a sum.
+    #[arg(long, value_name = "N", value_parser = parties_range())]
+    min_parties: Option<usize>,
     /// Rounds.
     #[arg(long, default_value_t = 40)]
     rounds: u32,
@@ -107,7 +114,8 @@ pub struct Coordinator {
     /// Probability with which the bound may not hold.
     #[arg(long, default_value_t = 1e-6)]
     delta: f64,
-    /// Bound of the norm of a unit's gradient (default 4) or, without noise, of a party's update (default 2).
+    /// Bound of the norm of a unit's gradient or, without noise, of a party's update. The defaults suit features within
+    /// their bounds.
     #[arg(long)]
     clip: Option<f64>,
     /// Step length of the optimiser in the first round (default 0.1; without noise 0.01).
@@ -154,21 +162,26 @@ pub struct Party {
     /// Name in the coordinator's certificate, if it is not the host.
     #[arg(long, value_name = "NAME")]
     coordinator_name: Option<String>,
-    /// Own rows: CSV with a header, with the schema's columns (`.gz` is read too), or any table with a mapping.
+    /// Own rows: CSV with a header, with the schema's columns (`.gz` is read too), any table with a mapping, or with
+    /// `--transfers` what `train fraud` reads.
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
-    /// Makes the features of behaviour from the table; its training part trains, its test part measures the model.
+    /// Makes the features of behaviour from the table; its training part trains, its validation part calibrates, its test
+    /// part measures the model.
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
+    /// The data are transfers as gateways record them, or `simulate:SEED`: the model serves in the gateway.
+    #[arg(long, conflicts_with_all = ["mapping", "test"])]
+    transfers: bool,
     /// Later rows to measure the trained model on.
     #[arg(long, value_name = "FILE")]
     test: Option<PathBuf>,
     /// Refuse terms with more privacy loss, or without noise.
     #[arg(long, value_name = "EPSILON")]
     epsilon_max: Option<f64>,
-    /// Refuse terms with sums over fewer parties.
-    #[arg(long, value_name = "N", default_value_t = PARTIES_MIN)]
-    min_parties: usize,
+    /// Refuse terms with sums over fewer parties [default: more than two thirds of `--peers` and oneself, else 3].
+    #[arg(long, value_name = "N", value_parser = parties_range())]
+    min_parties: Option<usize>,
     /// Names of the other parties; sums with others are refused.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     peers: Option<Vec<String>>,
@@ -186,8 +199,9 @@ pub struct Party {
 /// Runs the command.
 pub fn federate(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Schema { data, mapping, label, unit, out } => {
+        Command::Schema { data, mapping, transfers, label, unit, out } => {
             let schema = match mapping {
+                None if transfers => propose(&recorded(&data)?.train.frame, "fraud", Some("customer")),
                 Some(mapping) => {
                     let mapping = Mapping::read(&mapping)?;
                     let columns = mapping.columns.clone();
@@ -249,7 +263,9 @@ async fn coordinator(arguments: Coordinator) -> anyhow::Result<()> {
 fn ended(outcome: &Outcome) -> anyhow::Result<()> {
     match &outcome.end {
         End::Complete => Ok(()),
-        End::Stopped(why) => anyhow::bail!("training stopped after {} rounds: {why}", outcome.rounds),
+        End::Stopped(why) => {
+            anyhow::bail!("training stopped after {} rounds: {}", outcome.rounds, plain(why))
+        }
     }
 }
 
@@ -272,21 +288,25 @@ fn terms(arguments: &Coordinator, schema: &Schema) -> anyhow::Result<Terms> {
     let method = match noise {
         Some(noise) => Method::Private {
             noise_multiplier: Real(noise),
-            epsilon: Real(privacy::epsilon(noise, releases, delta)),
+            // What is given holds; what is worked out is stated a little above, as logarithms differ in the last bit.
+            epsilon: Real(
+                arguments.epsilon.unwrap_or_else(|| privacy::epsilon(noise, releases, delta) * (1.0 + 1e-9)),
+            ),
             delta: Real(delta),
         },
         None => Method::Averaging { epochs: arguments.local_epochs, batch: arguments.batch },
     };
     let has_noise = noise.is_some();
+    let min_parties = arguments.min_parties.unwrap_or_else(|| threshold(arguments.parties));
     let terms = Terms {
         protocol: PROTOCOL,
         session: Bytes(session),
         schema: schema.digest(),
-        parties_min: arguments.min_parties,
+        parties_min: u32::try_from(min_parties)?,
         rounds,
         rounds_summed_max,
         method,
-        clip: Real(arguments.clip.unwrap_or(if has_noise { 4.0 } else { 2.0 })),
+        clip: Real(arguments.clip.unwrap_or(if has_noise { CLIPS.1 } else { CLIPS.0 })),
         learning_rate: Real(arguments.learning_rate.unwrap_or(if has_noise { 0.1 } else { 0.01 })),
         l2: Real(arguments.l2),
         leave_out: arguments.leave_out || has_noise,
@@ -294,12 +314,15 @@ fn terms(arguments: &Coordinator, schema: &Schema) -> anyhow::Result<Terms> {
     };
     terms.check()?;
     anyhow::ensure!(
-        arguments.parties >= arguments.min_parties as usize,
-        "{} parties are fewer than the least, {}",
-        arguments.parties,
-        arguments.min_parties
+        arguments.parties >= min_parties,
+        "{} parties are fewer than the least, {min_parties}",
+        arguments.parties
     );
     Ok(terms)
+}
+
+fn parties_range() -> clap::builder::RangedU64ValueParser<usize> {
+    clap::builder::RangedU64ValueParser::new().range(PARTIES_MIN as u64..=PARTIES_MAX as u64)
 }
 
 fn seconds(value: f64) -> anyhow::Result<Duration> {
@@ -309,26 +332,38 @@ fn seconds(value: f64) -> anyhow::Result<Duration> {
 async fn party(arguments: Party) -> anyhow::Result<()> {
     let began = Instant::now();
     let (schema, certificates) = arguments.identity.read()?;
-    let (table, test) = rows_of(&arguments, &schema)?;
+    let origin = arguments.origin();
+    let Rows { table, test, dataset } = rows_of(&arguments, &schema)?;
+    let least = arguments.peers.as_ref().map_or(PARTIES_MIN, |peers| threshold(peers.len() + 1));
+    let parties_min = arguments.min_parties.unwrap_or(least.max(PARTIES_MIN));
     let rows = table.positive.len();
     tracing::info!(rows, name = certificates.name(), "rows are read");
     let joining = Joining {
         coordinator: arguments.coordinator,
         coordinator_name: arguments.coordinator_name,
         peers: arguments.peers.map(|peers| peers.into_iter().map(|peer| peer.to_ascii_lowercase()).collect()),
-        limits: Limits { epsilon_max: arguments.epsilon_max, parties_min: arguments.min_parties },
+        limits: Limits { epsilon_max: arguments.epsilon_max, parties_min },
         patience: seconds(arguments.patience)?,
     };
     let work = Box::new(Bank::new(table));
     let quiet = arguments.json;
     let took =
         take_part(joining, &certificates, schema.clone(), work, |message| show(message, quiet)).await?;
+    if !took.verified {
+        tracing::warn!(
+            "the model is unverified: this party missed the last sum and saw no votes; compare it with another party's"
+        );
+    }
     let measured = test.and_then(|test| measure(&schema, &took.state, &test));
+    let mut served = None;
+    if let (Some(out), Some(dataset)) = (&arguments.out, &dataset) {
+        served = serve(out, &schema, &took, dataset, origin);
+    }
     let model = arguments.out.as_deref().map(|out| keep(out, schema, took.state)).transpose()?.flatten();
     if arguments.json {
         let said = json!({
-            "outcome": took.outcome, "epsilon": took.epsilon, "commitment": took.commitment, "rows": rows,
-            "test": measured, "model": model, "seconds": began.elapsed().as_secs_f64(),
+            "outcome": took.outcome, "verified": took.verified, "epsilon": took.epsilon, "commitment": took.commitment, "rows": rows,
+            "test": measured, "model": model, "artifact": served, "seconds": began.elapsed().as_secs_f64(),
         });
         println!("{said}");
     } else {
@@ -341,6 +376,9 @@ async fn party(arguments: Party) -> anyhow::Result<()> {
                 "last commitment {commitment}: the other parties and the coordinator's log have the same"
             );
         }
+        if let Some(artifact) = served {
+            println!("{} serves where {} did; see its report", artifact.display(), arguments.data.display());
+        }
         if let Some(test) = measured {
             println!("on {} test rows: AUPRC {:.4}, AUROC {:.4}", test.rows, test.auprc, test.auroc);
         }
@@ -348,27 +386,20 @@ async fn party(arguments: Party) -> anyhow::Result<()> {
     ended(&took.outcome)
 }
 
-/// The rows to train on, and those to measure on.
-fn rows_of(arguments: &Party, schema: &Schema) -> anyhow::Result<(Table, Option<Table>)> {
-    let (data, test) = (&arguments.data, arguments.test.as_deref());
-    let Some(mapping) = &arguments.mapping else {
-        let test = test.map(|path| Table::read(path, schema)).transpose()?;
-        return Ok((Table::read(data, schema)?, test));
-    };
-    let read = read_by(data, test, Mapping::read(mapping)?)?;
-    let of = |part| {
-        Table::of_part(part, schema)
-            .map_err(|name| anyhow::anyhow!("{}: its mapping gives no feature {name}", data.display()))
-    };
-    let train = of(&read.train)?;
-    anyhow::ensure!(!train.positive.is_empty(), "{}: the training part has no rows", data.display());
-    let test = if read.test.labels.is_empty() { None } else { Some(of(&read.test)?) };
-    Ok((train, test))
-}
-
-fn read_by(data: &Path, test: Option<&Path>, mapping: Mapping) -> anyhow::Result<Dataset> {
-    let tables = Tables { data: data.to_owned(), test: test.map(Path::to_owned), mapping, seed: 7 };
-    Ok(Dataset::read(&tables, None, &mut ())?)
+impl Party {
+    /// What the data are called, and the command, without what only this machine knows.
+    fn origin(&self) -> (String, String) {
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let how = match &self.mapping {
+            Some(mapping) => format!("--mapping {}", name(mapping)),
+            None => "--transfers".to_owned(),
+        };
+        let (data, schema) = (name(&self.data), name(&self.identity.schema));
+        let command = format!(
+            "gatehouse federate party --data {data} {how} --schema {schema} --out DIR, with other banks"
+        );
+        (data, command)
+    }
 }
 
 fn measure(schema: &Schema, state: &State, test: &Table) -> Option<Ranking> {

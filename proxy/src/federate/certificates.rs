@@ -9,7 +9,7 @@ use ::aws_lc_rs::signature::{
     VerificationAlgorithm,
 };
 use anyhow::Context;
-use learner::federate::{NAME_BYTES_MAX, Notary};
+use learner::federate::{CHAIN_MAX, NAME_BYTES_MAX, Notary};
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -47,6 +47,13 @@ impl Certificates {
     /// Which file cannot be used, and why.
     pub fn read(chain: &Path, key: &Path, authority: &Path) -> anyhow::Result<Self> {
         let certificates = pem(chain)?;
+        let bytes: usize = certificates.iter().map(|certificate| certificate.len()).sum();
+        let (most, bytes_most) = CHAIN_MAX;
+        anyhow::ensure!(
+            certificates.len() <= most && bytes <= bytes_most,
+            "certificate {}: at most {most} certificates of {bytes_most} bytes in all",
+            chain.display()
+        );
         let end_entity = certificates.first().context("no certificate")?;
         let name = name_of(end_entity).with_context(|| format!("certificate {}", chain.display()))?;
         let private =

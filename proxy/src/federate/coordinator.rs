@@ -8,13 +8,13 @@ use anyhow::Context;
 use learner::federate::state::State;
 use learner::federate::{
     Coordinator, Fault, MESSAGE_BYTES_MAX, Outcome, PROTOCOL, Record, Schema, Step, Terms, ToCoordinator,
-    ToParty,
+    ToParty, plain,
 };
 use rustls::ServerConfig;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -49,6 +49,8 @@ struct Connection {
     number: u64,
     /// Frames for its writer, which gives up when one is not taken in time.
     frames: mpsc::Sender<Vec<u8>>,
+    /// What reads from it, which would otherwise keep the connection open for as long as the other side does.
+    reader: AbortHandle,
     /// Messages that it was sent and has not answered; a party says nothing unasked.
     owed: u32,
 }
@@ -105,7 +107,9 @@ async fn accept(listener: TcpListener, tls: Arc<ServerConfig>, newcomers: mpsc::
         tokio::spawn(async move {
             match timeout(HELLO_WITHIN, greet(stream, tls)).await {
                 Ok(Ok(newcomer)) => drop(newcomers.send(newcomer).await),
-                Ok(Err(error)) => tracing::warn!("a connection is refused: {error:#}"),
+                Ok(Err(error)) => {
+                    tracing::warn!("a connection is refused: {}", plain(&format!("{error:#}")));
+                }
                 Err(_) => tracing::warn!("a connection is refused: it did not say who it is in time"),
             }
             drop(place);
@@ -186,8 +190,8 @@ impl<P: FnMut(&Record)> Training<P> {
                         Event::Message(number, _) | Event::Lost(number, _) => number,
                     };
                     // Whoever speaks before it is asked does not know the protocol.
-                    if let Some(name) = self.names.remove(&number) {
-                        self.connections.remove(&name);
+                    if let Some(name) = self.names.get(&number).cloned() {
+                        self.forget(&name);
                         tracing::warn!(party = name, "gone before the training began");
                     }
                 }
@@ -204,11 +208,11 @@ impl<P: FnMut(&Record)> Training<P> {
         let number = self.numbers;
         let (reading, writing) = tokio::io::split(stream);
         let (frames, outgoing) = mpsc::channel(8);
-        tokio::spawn(read(number, reading, self.events.clone()));
+        let reader = tokio::spawn(read(number, reading, self.events.clone())).abort_handle();
         self.writers.spawn(write(number, writing, outgoing, self.write_within, self.events.clone()));
         tracing::info!(party = name, "has come");
         self.names.insert(number, name.clone());
-        self.connections.insert(name, Connection { number, frames, owed: 0 });
+        self.connections.insert(name, Connection { number, frames, reader, owed: 0 });
     }
 
     fn objection(&self, newcomer: &Newcomer) -> Option<String> {
@@ -226,7 +230,11 @@ impl<P: FnMut(&Record)> Training<P> {
                 None if ours.len() == features.len() => "bounds, label or unit differ".to_owned(),
                 None => format!("it has {} features, {} are agreed", features.len(), ours.len()),
             };
-            return Some(format!("schema {schema}, agreed is {}: {difference}", self.schema.digest()));
+            return Some(format!(
+                "schema {schema}, agreed is {}: {}",
+                self.schema.digest(),
+                plain(&difference)
+            ));
         }
         let is_there = self.connections.contains_key(&newcomer.name);
         is_there.then(|| format!("a party of the name {} is connected already", newcomer.name))
@@ -325,12 +333,15 @@ impl<P: FnMut(&Record)> Training<P> {
     fn forget(&mut self, name: &str) {
         if let Some(connection) = self.connections.remove(name) {
             self.names.remove(&connection.number);
+            connection.reader.abort();
         }
     }
 
     /// Ends all connections once what waits for them is written.
     async fn let_go(&mut self) {
-        self.connections.clear();
+        for name in self.connections.keys().cloned().collect::<Vec<_>>() {
+            self.forget(&name);
+        }
         // Each writer has a bound of its own for every frame; who does not read by then is left.
         let writing = async { while self.writers.join_next().await.is_some() {} };
         let _written = timeout(self.write_within, writing).await;
@@ -341,7 +352,7 @@ async fn read(number: u64, mut stream: ReadHalf<TlsStream<TcpStream>>, events: m
     loop {
         let event = match frames::read(&mut stream, MESSAGE_BYTES_MAX).await {
             Ok(message) => Event::Message(number, message),
-            Err(error) => Event::Lost(number, error.to_string()),
+            Err(error) => Event::Lost(number, plain(&error.to_string())),
         };
         let is_last = matches!(event, Event::Lost(..));
         if events.send(event).await.is_err() || is_last {

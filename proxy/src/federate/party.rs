@@ -39,6 +39,8 @@ pub struct TookPart {
     pub outcome: Outcome,
     /// The last state that was accepted.
     pub state: State,
+    /// Whether this party saw the votes for it, or trained from it; else it is the coordinator's word.
+    pub verified: bool,
     /// Privacy loss of what this party gave away, by its own account.
     pub epsilon: Option<f64>,
     /// Digest of the last commitment that this party saw.
@@ -83,9 +85,9 @@ pub async fn take_part(
                     .await
                     .context("the coordinator does not read")??;
             }
-            Ok(Reply::Finished(outcome, state)) => {
+            Ok(Reply::Finished { outcome, state, verified }) => {
                 let (epsilon, commitment) = (party.epsilon_spent(), party.commitment());
-                return Ok(TookPart { outcome: *outcome, state: *state, epsilon, commitment });
+                return Ok(TookPart { outcome: *outcome, state: *state, verified, epsilon, commitment });
             }
             Err(refusal) => {
                 let refuse = ToCoordinator::Refuse { reason: refusal.to_string() };

@@ -6,8 +6,8 @@ use super::super::mask::{KeyPair, add_mask};
 use super::super::shamir::{Share, combine_checked};
 use super::super::terms::threshold;
 use super::super::wire::{Advert, Blob, Bytes, Digest, Named, NamedShare, ToParty};
-use super::super::{Fault, Notary};
-use super::keys_message;
+use super::super::{Fault, Notary, plain};
+use super::{SEALED_BYTES, is_short, is_sized, keys_message};
 
 /// A sum under way. Answers are taken as they come; [`SumCoordinator::advance`] goes on with those that did.
 pub(in super::super) struct SumCoordinator {
@@ -34,7 +34,7 @@ pub(in super::super) struct SumCoordinator {
     answered: usize,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
 enum Step {
     Adverts,
     Shares,
@@ -133,6 +133,11 @@ impl SumCoordinator {
         self.waits_for.remove(name);
     }
 
+    /// Whether parties were asked for their masked vectors: from then on they count the sum as given away.
+    pub(in super::super) fn has_asked_for_vectors(&self) -> bool {
+        self.step >= Step::Masked
+    }
+
     /// The certificates of a party in the sum.
     pub(in super::super) fn certificates(&self, name: &str) -> Vec<Vec<u8>> {
         let advert = self.roster.get(name).map(|(_, advert)| advert);
@@ -159,7 +164,15 @@ impl SumCoordinator {
         match answer {
             Answer::Advert(advert) => {
                 if advert.name != name {
-                    return Err(Fault::Name(advert.name));
+                    return Err(Fault::Name(plain(&advert.name)));
+                }
+                if !is_sized(&advert) {
+                    return Err(Fault::Size("certificates"));
+                }
+                let own = [advert.share_key, advert.mask_key];
+                let others = self.roster.values().flat_map(|(_, other)| [other.share_key, other.mask_key]);
+                if own[0] == own[1] || others.into_iter().any(|key| own.contains(&key)) {
+                    return Err(Fault::Key);
                 }
                 let chain: Vec<Vec<u8>> = advert.certificates.iter().map(|c| c.0.clone()).collect();
                 let message = keys_message(&self.context, &advert);
@@ -168,7 +181,9 @@ impl SumCoordinator {
             }
             Answer::Shares(seed, sealed) => {
                 let others = self.roster.keys().filter(|other| *other != name);
-                if !others.eq(sealed.iter().map(|sealed| &sealed.name)) {
+                if !others.eq(sealed.iter().map(|sealed| &sealed.name))
+                    || sealed.iter().any(|sealed| sealed.bytes.0.len() != SEALED_BYTES)
+                {
                     return Err(Fault::Shares);
                 }
                 self.seeds.insert(name.to_owned(), seed);
@@ -179,12 +194,20 @@ impl SumCoordinator {
                 if values.len() != self.length {
                     return Err(Fault::Length { expected: self.length, found: values.len() });
                 }
+                if !unopened.iter().all(|sender| sender != name && self.seeds.contains_key(sender)) {
+                    return Err(Fault::Shares);
+                }
                 self.masked.insert(name.to_owned(), values);
                 for sender in BTreeSet::from_iter(unopened) {
                     *self.unopened.entry(sender).or_default() += 1;
                 }
             }
-            Answer::Confirm(bytes) => self.confirmations.push(Named { name: name.to_owned(), bytes }),
+            Answer::Confirm(bytes) => {
+                if !is_short(&bytes) {
+                    return Err(Fault::Size("a signature"));
+                }
+                self.confirmations.push(Named { name: name.to_owned(), bytes });
+            }
             Answer::Unmask(seeds, keys) => {
                 self.keep_shares(name, seeds, keys)?;
                 self.stayed.insert(name.to_owned());

@@ -19,7 +19,22 @@ pub use coordinator::SumFailure;
 pub(super) use coordinator::{Answer, Next, SumCoordinator, SumResult};
 pub(super) use party::SumParty;
 
-use super::wire::{Advert, Digest};
+use super::wire::{Advert, Blob, Digest};
+use super::{CHAIN_MAX, SIGNATURE_BYTES_MAX};
+
+/// Bytes of two sealed shares: 32 each, and the tag of AES-GCM.
+const SEALED_BYTES: usize = 2 * 32 + 16;
+
+/// Whether a signature can be one.
+pub(super) fn is_short(signature: &Blob) -> bool {
+    signature.0.len() <= SIGNATURE_BYTES_MAX
+}
+
+/// Whether an advert's certificates and signature are of a size that honest ones have.
+fn is_sized(advert: &Advert) -> bool {
+    let bytes: usize = advert.certificates.iter().map(|certificate| certificate.0.len()).sum();
+    advert.certificates.len() <= CHAIN_MAX.0 && bytes <= CHAIN_MAX.1 && is_short(&advert.signature)
+}
 
 /// What a party's signature over its keys says.
 fn keys_message(context: &Digest, advert: &Advert) -> Vec<u8> {

@@ -6,11 +6,11 @@ use secrecy::{ExposeSecret, SecretBox};
 
 use super::super::entropy::Entropy;
 use super::super::mask::{KeyPair, Secret, add_mask};
-use super::super::shamir::{SHARES_MAX, Share, split};
+use super::super::shamir::{Share, split};
 use super::super::terms::threshold;
 use super::super::wire::{Advert, Blob, Bytes, Digest, Named, NamedShare};
-use super::super::{Notary, Refusal};
-use super::{keys_message, survivors_message};
+use super::super::{Notary, PARTIES_MAX, Refusal};
+use super::{is_sized, keys_message, survivors_message};
 
 /// What a party remembers of a sum; each step takes it to the next, and no step can be done twice.
 pub(in super::super) struct SumParty {
@@ -136,13 +136,22 @@ impl SumParty {
         notary: &dyn Notary,
     ) -> Result<BTreeMap<String, (u8, Advert)>, Refusal> {
         let refuse = |why: String| Err(Refusal::Roster(why));
-        if adverts.len() < self.parties_min || adverts.len() > SHARES_MAX {
-            return refuse(format!("{} parties, at least {} are agreed", adverts.len(), self.parties_min));
+        let least = self.parties_min;
+        if !(least..=PARTIES_MAX).contains(&adverts.len()) {
+            return refuse(format!("{} parties, not {least} to {PARTIES_MAX}", adverts.len()));
         }
         if !adverts.is_sorted_by(|a, b| a.name < b.name) {
             return refuse("it is not in the order of names, or has one twice".to_owned());
         }
+        // Two parties with one key would have one mask, and take it off each other.
+        let keys = adverts.iter().flat_map(|advert| [advert.share_key, advert.mask_key]);
+        if keys.collect::<BTreeSet<_>>().len() != 2 * adverts.len() {
+            return refuse("it has a key twice".to_owned());
+        }
         for advert in &adverts {
+            if !is_sized(advert) {
+                return refuse("certificates of more bytes than any need".to_owned());
+            }
             if advert.name == self.advert.name {
                 if *advert != self.advert {
                     return refuse("it has other keys for this party".to_owned());
@@ -155,7 +164,7 @@ impl SumParty {
                 .verify(&advert.name, &chain, &message, &advert.signature.0)
                 .map_err(|why| Refusal::Roster(format!("keys of {}: {why}", advert.name)))?;
         }
-        let places = adverts.into_iter().zip(1..=SHARES_MAX as u8);
+        let places = adverts.into_iter().zip(1..=PARTIES_MAX as u8);
         Ok(places.map(|(advert, place)| (advert.name.clone(), (place, advert))).collect())
     }
 

@@ -282,6 +282,18 @@ fn keys_that_are_not_the_parties_own_are_refused() {
         adverts[1].signature = Blob(Keys::of("bob").sign(&message).unwrap());
     });
     assert!(why.contains("wrong signature"), "{why}");
+    // Bob's own signature, over a key that Cyd has as well, or with more certificates than anybody needs.
+    let by_bob = |adverts: &mut Vec<Advert>| {
+        let message = keys_message(&Digest::of(&[b"sum"]), &adverts[1]);
+        adverts[1].signature = Blob(Keys::of("bob").sign(&message).unwrap());
+    };
+    let why = refused(&|adverts| {
+        adverts[1].mask_key = adverts[2].mask_key;
+        by_bob(adverts);
+    });
+    assert!(why.contains("a key twice"), "{why}");
+    let why = refused(&|adverts| adverts[1].certificates = vec![Blob(vec![]); 9]);
+    assert!(why.contains("more bytes"), "{why}");
     assert!(refused(&|adverts| adverts[0].mask_key = other_key).contains("other keys for this party"));
     assert!(refused(&|adverts| drop(adverts.remove(0))).contains("not in it"));
     assert!(refused(&|adverts| adverts.truncate(2)).contains("2 parties"));
@@ -346,6 +358,11 @@ fn answers_that_cannot_be_are_faults_of_their_sender() {
     room.take("bob", Answer::Masked(vec![0; 3], vec![])).unwrap();
     room.take("ada", Answer::Confirm(Blob(vec![]))).unwrap();
     drop(messages);
+    // Nobody can have failed to open the shares of a stranger, or its own.
+    for (name, unopened) in [("ada", "zoe"), ("cyd", "cyd")] {
+        let masked = Answer::Masked(vec![0; 2], vec![unopened.to_owned()]);
+        assert_eq!(room.take(name, masked), Err(Fault::Shares), "{unopened}");
+    }
 
     let mut room = Room::of(4, 2, 1);
     let advert = Box::new(room.parties["bob"].advert().clone());
@@ -355,8 +372,36 @@ fn answers_that_cannot_be_are_faults_of_their_sender() {
     assert!(matches!(room.take("bob", Answer::Advert(unsigned)), Err(Fault::Signature(_))));
 
     let mut room = Room::of(4, 2, 1);
-    room.up_to(1, &values);
+    let mut messages = room.up_to(1, &values);
     assert_eq!(room.take("bob", Answer::Shares(room.context, vec![])), Err(Fault::Shares));
+    let message = messages.remove("ada").unwrap();
+    let Ok(Answer::Shares(seed, mut sealed)) = room.answer("ada", message, &[]) else { panic!() };
+    sealed[0].bytes.0.push(0);
+    assert_eq!(room.take("ada", Answer::Shares(seed, sealed)), Err(Fault::Shares), "a byte too many");
+}
+
+#[test]
+fn no_party_makes_a_roster_too_large_or_takes_anothers_key() {
+    let advert = |name: &str, change: &dyn Fn(&mut Advert)| {
+        let mut room = Room::of(4, 2, 1);
+        let ada = Box::new(room.parties["ada"].advert().clone());
+        room.take("ada", Answer::Advert(ada)).unwrap();
+        let mut advert = room.parties[name].advert().clone();
+        change(&mut advert);
+        advert.signature = match advert.signature {
+            long if long.0.len() > 64 => long,
+            _ => Blob(Keys::of(name).sign(&keys_message(&room.context, &advert)).unwrap()),
+        };
+        room.take(name, Answer::Advert(Box::new(advert)))
+    };
+    let ada = Room::of(4, 2, 1).parties["ada"].advert().clone();
+    let size = |what| Err(Fault::Size(what));
+    assert_eq!(advert("bob", &|_| ()), Ok(()));
+    assert_eq!(advert("bob", &|bob| bob.certificates = vec![Blob(vec![0; 33 << 10])]), size("certificates"));
+    assert_eq!(advert("bob", &|bob| bob.certificates = vec![Blob(vec![]); 9]), size("certificates"));
+    assert_eq!(advert("bob", &|bob| bob.signature = Blob(vec![0; 1101])), size("certificates"));
+    assert_eq!(advert("bob", &|bob| bob.mask_key = ada.mask_key), Err(Fault::Key));
+    assert_eq!(advert("bob", &|bob| bob.share_key = bob.mask_key), Err(Fault::Key));
 }
 
 #[test]
