@@ -6,8 +6,8 @@ use crate::evaluate::{self, Scored};
 use crate::fraud::Thresholds;
 use serde::Serialize;
 
-/// A hold may hit a tenth of the legitimate rows that a challenge may.
-const HOLD_SHARE: f64 = 0.1;
+/// A hold may hit so many times fewer legitimate rows than a challenge.
+const HOLD_RARER: f64 = 10.0;
 
 /// What chose a threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -53,11 +53,11 @@ pub(super) fn choose(
         return (Thresholds { step_up, hold: by_cost.max(step_up) }, Rules::COST);
     };
     let step_up = within(said, budget);
-    let by_budget = within(said, budget * HOLD_SHARE);
+    let by_budget = within(said, budget / HOLD_RARER);
     let hold = if by_cost > by_budget {
         (by_cost, Rule::Cost)
     } else {
-        (by_budget, Rule::Budget(budget * HOLD_SHARE))
+        (by_budget, Rule::Budget(budget / HOLD_RARER))
     };
     (Thresholds { step_up, hold: hold.0.max(step_up) }, Rules { step_up: Rule::Budget(budget), hold: hold.1 })
 }
