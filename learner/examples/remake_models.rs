@@ -1,6 +1,7 @@
 //! Remakes the models that ship in `configs/models`: `cargo run --release -p learner --example remake_models`.
 
 use learner::train::anomaly::{TrainAnomaly, anomaly};
+use learner::train::classify::Recipe;
 use learner::train::data::Source;
 use learner::train::fraud::{TrainFraud, fraud};
 use learner::train::{Bar, ModelKind, TrainError};
@@ -13,7 +14,11 @@ fn main() -> Result<(), TrainError> {
     let data = Source::Simulate(7);
     if wanted("fraud") {
         let model = Some(ModelKind::Logistic);
-        let settings = TrainFraud { data: data.clone(), model, out: models.join("fraud"), seed: 7 };
+        let settings = TrainFraud {
+            data: data.clone(),
+            recipe: Recipe { model, seed: 7, ..Recipe::default() },
+            out: models.join("fraud"),
+        };
         let trained = fraud(&settings, &mut Bar::default())?;
         for measured in [Some(&trained.test), trained.other.as_ref()].into_iter().flatten() {
             println!("fraud, {measured:?}");

@@ -47,6 +47,12 @@ impl Frame {
         self.columns.push(column);
     }
 
+    /// Leaves out all columns but the first `width`.
+    pub fn truncate(&mut self, width: usize) {
+        self.names.truncate(width);
+        self.columns.truncate(width);
+    }
+
     /// Adds the rows of a frame with the same columns.
     pub fn extend(&mut self, other: Self) {
         debug_assert_eq!(self.names, other.names);

@@ -10,6 +10,7 @@ use learner::fraud::FraudScorer;
 use learner::report;
 use learner::train::ModelKind;
 use learner::train::anomaly::{TrainAnomaly, anomaly};
+use learner::train::classify::Recipe;
 use learner::train::data::Source;
 use learner::train::fraud::{TrainFraud, fraud};
 use std::fs;
@@ -140,7 +141,11 @@ fn assert_same(kind: &str, made: &Path) {
 fn training_makes_the_shipped_fraud_model() {
     let folder = tempfile::tempdir().unwrap();
     let model = Some(ModelKind::Logistic);
-    let settings = TrainFraud { data: Source::Simulate(7), model, out: folder.path().to_owned(), seed: 7 };
+    let settings = TrainFraud {
+        data: Source::Simulate(7),
+        recipe: Recipe { model, seed: 7, ..Recipe::default() },
+        out: folder.path().to_owned(),
+    };
     fraud(&settings, &mut ()).unwrap();
     assert_same("fraud", folder.path());
 }

@@ -73,3 +73,50 @@ fn controllers_are_played_against_a_scenario() {
     assert_eq!(row["controller"], "static");
     assert!(row["goodput"].as_f64().unwrap() > 0.9, "a calm day is served: {row}");
 }
+
+/// A table in which large amounts are fraud, more or less, and its mapping.
+fn payments(folder: &std::path::Path) -> [String; 2] {
+    let mut csv = "at,amount,label\n".to_owned();
+    for row in 0..1_200u64 {
+        // A walk that visits every residue: no two neighbours alike.
+        let mixed = row * 7_919 % 1_201;
+        let (fraud, amount) = (mixed % 11 == 0, 20 + mixed % 50 + if mixed % 22 == 0 { 60 } else { 0 });
+        csv += &format!("{},{amount},{}\n", 1_700_000_000 + row * 3_600, u8::from(fraud));
+    }
+    let mapping = "[columns]\ntime = 'at'\namount = 'amount'\nlabel = 'label'\n[label]\ndelay_days = 1\n";
+    [("payments.csv", csv.as_str()), ("payments.toml", mapping)].map(|(name, text)| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    })
+}
+
+#[test]
+fn a_search_goes_on_from_the_trials_that_are_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let [data, mapping] = payments(folder.path());
+    let train = |out: &str, more: &[&str]| {
+        let out = folder.path().join(out);
+        let fixed = ["train", "fraud", "--data", &data, "--mapping", &mapping, "--model", "tree", "--json"];
+        let output = gatehouse(&[fixed.as_slice(), &["--out", out.to_str().unwrap()], more].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (figures, said, std::fs::read(out.join("model.artifact")).unwrap(), out.join("trials.jsonl"))
+    };
+    let wanted = ["--search", "3", "--folds", "2", "--budget", "0.05"];
+    let (figures, _, model, log) = train("model", &wanted);
+    assert_eq!(figures["trials"], 5);
+    assert_eq!(figures["step_up"]["by"]["budget"], 0.05);
+    // As a kill would leave it: two trials done, the third half written.
+    let trials = std::fs::read_to_string(&log).unwrap();
+    let ends: Vec<usize> = trials.match_indices('\n').map(|(at, _)| at).collect();
+    std::fs::write(&log, &trials[..ends[1] + 20]).unwrap();
+    let (_, said, again, _) = train("model", &wanted);
+    assert!(said.contains("2 trials are known from an earlier run"), "{said}");
+    assert!(again == model, "the resumed search ends with another model");
+    let (plain, ..) = train("plain", &[]);
+    assert_eq!((&plain["trials"], &plain["step_up"]["by"]), (&2.into(), &"cost".into()));
+    let refused = gatehouse(&["train", "fraud", "--data", &data, "--out", "x", "--budget", "1.5"]);
+    assert_eq!(refused.status.code(), Some(2));
+}

@@ -14,8 +14,9 @@ use super::page::{Page, Table};
 use crate::artifact::Manifest;
 use crate::evaluate::Scored;
 use crate::fraud::{Classifier, Method};
-use crate::train::classify::{TrainedTable, Trial};
-use crate::train::{self, Costs, Part};
+use crate::train::classify::TrainedTable;
+use crate::train::search::Trial;
+use crate::train::{self, Costs, Part, Rule};
 use crate::trees::Link;
 
 /// Features in the table of importance.
@@ -114,11 +115,26 @@ fn thresholds(page: &mut Page, evidence: &Evidence<'_>) {
     let caption = "Figures at thresholds on the probability";
     let rows = [("chosen (best F1)", chosen), ("step up", &measured.step_up), ("hold", &measured.hold)];
     blocks::threshold_table(page, caption, &rows);
-    page.note("All three were chosen on validation rows: the first by the best F1, the others by cost.");
+    page.note(&format!(
+        "All three were chosen on validation rows: the first by the best F1, {}.",
+        chosen_by(evidence.trained)
+    ));
     if !measured.recall_by_scenario.is_empty() {
         let caption = "Fraud found at the chosen threshold, by kind";
         blocks::found_by_kind(page, caption, "kind", &measured.recall_by_scenario);
     }
+}
+
+/// What chose the thresholds to act.
+fn chosen_by(trained: &TrainedTable) -> String {
+    let by = |rule: Rule| match rule {
+        Rule::Cost => "by cost".to_owned(),
+        Rule::Budget(share) => format!("so that at most {} of legitimate rows reach it", percent(share)),
+    };
+    if trained.rules.are_cost() {
+        return "the others by cost".to_owned();
+    }
+    format!("step up {}, hold {}", by(trained.rules.step_up), by(trained.rules.hold))
 }
 
 /// What raw scores are.

@@ -1,9 +1,8 @@
 //! A scorecard that was fitted elsewhere, made ready to serve by a bank's own rows.
 
-use super::classify::{self, TrainedTable};
+use super::classify::{self, Recipe, TrainedTable};
 use super::dataset::Dataset;
-use super::measure::{self, Costs};
-use super::{ModelKind, Part, TrainError};
+use super::{ModelKind, Part, TrainError, measure, search};
 use crate::artifact::{self, Manifest};
 use crate::fraud::{FraudScorer, Method, Scorecard};
 use crate::report;
@@ -35,9 +34,10 @@ pub fn adopt(
 ) -> Result<TrainedTable, TrainError> {
     classify::both_classes("validation", &data.validate)?;
     classify::both_classes("test", &data.test)?;
-    let (method, costs) = (Method::Scorecard(card), Costs::default());
-    let (raw, cents) = classify::counted(&data.validate, classify::scores(&data.validate, &method));
-    let classifier = classify::finished(data, method, &raw, &cents, costs);
+    let (method, recipe) = (Method::Scorecard(card), Recipe::default());
+    let costs = recipe.costs;
+    let (raw, cents) = classify::counted(&data.validate, search::scores(&data.validate, &method));
+    let (classifier, rules) = classify::finished(data, method, &raw, &cents, &recipe);
     classifier.check().map_err(TrainError::Fit)?;
     let parts = [&data.train, &data.validate, &data.test];
     let trained = TrainedTable {
@@ -47,6 +47,7 @@ pub fn adopt(
         trials: Vec::new(),
         chosen: origin.chosen,
         threshold: classifier.best_f1,
+        rules,
         singles: Vec::new(),
         test: measure::measure(&data.test, &classifier, costs, &[], &data.scenarios),
         other: None,

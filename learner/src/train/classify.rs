@@ -1,13 +1,16 @@
 //! Training of a classifier on anybody's table: search, fit, calibrate, choose thresholds, measure.
 
-use super::dataset::{Dataset, FoldParts, Tables, Trained};
-use super::measure::{self, Costs, LOSS_CENTS, Measured};
-use super::methods::{Candidate, ModelKind};
-use super::{Part, Progress, TrainError, calibrate, rounded};
+use super::dataset::{Dataset, Tables, Trained};
+use super::measure::{self, Costs, Measured};
+use super::methods::ModelKind;
+use super::search::{Basis, Fold, Search, Trial, TrialLog, Winner};
+use super::search::{as_json, folds, has_validation, scores, search};
+use super::thresholds::{self, Rules};
+use super::{Part, Progress, TrainError, calibrate};
 use crate::artifact::{self, Artifact, Kind, Manifest};
 use crate::behaviour::Schema;
 use crate::evaluate::{self, Scored};
-use crate::fraud::{Calibrator, Classifier, Method, Thresholds};
+use crate::fraud::{Classifier, Method, Thresholds};
 use crate::report;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -15,33 +18,43 @@ use std::path::{Path, PathBuf};
 
 /// Fewer positives or negatives than this in a part teach or measure nothing.
 const EACH_MIN: usize = 10;
-/// Share of the training rows that the search judges on where there are no validation rows, the latest ones.
-const HELD_BACK: f64 = 0.25;
+
+/// How a classifier is made.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Recipe {
+    /// Which model; `None` tries the kinds and keeps the best on validation rows.
+    pub model: Option<ModelKind>,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// How settings are searched.
+    pub search: Search,
+    /// What alarms cost.
+    pub costs: Costs,
+    /// Share of legitimate rows that may be challenged, 0 to 1; without it costs choose the thresholds.
+    pub budget: Option<f64>,
+}
+
+impl Recipe {
+    /// The options that make it again, once it is known which kind won.
+    pub(super) fn options(&self, kind: ModelKind) -> String {
+        let mut options = format!(" --model {kind} --seed {}", self.seed);
+        if self.search.random > 0 {
+            options += &format!(" --search {}", self.search.random);
+        }
+        options += &self.search.folds.map_or(String::new(), |folds| format!(" --folds {folds}"));
+        options + &self.budget.map_or(String::new(), |budget| format!(" --budget {budget}"))
+    }
+}
 
 /// What to train.
 #[derive(Debug, Clone)]
 pub struct TrainTable {
     /// The tables.
     pub tables: Tables,
-    /// Which model; `None` tries the kinds and keeps the best on validation rows.
-    pub model: Option<ModelKind>,
-    /// Seed of everything random.
-    pub seed: u64,
-    /// Directory for the artifact and the report.
+    /// How.
+    pub recipe: Recipe,
+    /// Directory for the artifact, the report and the log of trials.
     pub out: PathBuf,
-    /// What alarms cost.
-    pub costs: Costs,
-}
-
-/// One thing that was tried.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Trial {
-    /// Model and settings.
-    pub candidate: serde_json::Value,
-    /// AUPRC on each fold's validation rows.
-    pub auprc: Vec<f64>,
-    /// Their mean.
-    pub mean: f64,
 }
 
 /// What training says at its end.
@@ -59,6 +72,9 @@ pub struct TrainedTable {
     pub chosen: serde_json::Value,
     /// The probability with the best F1 on validation rows.
     pub threshold: f64,
+    /// What chose the thresholds; costs, unless there is a budget.
+    #[serde(skip_serializing_if = "Rules::are_cost")]
+    pub rules: Rules,
     /// The features that rank validation rows best by themselves; a minus sign where low values are the risky ones.
     pub singles: Vec<String>,
     /// Measured on the test part.
@@ -69,45 +85,62 @@ pub struct TrainedTable {
     pub remarks: Vec<String>,
 }
 
-/// Trains, measures, and writes `model.artifact` and `report.html`.
+/// Trains, measures, and writes `model.artifact` and `report.html`. Trials are written down as soon as they are done, and
+/// those that an earlier run wrote down are not tried again.
 ///
 /// # Errors
 /// A [`TrainError`] that names what is wrong with table, mapping, fit or output.
 pub fn train(settings: &TrainTable, progress: &mut dyn Progress) -> Result<TrainedTable, TrainError> {
     let data = Dataset::read(&settings.tables, None, progress)?;
-    let (classifier, trained) = fit(&data, settings.model, settings.seed, settings.costs, progress)?;
+    let recipe = &settings.recipe;
+    // Where the mapping stands says nothing of what is in it.
+    let mapping = crate::table::Mapping { path: PathBuf::new(), ..settings.tables.mapping.clone() };
+    let log = TrialLog::open(&settings.out, &basis(&data, recipe, format!("{mapping:?}")))?;
+    let (classifier, mut trained) = fit(&data, recipe, Some(&log), progress)?;
     let manifest = Manifest {
         schema_hash: classifier.schema.hash().to_owned(),
         data: name(&settings.tables.data),
         data_fingerprint: data.fingerprint.clone(),
-        seed: settings.seed,
+        seed: recipe.seed,
         command: command(settings, trained.model),
         metrics: as_metrics(&trained)?,
     };
-    let (artifact, report) = documents(manifest, classifier, &trained, &data.test, settings.costs)?;
+    let (artifact, report) = documents(manifest, classifier, &trained, &data.test, recipe.costs)?;
     super::write(&settings.out, artifact::FILE, &artifact)?;
     super::write(&settings.out, report::FILE, report.as_bytes())?;
+    // What an earlier run left is no property of the model: it is said, and not kept in the artifact.
+    trained.remarks.extend(log.remarks());
     Ok(trained)
 }
 
-/// Searches, fits, calibrates and measures; `model` as in [`TrainTable`].
+/// What the figures of trials depend on.
+pub(super) fn basis<'a>(data: &'a Dataset, recipe: &Recipe, mapping: String) -> Basis<'a> {
+    Basis {
+        version: env!("CARGO_PKG_VERSION"),
+        fingerprint: &data.fingerprint,
+        mapping,
+        seed: recipe.seed,
+        folds: recipe.search.folds,
+    }
+}
+
+/// Searches, fits, calibrates and measures.
 ///
 /// # Errors
 /// A [`TrainError`] that names the part that cannot teach, or why no model serves.
-pub fn fit(
+pub(super) fn fit(
     data: &Dataset,
-    model: Option<ModelKind>,
-    seed: u64,
-    costs: Costs,
+    recipe: &Recipe,
+    log: Option<&TrialLog>,
     progress: &mut dyn Progress,
 ) -> Result<(Classifier, TrainedTable), TrainError> {
     both_classes("training", &data.train)?;
     both_classes("test", &data.test)?;
-    let found = search(data, model, seed, costs, progress)?;
+    let found = found(data, recipe, log, progress)?;
     let classifier = found.classifier;
     classifier.check().map_err(TrainError::Fit)?;
     progress.stage("measuring", 1);
-    let test = measure::measure(&data.test, &classifier, costs, &found.singles, &data.scenarios);
+    let test = measure::measure(&data.test, &classifier, recipe.costs, &found.singles, &data.scenarios);
     progress.step();
     let parts = [&data.train, &data.validate, &data.test];
     let trained = TrainedTable {
@@ -117,6 +150,7 @@ pub fn fit(
         trials: found.trials,
         chosen: found.chosen,
         threshold: classifier.best_f1,
+        rules: found.rules,
         singles: found.singles,
         test,
         other: None,
@@ -135,7 +169,8 @@ pub(crate) fn fit_unmeasured(
     seed: u64,
 ) -> Result<Classifier, TrainError> {
     both_classes("training", &data.train)?;
-    let classifier = search(data, model, seed, Costs::default(), &mut ())?.classifier;
+    let recipe = Recipe { model, seed, ..Recipe::default() };
+    let classifier = found(data, &recipe, None, &mut ())?.classifier;
     classifier.check().map_err(TrainError::Fit)?;
     Ok(classifier)
 }
@@ -244,151 +279,69 @@ fn command(settings: &TrainTable, kind: ModelKind) -> String {
     let tables = &settings.tables;
     let test = tables.test.as_ref().map_or(String::new(), |test| format!(" --test {}", name(test)));
     format!(
-        "gatehouse train fraud --data {}{test} --mapping {} --model {kind} --seed {} --out DIR",
+        "gatehouse train fraud --data {}{test} --mapping {}{} --out DIR",
         name(&tables.data),
         name(&tables.mapping.path),
-        settings.seed
+        settings.recipe.options(kind)
     )
 }
 
-/// What the search ends with.
+/// What searching and fitting end with.
 struct Found {
     classifier: Classifier,
     kind: ModelKind,
     trials: Vec<Trial>,
     chosen: serde_json::Value,
+    rules: Rules,
     singles: Vec<String>,
 }
 
-/// A fold's rows.
-struct Fold<'a> {
-    train: std::borrow::Cow<'a, Part>,
-    validate: std::borrow::Cow<'a, Part>,
-}
-
-fn search(
+fn found(
     data: &Dataset,
-    model: Option<ModelKind>,
-    seed: u64,
-    costs: Costs,
+    recipe: &Recipe,
+    log: Option<&TrialLog>,
     progress: &mut dyn Progress,
 ) -> Result<Found, TrainError> {
-    let folds = folds(data);
-    for fold in &folds {
-        if fold.validate.positives() < 2 {
-            let problem =
-                format!("{} positive rows are too few to choose anything by", fold.validate.positives());
-            return Err(TrainError::Unusable { part: "validation", problem });
-        }
-    }
-    let kinds = model.map_or_else(|| ModelKind::ALL.to_vec(), |kind| vec![kind]);
-    let candidates: Vec<(ModelKind, Candidate)> = kinds
-        .iter()
-        .flat_map(|&kind| {
-            let grid = Candidate::grid(kind, data.train.rows(), seed);
-            grid.into_iter().map(move |candidate| (kind, candidate))
-        })
-        .collect();
-    progress.stage("comparing settings", candidates.len() as u64);
-    let tried: Vec<Result<Tried, TrainError>> =
-        candidates.par_iter().map(|(_, candidate)| Tried::of(candidate, &folds)).collect();
-    let mut trials = Vec::new();
-    let mut best: Option<(f64, ModelKind, Candidate, Tried)> = None;
-    for ((kind, candidate), tried) in candidates.into_iter().zip(tried) {
-        progress.step();
-        let tried = tried?;
-        let mean = tried.auprc.iter().sum::<f64>() / tried.auprc.len().max(1) as f64;
-        trials.push(Trial {
-            candidate: as_json(&candidate)?,
-            auprc: tried.auprc.iter().map(|&auprc| rounded(auprc)).collect(),
-            mean: rounded(mean),
-        });
-        if best.as_ref().is_none_or(|(best, ..)| mean > *best) {
-            best = Some((mean, kind, candidate, tried));
-        }
-    }
-    let (_, kind, candidate, tried) = best.ok_or_else(|| TrainError::Fit("nothing was tried".to_owned()))?;
+    let folds = folds(data, recipe.search.folds);
+    let kinds = recipe.model.map_or_else(|| ModelKind::ALL.to_vec(), |kind| vec![kind]);
+    let how = (kinds.as_slice(), recipe.seed, recipe.search.random);
+    let mut winner = search(data, &folds, how, log, progress)?;
     progress.stage("fitting", 1);
-    let settled = candidate.settled();
-    let (method, raw, cents) = finally(data, &folds, (&candidate, &settled), tried)?;
+    let (kind, trials) = (winner.kind, std::mem::take(&mut winner.trials));
+    let chosen = as_json(&winner.candidate.settled())?;
+    let (method, raw, cents) = finally(data, &folds, winner)?;
     progress.step();
-    let classifier = finished(data, method, &raw, &cents, costs);
-    Ok(Found { singles: best_single(&folds), classifier, kind, trials, chosen: as_json(&settled)? })
+    let (classifier, rules) = finished(data, method, &raw, &cents, recipe);
+    let singles = folds.last().map_or_else(Vec::new, |fold| best_single(&fold.parts(data)[1]));
+    Ok(Found { classifier, kind, trials, chosen, rules, singles })
 }
 
-fn as_json(candidate: &Candidate) -> Result<serde_json::Value, TrainError> {
-    serde_json::to_value(candidate).map_err(|error| TrainError::Report(error.to_string()))
-}
-
-/// What came of a candidate on each fold.
-struct Tried {
-    methods: Vec<Method>,
-    auprc: Vec<f64>,
-}
-
-impl Tried {
-    fn of(candidate: &Candidate, folds: &[Fold<'_>]) -> Result<Self, TrainError> {
-        let (mut methods, mut auprc) = (Vec::new(), Vec::new());
-        for fold in folds {
-            let method = candidate.fit(&fold.train, Some(&fold.validate))?;
-            auprc.push(evaluate::auprc(&scores(&fold.validate, &method)));
-            methods.push(method);
-        }
-        Ok(Self { methods, auprc })
-    }
-}
-
-/// Raw scores of a part.
-pub(super) fn scores(part: &Part, method: &Method) -> Vec<Scored> {
-    let mut row = vec![0.0; part.frame.width()];
-    let score = |at: usize| {
-        part.frame.row(at, &mut row);
-        Scored { score: method.raw(&row), positive: part.labels[at] }
-    };
-    (0..part.rows()).map(score).collect()
-}
-
-/// Validation rows where there are some; else the mapping's folds; else the latest quarter of the training rows.
-fn folds(data: &Dataset) -> Vec<Fold<'_>> {
-    use std::borrow::Cow::{Borrowed, Owned};
-    if data.validate.positives() >= EACH_MIN {
-        return vec![Fold { train: Borrowed(&data.train), validate: Borrowed(&data.validate) }];
-    }
-    if !data.folds.is_empty() {
-        let fold = |parts: &'_ FoldParts| Fold {
-            train: Owned(parts.train.clone()),
-            validate: Owned(parts.validate.clone()),
-        };
-        return data.folds.iter().map(fold).collect();
-    }
-    let rows = data.train.rows();
-    let cut = (rows as f64 * (1.0 - HELD_BACK)) as usize;
-    let (earlier, later): (Vec<usize>, Vec<usize>) = ((0..cut).collect(), (cut..rows).collect());
-    vec![Fold { train: Owned(data.train.select(&earlier)), validate: Owned(data.train.select(&later)) }]
-}
-
-/// The method that is kept, of the settings that were compared and those of the final fit, with scores and amounts of rows that it was not fitted on.
+/// The method that is kept, with the settings of the final fit, and scores and amounts of rows that it was not fitted on.
 fn finally(
     data: &Dataset,
     folds: &[Fold<'_>],
-    (compared, settled): (&Candidate, &Candidate),
-    mut tried: Tried,
+    winner: Winner,
 ) -> Result<(Method, Vec<Scored>, Vec<i64>), TrainError> {
-    if data.validate.positives() >= EACH_MIN {
-        // What was compared with its final settings need not be fitted twice.
-        let same = if compared == settled { tried.methods.pop() } else { None };
+    let Winner { candidate, methods, .. } = winner;
+    let settled = candidate.settled();
+    if has_validation(data) {
+        // The last fold is this very fit: what was compared with its final settings need not be fitted twice.
+        let same = methods.and_then(|mut methods| methods.pop()).filter(|_| candidate == settled);
         let method = same.map_or_else(|| settled.fit(&data.train, Some(&data.validate)), Ok)?;
         let (raw, cents) = counted(&data.validate, scores(&data.validate, &method));
         return Ok((method, raw, cents));
     }
-    let (mut raw, mut judged_cents) = (Vec::new(), Vec::new());
-    for (fold, method) in folds.iter().zip(&tried.methods) {
-        let scored = scores(&fold.validate, method);
-        let (rows, cents) = counted(&fold.validate, scored);
+    let mut known = methods.unwrap_or_default().into_iter();
+    let (mut raw, mut judged_cents, mut last) = (Vec::new(), Vec::new(), None);
+    for fold in folds {
+        let [train, validate] = fold.parts(data);
+        let method = known.next().map_or_else(|| candidate.fit(&train, Some(&validate)), Ok)?;
+        let (rows, cents) = counted(&validate, scores(&validate, &method));
         raw.extend(rows);
         judged_cents.extend(cents);
+        last = Some(method);
     }
-    let stopped = tried.methods.last().map_or_else(|| settled.clone(), |method| settled.as_stopped(method));
+    let stopped = last.map_or_else(|| settled.clone(), |method| settled.as_stopped(&method));
     let method = stopped.fit(&data.train, None)?;
     Ok((method, raw, judged_cents))
 }
@@ -412,54 +365,25 @@ pub(super) fn finished(
     method: Method,
     raw: &[Scored],
     cents: &[i64],
-    costs: Costs,
-) -> Classifier {
-    let calibrator: Calibrator = calibrate::calibrator(raw);
+    recipe: &Recipe,
+) -> (Classifier, Rules) {
     let mut classifier = Classifier {
         schema: data.schema.clone(),
         encoder: data.encoder.clone(),
         method,
-        calibrator,
+        calibrator: calibrate::calibrator(raw),
         thresholds: Thresholds { step_up: 1.0, hold: 1.0 },
         best_f1: 1.0,
     };
     let said = measure::probabilities(raw, &classifier);
-    classifier.best_f1 = rounded_down(evaluate::best_f1_threshold(&said));
-    let step_up = cheapest(&said, cents, costs.challenge_cents);
-    let hold = cheapest(&said, cents, costs.hold_cents).max(step_up);
-    classifier.thresholds = Thresholds { step_up: rounded_down(step_up), hold: rounded_down(hold) };
-    classifier
-}
-
-/// Six digits that are not above the value: rows that score just as much must not fall out.
-fn rounded_down(threshold: f64) -> f64 {
-    let nearest = rounded(threshold);
-    if nearest > threshold { rounded(threshold * (1.0 - 1e-5)) } else { nearest }
-}
-
-/// The threshold at which missed fraud and false alarms together cost least. Without amounts, a fraud costs [`super::LOSS_CENTS`].
-fn cheapest(said: &[Scored], cents: &[i64], alarm_cents: f64) -> f64 {
-    let mut rows: Vec<(Scored, f64)> = said
-        .iter()
-        .enumerate()
-        .map(|(at, row)| (*row, cents.get(at).map_or(LOSS_CENTS, |&cents| cents as f64)))
-        .collect();
-    rows.sort_by(|a, b| b.0.score.total_cmp(&a.0.score));
-    let (mut saved, mut best, mut threshold) = (0.0, 0.0, 1.0);
-    for (at, (row, cents)) in rows.iter().enumerate() {
-        saved += if row.positive { *cents } else { -alarm_cents };
-        let last_of_its_score = rows.get(at + 1).is_none_or(|next| next.0.score < row.score);
-        if last_of_its_score && saved > best {
-            (best, threshold) = (saved, row.score);
-        }
-    }
-    threshold
+    classifier.best_f1 = thresholds::rounded_down(evaluate::best_f1_threshold(&said));
+    let (thresholds, rules) = thresholds::choose(&said, cents, recipe.costs, recipe.budget);
+    classifier.thresholds = thresholds;
+    (classifier, rules)
 }
 
 /// The three features that rank validation rows best by themselves; a minus sign where low values are the risky ones.
-fn best_single(folds: &[Fold<'_>]) -> Vec<String> {
-    let Some(fold) = folds.last() else { return Vec::new() };
-    let part = &fold.validate;
+fn best_single(part: &Part) -> Vec<String> {
     let areas = |at: usize| {
         let scored = |sign: f64| -> Vec<Scored> {
             let values = part.frame.column(at).iter().zip(&part.labels);

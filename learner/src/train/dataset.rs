@@ -411,18 +411,18 @@ impl<'a> Builder<'a> {
             let name = schema.inputs().categorical.get(category)?;
             summaries.first()?.column(name)?.levels.as_ref()?.text(hash).map(str::to_owned)
         };
-        let room = WIDTH_MAX.saturating_sub(schema.columns().len());
-        let encoder = encoder
-            .cloned()
-            .unwrap_or_else(|| Encoder::learn(&train.categories, ONE_HOT_SHARE, (ONE_HOT_MAX, room), text));
+        let encoder = encoder.cloned().unwrap_or_else(|| learned(&train, &schema, text));
         let mut folds: Vec<FoldParts> = folds.into_iter().map(|(_, parts, _)| parts).collect();
-        let in_folds = folds.iter_mut().flat_map(|fold| [&mut fold.train, &mut fold.validate]);
-        for part in [&mut train, &mut validate, &mut test].into_iter().chain(in_folds) {
-            for (name, column) in encoder.columns(&schema, &part.categories) {
-                part.frame.append(name, column);
-            }
-            part.categories = Vec::new();
+        for fold in &mut folds {
+            // A fold's validation rows are later than what may be learned for it.
+            let of_fold = learned(&fold.train, &schema, text);
+            encode(&mut fold.train, &of_fold, &schema);
+            encode(&mut fold.validate, &of_fold, &schema);
         }
+        [&mut train, &mut validate, &mut test].into_iter().for_each(|part| encode(part, &encoder, &schema));
+        let in_folds = folds.iter_mut().flat_map(|fold| [&mut fold.train, &mut fold.validate]);
+        // Folds within the training part learn anew what categories say.
+        in_folds.chain([&mut validate, &mut test]).for_each(|part| part.categories = Vec::new());
         let scenarios = scenario_texts(&summaries);
         let fingerprint =
             summaries.iter().map(|summary| summary.fingerprint.as_str()).collect::<Vec<_>>().join("+");
@@ -432,6 +432,36 @@ impl<'a> Builder<'a> {
         }
         Dataset { schema, encoder, train, validate, test, folds, scenarios, fingerprint, remarks }
     }
+}
+
+/// Levels of categories that deserve a column, learned from a part that has none yet.
+fn learned(part: &Part, schema: &Schema, text: impl Fn(usize, u64) -> Option<String>) -> Encoder {
+    let room = WIDTH_MAX.saturating_sub(schema.columns().len());
+    Encoder::learn(&part.categories, ONE_HOT_SHARE, (ONE_HOT_MAX, room), text)
+}
+
+fn encode(part: &mut Part, encoder: &Encoder, schema: &Schema) {
+    for (name, column) in encoder.columns(schema, &part.categories) {
+        part.frame.append(name, column);
+    }
+}
+
+/// Rows of the training part with columns that are learned from the first of the two parts alone.
+pub(super) fn relevelled(mut parts: [Part; 2], data: &Dataset) -> [Part; 2] {
+    if parts.iter().all(|part| part.categories.is_empty()) {
+        return parts;
+    }
+    let known = data.encoder.levels();
+    let text = |category: usize, hash: u64| {
+        let level = known.iter().find(|level| (level.category, level.hash) == (category, hash))?;
+        Some(level.text.clone())
+    };
+    let encoder = learned(&parts[0], &data.schema, text);
+    for part in &mut parts {
+        part.frame.truncate(data.schema.columns().len());
+        encode(part, &encoder, &data.schema);
+    }
+    parts
 }
 
 /// Whether fraud against this customer is known at the beginning of the row's day.

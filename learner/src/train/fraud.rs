@@ -1,10 +1,11 @@
 //! Training and evaluation of the model that scores transfers inline, on recorded or simulated transfers.
 
-use super::classify::{self, EvaluatedTable, TrainedTable};
-use super::data::{self, RecordedTransfer, Source};
+use super::classify::{self, EvaluatedTable, Recipe, TrainedTable};
+use super::data::{self, Source};
 use super::dataset::Dataset;
 use super::measure::{self, Costs};
-use super::{ModelKind, Progress, TrainError};
+use super::search::TrialLog;
+use super::{Progress, TrainError};
 use crate::artifact::{self, Kind, Manifest};
 use crate::fraud::{Classifier, FraudScorer};
 use crate::report;
@@ -19,12 +20,10 @@ const OTHER_TOWN: u64 = 1_000_003;
 pub struct TrainFraud {
     /// Where the data comes from.
     pub data: Source,
-    /// Which model; `None` tries the kinds and keeps the best on validation rows.
-    pub model: Option<ModelKind>,
-    /// Directory for the artifact and the report.
+    /// How.
+    pub recipe: Recipe,
+    /// Directory for the artifact, the report and the log of trials.
     pub out: PathBuf,
-    /// Seed of everything random.
-    pub seed: u64,
 }
 
 /// Trains, measures, and writes `model.artifact`; the same data and seed give the same bytes. Simulated data is measured
@@ -34,9 +33,12 @@ pub struct TrainFraud {
 /// A [`TrainError`] that names what is wrong with data, fit or output.
 pub fn fraud(settings: &TrainFraud, progress: &mut dyn Progress) -> Result<TrainedTable, TrainError> {
     let events = data::transfers(&settings.data)?;
-    let made = train(&events, settings, progress)?;
+    let data = Dataset::of_transfers(&events);
+    let log = TrialLog::open(&settings.out, &classify::basis(&data, &settings.recipe, String::new()))?;
+    let mut made = train(&data, settings, Some(&log), progress)?;
     super::write(&settings.out, artifact::FILE, &made.artifact)?;
     super::write(&settings.out, report::FILE, made.report.as_bytes())?;
+    made.trained.remarks.extend(log.remarks());
     Ok(made.trained)
 }
 
@@ -48,28 +50,27 @@ struct Made {
 }
 
 fn train(
-    events: &[RecordedTransfer],
+    data: &Dataset,
     settings: &TrainFraud,
+    log: Option<&TrialLog>,
     progress: &mut dyn Progress,
 ) -> Result<Made, TrainError> {
-    let data = Dataset::of_transfers(events);
-    let costs = Costs::default();
-    let (classifier, mut trained) = classify::fit(&data, settings.model, settings.seed, costs, progress)?;
+    let recipe = &settings.recipe;
+    let costs = recipe.costs;
+    let (classifier, mut trained) = classify::fit(data, recipe, log, progress)?;
     if let Source::Simulate(seed) = settings.data {
         let other = data::transfers(&Source::Simulate(seed.wrapping_add(OTHER_TOWN)))?;
         let other = Dataset::of_transfers(&other);
         let singles = &trained.singles;
         trained.other = Some(measure::measure(&other.test, &classifier, costs, singles, &other.scenarios));
     }
-    let command = format!(
-        "gatehouse train fraud --data {} --model {} --seed {} --out DIR",
-        settings.data, trained.model, settings.seed
-    );
+    let command =
+        format!("gatehouse train fraud --data {}{} --out DIR", settings.data, recipe.options(trained.model));
     let manifest = Manifest {
         schema_hash: classifier.schema.hash().to_owned(),
         data: settings.data.to_string(),
         data_fingerprint: data.fingerprint.clone(),
-        seed: settings.seed,
+        seed: recipe.seed,
         command,
         metrics: classify::as_metrics(&trained)?,
     };

@@ -68,14 +68,7 @@ impl Candidate {
     pub(super) fn grid(kind: ModelKind, rows: usize, seed: u64) -> Vec<Self> {
         match kind {
             ModelKind::Logistic => {
-                let base = scorecard::Settings {
-                    smote_ratio: 0.0,
-                    class_weight: 1,
-                    l2: 30.0,
-                    crosses: 12,
-                    rows_max: ROWS_COMPARED,
-                    seed,
-                };
+                let base = Self::logistic(seed);
                 [
                     (0.0, 1, 3.0),
                     (0.0, 1, 30.0),
@@ -101,6 +94,32 @@ impl Candidate {
                 .map(|cost| Self::Svm(svm::Settings { cost, seed, ..svm::Settings::default() }))
                 .to_vec(),
             ModelKind::Boosted => boosted_grid(rows, seed),
+        }
+    }
+
+    /// What comparisons of logistic regressions start from.
+    pub(super) fn logistic(seed: u64) -> scorecard::Settings {
+        scorecard::Settings {
+            smote_ratio: 0.0,
+            class_weight: 1,
+            l2: 30.0,
+            crosses: 12,
+            rows_max: ROWS_COMPARED,
+            seed,
+        }
+    }
+
+    /// What comparisons of boosted trees start from.
+    pub(super) fn boosted(seed: u64) -> boosted::Settings {
+        boosted::Settings {
+            learning_rate: 0.06,
+            l2: 50.0,
+            child_weight_min: 1.0,
+            row_share: 0.7,
+            column_share: 0.5,
+            patience: 30,
+            seed,
+            ..boosted::Settings::default()
         }
     }
 
@@ -149,16 +168,7 @@ impl Candidate {
 }
 
 fn boosted_grid(rows: usize, seed: u64) -> Vec<Candidate> {
-    let base = boosted::Settings {
-        learning_rate: 0.06,
-        l2: 50.0,
-        child_weight_min: 1.0,
-        row_share: 0.7,
-        column_share: 0.5,
-        patience: 30,
-        seed,
-        ..boosted::Settings::default()
-    };
+    let base = Candidate::boosted(seed);
     if rows > BOOSTED_COMPARED {
         return vec![Candidate::Boosted(base)];
     }

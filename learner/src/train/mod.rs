@@ -19,7 +19,9 @@ mod part;
 mod product;
 mod replay;
 mod scorecard;
+pub mod search;
 mod smote;
+mod thresholds;
 
 pub use data::DataError;
 pub use measure::{Costs, Intervals, Measured, Money, Week};
@@ -27,11 +29,12 @@ pub(crate) use measure::{LOSS_CENTS, alone};
 pub use methods::ModelKind;
 pub use part::Part;
 pub use smote::oversample;
+pub use thresholds::{Rule, Rules};
 
 use std::io;
 
-/// Is told how far training has come.
-pub trait Progress {
+/// Is told how far training has come, from whichever thread is done with a step.
+pub trait Progress: Send {
     /// A stage of `steps` begins.
     fn stage(&mut self, name: &str, steps: u64);
     /// One step of the stage is done.

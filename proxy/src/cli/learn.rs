@@ -13,8 +13,10 @@ use learner::capacity::train::{TrainSettings, train as train_table};
 use learner::capacity::train_report::{self, Summary};
 use learner::score::Scorer;
 use learner::train::anomaly::{self, TrainAnomaly, anomaly};
+use learner::train::classify::Recipe;
 use learner::train::data::Source;
 use learner::train::fraud::{self, TrainFraud, fraud};
+use learner::train::search::Search;
 use learner::train::{Bar, Progress};
 use serde_json::{Value, json};
 
@@ -32,7 +34,12 @@ pub struct Train {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Fraud: a scorecard, boosted trees, a forest, a tree or a support vector machine, calibrated.
-    Fraud(Training),
+    Fraud {
+        #[command(flatten)]
+        with: Training,
+        #[command(flatten)]
+        making: Making,
+    },
     /// Anomaly: an autoencoder that knows normal requests, or a table's normal rows, only.
     Anomaly(Training),
     /// Capacity: the tables of the Q-learning controller, in the simulator.
@@ -80,6 +87,37 @@ struct Training {
     /// Print the figures as one JSON object, last.
     #[arg(long)]
     json: bool,
+}
+
+/// How the settings of a fraud model and where it acts are chosen.
+#[derive(Debug, clap::Args)]
+struct Making {
+    /// Candidates of each kind that are drawn at random and compared beside the grid. Trials are kept in trials.jsonl in
+    /// the output folder: the same command, run again after it was stopped, goes on from there.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    search: u16,
+    /// Judge candidates on K expanding windows in the order of time, the validation rows last, instead of on the
+    /// validation rows alone.
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u8).range(1..=20))]
+    folds: Option<u8>,
+    /// Share of legitimate rows that may be challenged, such as 0.01: the challenge starts at the lowest probability that
+    /// keeps within it on validation rows, the hold within a tenth of it. Without it, costs choose both.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    budget: Option<f64>,
+}
+
+impl Making {
+    fn recipe(&self, model: &str, seed: u64) -> anyhow::Result<Recipe> {
+        let search = Search { random: self.search.into(), folds: self.folds.map(usize::from) };
+        let model = tables::model_kind(model)?;
+        Ok(Recipe { model, seed, search, budget: self.budget, ..Recipe::default() })
+    }
+}
+
+/// A share, 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "it is a share from 0 to 1".to_owned())
 }
 
 /// Arguments of `evaluate`.
@@ -139,10 +177,12 @@ enum PlaneName {
 pub fn train(arguments: Train) -> anyhow::Result<()> {
     let began = Instant::now();
     match arguments.what {
-        What::Fraud(with) if with.mapping.is_some() => tables::train(with.table()?),
-        What::Fraud(with) => {
-            let model = tables::model_kind(&with.model)?;
-            let settings = TrainFraud { data: with.data, model, out: with.out, seed: with.seed };
+        What::Fraud { with, making } => {
+            let recipe = making.recipe(&with.model, with.seed)?;
+            if with.mapping.is_some() {
+                return tables::train(with.table()?, recipe);
+            }
+            let settings = TrainFraud { data: with.data, recipe, out: with.out };
             let trained = with_progress(with.json, |progress| fraud(&settings, progress))?;
             tables::say(&trained, &settings.out, with.json, began);
             Ok(())

@@ -7,7 +7,7 @@ use anyhow::Context;
 use learner::artifact::{self, Kind};
 use learner::table::Mapping;
 use learner::train::anomaly;
-use learner::train::classify::{self, EvaluatedTable, TrainTable, TrainedTable};
+use learner::train::classify::{self, EvaluatedTable, Recipe, TrainTable, TrainedTable};
 use learner::train::dataset::Tables;
 use learner::train::{Costs, Measured, ModelKind};
 use serde_json::{Value, json};
@@ -33,16 +33,10 @@ pub struct Training {
 }
 
 /// Trains and prints figures of the test part.
-pub fn train(with: Training) -> anyhow::Result<()> {
+pub fn train(with: Training, recipe: Recipe) -> anyhow::Result<()> {
     let began = Instant::now();
-    let model = model_kind(&with.model)?;
-    let settings = TrainTable {
-        tables: tables(with.data, with.test, &with.mapping, with.seed)?,
-        model,
-        seed: with.seed,
-        out: with.out,
-        costs: Costs::default(),
-    };
+    let tables = tables(with.data, with.test, &with.mapping, recipe.seed)?;
+    let settings = TrainTable { tables, recipe, out: with.out };
     let trained = with_progress(with.json, |progress| classify::train(&settings, progress))?;
     say(&trained, &settings.out, with.json, began);
     Ok(())
@@ -124,6 +118,9 @@ pub fn say(trained: &TrainedTable, out: &Path, json: bool, began: Instant) {
     let more = [
         ("model", json!(trained.model)),
         ("threshold", json!(trained.threshold)),
+        ("step_up", json!({ "threshold": trained.test.step_up.threshold, "by": trained.rules.step_up })),
+        ("hold", json!({ "threshold": trained.test.hold.threshold, "by": trained.rules.hold })),
+        ("trials", json!(trained.trials.len())),
         ("out", json!(out.display().to_string())),
         ("other_customers", json!(other.map(|other| json!({ "auprc": other.auprc, "auroc": other.auroc })))),
     ];

@@ -2,9 +2,9 @@ use crate::report;
 use crate::report::blocks;
 use crate::simulate::Random;
 use crate::table::Mapping;
-use crate::train::classify::{TrainTable, TrainedTable, train};
+use crate::train::ModelKind;
+use crate::train::classify::{Recipe, TrainTable, TrainedTable, train};
 use crate::train::dataset::Tables;
-use crate::train::{Costs, ModelKind};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -35,7 +35,8 @@ fn trained(directory: &Path, amounts: bool, model: ModelKind) -> (TrainedTable, 
     let mapping = Mapping::parse(&mapping, Path::new("m.toml")).unwrap();
     let out = directory.join("out");
     let tables = Tables { data, test: None, mapping, seed: 1 };
-    let settings = TrainTable { tables, model: Some(model), seed: 1, out, costs: Costs::default() };
+    let settings =
+        TrainTable { tables, recipe: Recipe { model: Some(model), seed: 1, ..Recipe::default() }, out };
     let trained = train(&settings, &mut ()).unwrap();
     let html = std::fs::read_to_string(settings.out.join(report::FILE)).unwrap();
     (trained, html)

@@ -2,7 +2,8 @@ use super::*;
 use crate::artifact::Artifact;
 use crate::behaviour::{ProfileLimits, Profiles};
 use crate::simulate::{TransferSettings, transfers};
-use crate::train::Measured;
+use crate::train::data::RecordedTransfer;
+use crate::train::{Measured, ModelKind};
 use std::sync::OnceLock;
 
 fn town() -> &'static Vec<RecordedTransfer> {
@@ -13,15 +14,18 @@ fn town() -> &'static Vec<RecordedTransfer> {
 fn settings() -> TrainFraud {
     TrainFraud {
         data: Source::File("small".into()),
-        model: Some(ModelKind::Logistic),
+        recipe: Recipe { model: Some(ModelKind::Logistic), seed: 5, ..Recipe::default() },
         out: PathBuf::new(),
-        seed: 5,
     }
 }
 
 fn made() -> &'static Made {
     static MADE: OnceLock<Made> = OnceLock::new();
-    MADE.get_or_init(|| train(town(), &settings(), &mut ()).unwrap())
+    MADE.get_or_init(|| trained(town()))
+}
+
+fn trained(events: &[RecordedTransfer]) -> Made {
+    train(&Dataset::of_transfers(events), &settings(), None, &mut ()).unwrap()
 }
 
 fn loaded(artifact: &[u8]) -> Artifact<Classifier> {
@@ -30,7 +34,7 @@ fn loaded(artifact: &[u8]) -> Artifact<Classifier> {
 
 #[test]
 fn the_same_data_and_seed_give_the_same_bytes_and_the_test_part_changes_no_model() {
-    let other = train(&transfers(TransferSettings::small(11)), &settings(), &mut ()).unwrap();
+    let other = trained(&transfers(TransferSettings::small(11)));
     assert!(other.artifact == made().artifact && other.report == made().report);
     let mut changed = town().clone();
     let last_ms = changed.last().unwrap().event.at_ms;
@@ -40,7 +44,7 @@ fn the_same_data_and_seed_give_the_same_bytes_and_the_test_part_changes_no_model
         recorded.event.amount_minor += 100;
         recorded.fraud = Some(recorded.event.amount_minor % 5 == 0);
     }
-    let other = train(&changed, &settings(), &mut ()).unwrap();
+    let other = trained(&changed);
     assert_eq!(loaded(&other.artifact).model, loaded(&made().artifact).model);
 }
 
@@ -58,7 +62,7 @@ const UNSEEN: [u64; 2] = [31, 32];
 #[test]
 fn a_model_is_judged_on_later_time_and_on_towns_it_never_met() {
     let events = transfers(TransferSettings { days: 75, ..TransferSettings::full(30) });
-    let Made { artifact, trained, .. } = train(&events, &settings(), &mut ()).unwrap();
+    let Made { artifact, trained, .. } = trained(&events);
     let model = loaded(&artifact).model;
     let later = |seed| {
         let rows = Dataset::of_transfers(&transfers(TransferSettings::full(seed)));
