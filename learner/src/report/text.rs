@@ -67,7 +67,7 @@ impl Display for Measured {
 impl Display for anomaly::Metrics {
     fn fmt(&self, out: &mut Formatter<'_>) -> Result {
         opening(out, &self.on, "rows", "attacks", &self.model)?;
-        rankings(out, "this autoencoder", &self.model, &self.baselines)?;
+        rankings(out, "this model", &self.model, &self.baselines)?;
         if let Some(unseen) = &self.unseen_kinds {
             writeln!(
                 out,

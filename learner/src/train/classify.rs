@@ -117,6 +117,7 @@ pub fn train(settings: &TrainTable, progress: &mut dyn Progress) -> Result<Train
 pub(super) fn basis<'a>(data: &'a Dataset, recipe: &Recipe, mapping: String) -> Basis<'a> {
     Basis {
         version: env!("CARGO_PKG_VERSION"),
+        schema: data.schema.hash(),
         fingerprint: &data.fingerprint,
         mapping,
         seed: recipe.seed,

@@ -94,7 +94,12 @@ impl Dataset {
                 Some(_) => survey(test, &tables.mapping, progress)?.backwards > 0,
                 None => false,
             };
-            summaries.push(builder.play(test, backwards, true, progress)?);
+            let second = builder.play(test, backwards, true, progress)?;
+            let trained = of.and_then(|of| of.fingerprint.split('+').next());
+            if [Some(first.fingerprint.as_str()), trained].contains(&Some(&second.fingerprint)) {
+                return Err(unusable(format!("{}: the rows of training are no test", test.display())));
+            }
+            summaries.push(second);
         }
         Ok(builder.finish(of.map(|of| of.encoder), summaries))
     }

@@ -146,6 +146,10 @@ pub fn table(settings: &TrainTable, progress: &mut dyn Progress) -> Result<Train
     let tested_elsewhere = settings.test.is_some();
     let model = TableModel { numbers, categories, known_kinds, tested_elsewhere, model };
     let tested = settings.test.as_ref().unwrap_or(&settings.data);
+    if tested_elsewhere && rows(tested, &mapping, &mut |_| ())?.fingerprint == normal.fingerprint {
+        let problem = format!("{}: the rows of training are no test", tested.display());
+        return Err(TrainError::Unusable { part: "test", problem });
+    }
     let part = |record: &Record| is_test(&cut, tested_elsewhere, record);
     let on = format!("{}, {} rows trained on", file_name(tested), parts.fit.len());
     let (metrics, scored) = measured(&on, &model, Some(&isolation), tested, &mapping, &part)?;
@@ -177,17 +181,20 @@ pub fn evaluate(
     let measured = |on: &Path, wanted: &dyn Fn(&Record) -> bool| {
         Ok(measured(&file_name(on), &model, None, on, &mapping, wanted)?.0)
     };
-    if test.is_none() && rows(data, &mapping, &mut |_| ())?.fingerprint != manifest.data_fingerprint {
+    // Whatever the options call it, what was trained on measures nothing.
+    let tested = test.unwrap_or(data);
+    let trained_on = rows(tested, &mapping, &mut |_| ())?.fingerprint == manifest.data_fingerprint;
+    if test.is_none() && !trained_on {
         return measured(data, &|_| true);
     }
-    if test.is_none() && model.tested_elsewhere {
+    if trained_on && (test.is_some() || model.tested_elsewhere) {
         let problem =
             "every row of this table was there to be trained on: name the table of the test with --test";
         return Err(TrainError::Unusable { part: "test", problem: problem.to_owned() });
     }
     // Rows without time are dealt out as they were in training.
     let cut = cut(&mapping, data, test.is_some(), manifest.seed)?;
-    measured(test.unwrap_or(data), &|record| is_test(&cut, test.is_some(), record))
+    measured(tested, &|record| is_test(&cut, test.is_some(), record))
 }
 
 /// Whether a row is one to test on, of a table or of a file of its own.

@@ -62,7 +62,7 @@ fn figures_are_told_with_units_baselines_and_thresholds() {
     for wanted in [
         "requests of other traffic",
         "AUROC",
-        "this autoencoder",
+        "this model",
         "lexical findings only",
         "distance from the median",
         "Mahalanobis distance",

@@ -117,6 +117,13 @@ fn a_model_is_measured_on_rows_it_never_saw_whatever_the_table() {
     assert!(desk.evaluate(&desk.tables(&other, None, CLAIMS)).unwrap_err().to_string().contains("--test"));
     let both = desk.evaluate(&desk.tables(&data, Some(&other), CLAIMS)).unwrap();
     assert_eq!(both.rows[2], 3_000);
+    let same = |tables: &Tables| desk.evaluate(tables).unwrap_err().to_string();
+    for first in [&data, &other] {
+        let said = same(&desk.tables(first, Some(&data), CLAIMS));
+        assert!(said.contains("no test"), "{said}");
+    }
+    let said = desk.train(desk.tables(&other, Some(&other), CLAIMS), ModelKind::Tree).unwrap_err();
+    assert!(said.to_string().contains("no test"), "{said}");
     desk.train(desk.tables(&data, Some(&other), CLAIMS), ModelKind::Tree).unwrap();
     let whole = desk.evaluate(&desk.tables(&data, None, CLAIMS)).unwrap_err().to_string();
     assert!(whole.contains("trained on all of it"), "{whole}");

@@ -21,6 +21,8 @@ pub const TRIALS_FILE: &str = "trials.jsonl";
 pub(in crate::train) struct Basis<'a> {
     /// Of the trainer: another one may make other features.
     pub(in crate::train) version: &'a str,
+    /// SHA-256 over the features: one that is made otherwise has another version.
+    pub(in crate::train) schema: &'a str,
     /// SHA-256 over the values read.
     pub(in crate::train) fingerprint: &'a str,
     /// The mapping, in any form that differs where it does.

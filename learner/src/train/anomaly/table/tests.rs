@@ -91,8 +91,10 @@ fn attacks_of_known_and_unseen_kinds_stand_out_and_training_repeats_to_the_byte(
     });
     let expected = (metrics.model.clone(), metrics.unseen_kinds.clone());
     assert_eq!(again, [expected.clone(), expected]);
-    let refused = evaluate(&file, data, None, &case.settings.mapping).unwrap_err();
-    assert!(refused.to_string().contains("--test"), "{refused}");
+    for test in [None, Some(data.as_path())] {
+        let refused = evaluate(&file, data, test, &case.settings.mapping).unwrap_err();
+        assert!(refused.to_string().contains("--test"), "{refused}");
+    }
 }
 
 #[test]
@@ -164,6 +166,8 @@ fn too_few_rows_and_parts_of_one_kind_are_said() {
     assert!(few.contains("40 normal rows are too few"), "{few}");
     let calm = said(&csv(1, 400, &["normal"]), &csv(2, 50, &["normal"]));
     assert!(calm.contains("both normal rows and attacks"), "{calm}");
+    let same = said(&csv(1, 900, &ALL), &csv(1, 900, &ALL));
+    assert!(same.contains("no test"), "{same}");
     let none = said("bytes,packets,rate,service,kind\n", &csv(2, 50, &ALL));
     assert!(none.contains("train.csv"), "{none}");
 }
