@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+/// More bytes than any search writes.
+const BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// The log's name, beside the model.
 pub const TRIALS_FILE: &str = "trials.jsonl";
 
@@ -115,6 +117,10 @@ impl TrialLog {
 /// The file, open to be added to, and its text without a last line that has no end.
 fn whole_lines(path: &Path) -> io::Result<(File, String)> {
     let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+    let about = file.metadata()?;
+    if !about.is_file() || about.len() > BYTES_MAX {
+        return Err(io::Error::other("no log of trials: remove it, or name another folder"));
+    }
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);

@@ -178,3 +178,14 @@ fn of_equals_the_first_is_best_whichever_was_done_first() {
         assert_eq!(best.into_inner().unwrap().number, 1, "{order:?}");
     }
 }
+
+#[test]
+fn what_is_no_log_of_trials_is_refused_unread() {
+    let folder = tempfile::tempdir().unwrap();
+    let basis =
+        Basis { version: "1", schema: "", fingerprint: "", mapping: String::new(), seed: 1, folds: None };
+    let file = std::fs::File::create(folder.path().join(TRIALS_FILE)).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let refused = TrialLog::open(folder.path(), &basis).unwrap_err();
+    assert!(refused.to_string().contains(TRIALS_FILE), "{refused}");
+}
