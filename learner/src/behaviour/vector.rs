@@ -6,7 +6,7 @@ use super::columns::{
 };
 use super::customer::CustomerView;
 use super::event::{distance_km, level_key};
-use super::movements::{Known, MONTH_S, Total};
+use super::movements::{Known, MONTH_S};
 use super::party::PartyView;
 use super::schema::{CATEGORIES_MAX, Schema};
 use super::{Event, Profiles, shard};
@@ -101,7 +101,8 @@ fn fill(
         out.extend(counterparties(party, base).into_array());
     }
     if inputs.counterparty && inputs.amount {
-        out.extend(prices(event, party).into_array());
+        let [to_usual, z] = against(event, party);
+        out.extend(price::Row { amount_to_payee_log: to_usual, amount_z_payee: z }.into_array());
     }
     if inputs.customer && inputs.counterparty {
         out.extend(
@@ -187,6 +188,18 @@ fn norms(event: &Event<'_>, view: &CustomerView) -> norm::Row {
     let to_norm = cents.ln_1p() - view.logs[0];
     let [usual, spread] = view.cents;
     let [_, day, week, month] = view.totals;
+    let window_z = |total: super::movements::Total| {
+        if total.count < 3 {
+            return f32::NAN;
+        }
+        let n = f64::from(total.count);
+        let mean = total.sum_cents as f64 / n;
+        z(cents, mean, (total.squares / n - mean * mean).max(0.0).sqrt())
+    };
+    let mean = |total: super::movements::Total| match total.count {
+        0 => f32::NAN,
+        n => major_log(total.sum_cents / i64::from(n)),
+    };
     let median = view.median.map(|[median, _]| f64::from(median.max(0.0)));
     let to_median =
         |value: f64| median.map_or(f32::NAN, |median| ((1.0 + value) / (1.0 + median)).ln() as f32);
@@ -197,8 +210,8 @@ fn norms(event: &Event<'_>, view: &CustomerView) -> norm::Row {
         amount_to_norm_log: when_known(to_norm),
         amount_z_log: when_known((to_norm / view.logs[1].max(LOG_SPREAD_MIN)).clamp(-10.0, 10.0)),
         amount_z: if known { z(cents, usual, spread) } else { f32::NAN },
-        amount_z_7d: window_z(cents, week),
-        amount_z_30d: window_z(cents, month),
+        amount_z_7d: window_z(week),
+        amount_z_30d: window_z(month),
         amount_to_median_log: to_median(cents),
         amount_z_robust: view
             .median
@@ -244,46 +257,8 @@ fn z(value: f64, mean: f64, spread: f64) -> f32 {
     ((value - mean) / spread.max(SPREAD_SHARE_MIN * mean.abs()).max(1.0)).clamp(-30.0, 30.0) as f32
 }
 
-/// The amount against those of a window, in standard deviations.
-fn window_z(cents: f64, total: Total) -> f32 {
-    if total.count < 3 {
-        return f32::NAN;
-    }
-    let n = f64::from(total.count);
-    let mean = total.sum_cents as f64 / n;
-    z(cents, mean, (total.squares / n - mean * mean).max(0.0).sqrt())
-}
-
-fn mean(total: Total) -> f32 {
-    match total.count {
-        0 => f32::NAN,
-        n => major_log(total.sum_cents / i64::from(n)),
-    }
-}
-
-fn prices(event: &Event<'_>, party: &PartyView) -> price::Row {
-    let cents = event.cents().unwrap_or(f64::NAN);
-    let [amount_to_payee_log, amount_z_payee] = against(event, party);
-    let [_, day, week, month] = party.totals;
-    let [payee_sum_1h, payee_sum_1d, payee_sum_7d, payee_sum_30d] =
-        party.totals.map(|total| major_log(total.sum_cents));
-    price::Row {
-        amount_to_payee_log,
-        amount_z_payee,
-        amount_z_payee_7d: window_z(cents, week),
-        amount_z_payee_30d: window_z(cents, month),
-        payee_sum_1h,
-        payee_sum_1d,
-        payee_sum_7d,
-        payee_sum_30d,
-        payee_mean_1d: mean(day),
-        payee_mean_7d: mean(week),
-        payee_mean_30d: mean(month),
-    }
-}
-
 fn counterparties(party: &PartyView, base: f64) -> counterparty::Row {
-    let [count_1h, count_1d, count_7d, count_30d] = party.totals.map(|total| log(total.count));
+    let [_, count_1d, count_7d, count_30d] = party.totals.map(|total| log(total.count));
     let [day, month] = party.fan_in;
     let Known { counts, frauds, .. } = party.known;
     let [risk_1d, risk_7d, risk_30d, _] = std::array::from_fn(|at| match (frauds.get(at), counts.get(at)) {
@@ -294,7 +269,6 @@ fn counterparties(party: &PartyView, base: f64) -> counterparty::Row {
     let [_, frauds_7d, frauds_30d, frauds] = frauds;
     let days = |age_s: Option<u32>| age_s.map_or(f32::NAN, |age_s| (f64::from(age_s) / DAY) as f32);
     counterparty::Row {
-        payee_count_1h: count_1h,
         payee_count_1d: count_1d,
         payee_count_7d: count_7d,
         payee_count_30d: count_30d,
