@@ -29,6 +29,17 @@ async fn ordinary_transfers_pass_and_drained_accounts_do_not_at_any_hour() {
     let scorer = FraudScorer::from_bytes(&fs::read(file).unwrap()).unwrap();
     // What the demo's policies step up at (configs/policies/demo.toml).
     const STEP_UP: f64 = 0.30;
+    let asked = |customer: &str, payee: &str, amount: i64, at_ms: i64| TransferEvent {
+        device: Some(1),
+        session_age_s: Some(2),
+        auth_age_s: Some(2),
+        ..event(customer, payee, amount, at_ms)
+    };
+    let risk = |profiles: &Profiles, asked: TransferEvent| {
+        let found = assess(asked, profiles, Some(&scorer), &Name::from("fraud"));
+        let Scored::Available(score) = found.fraud else { panic!("no score") };
+        score.value
+    };
     for (customer, payee, amount, ordinary) in [
         ("alice", "bob-current", 150, true),
         ("alice", "bob-current", 4_000, true),
@@ -39,20 +50,29 @@ async fn ordinary_transfers_pass_and_drained_accounts_do_not_at_any_hour() {
         ("carol", "stranger-current", 290_000, false),
     ] {
         for hour in 0..24 {
-            let asked = TransferEvent {
-                device: Some(1),
-                session_age_s: Some(2),
-                auth_age_s: Some(2),
-                ..event(customer, payee, amount, MIDNIGHT_MS + hour * 3_600_000)
-            };
-            let found = assess(asked, &profiles, Some(&scorer), &Name::from("fraud"));
-            let Scored::Available(score) = found.fraud else { panic!("no score") };
-            assert_eq!(
-                score.value < STEP_UP,
-                ordinary,
-                "{customer} {payee} {amount} at {hour}: {}",
-                score.value
-            );
+            let at_ms = MIDNIGHT_MS + hour * 3_600_000;
+            let risk = risk(&profiles, asked(customer, payee, amount, at_ms));
+            assert_eq!(risk < STEP_UP, ordinary, "{customer} {payee} {amount} at {hour}: {risk}");
+        }
+    }
+    // Several try the demo at once: all pay the same few, within minutes, from one browser.
+    for hour in 0..24 {
+        let busy = Profiles::restore(&profiles.snapshot(), ProfileLimits::default()).unwrap();
+        // One of them was refused a few times.
+        for nth in 0..4 {
+            let refused = asked("mallory", "bob-current", 700, MIDNIGHT_MS + hour * 3_600_000 - nth * 9_000);
+            refused.seen(|event| busy.attempt(event));
+        }
+        for nth in 0..60 {
+            let customer = ["alice", "mallory", "carol", "newcomer", "another"][nth as usize % 5];
+            let paid =
+                asked(customer, "bob-current", 150 + nth * 37, MIDNIGHT_MS + hour * 3_600_000 + nth * 5_000);
+            let risk = risk(&busy, paid);
+            assert!(risk < STEP_UP, "payment {nth} by {customer} at {hour}: {risk}");
+            paid.seen(|event| {
+                busy.attempt(event);
+                busy.accept(event);
+            });
         }
     }
 }
