@@ -80,6 +80,7 @@ pub(super) mod norm {
 pub(super) mod counterparty {
     use super::*;
     feature_row!(Row of f32 {
+        payee_count_1h 1 always "ln(1 + n)" "events at this counterparty in the last hour";
         payee_count_1d 1 always "ln(1 + n)" "events at this counterparty in the last day";
         payee_count_7d 1 always "ln(1 + n)" "events at this counterparty in the last 7 days";
         payee_count_30d 1 always "ln(1 + n)" "events at this counterparty in the last 30 days";
@@ -108,6 +109,15 @@ pub(super) mod price {
     feature_row!(Row of f32 {
         amount_to_payee_log 1 sometimes "ln ratio" "amount against the usual at this counterparty";
         amount_z_payee 1 sometimes "standard deviations, -10 to 10" "amount against the spread at this counterparty, log scale";
+        amount_z_payee_7d 1 sometimes "standard deviations, -30 to 30" "amount against those at this counterparty in the last 7 days";
+        amount_z_payee_30d 1 sometimes "standard deviations, -30 to 30" "amount against those at this counterparty in the last 30 days";
+        payee_sum_1h 1 always "ln(1 + major units)" "amounts at this counterparty in the last hour";
+        payee_sum_1d 1 always "ln(1 + major units)" "amounts at this counterparty in the last day";
+        payee_sum_7d 1 always "ln(1 + major units)" "amounts at this counterparty in the last 7 days";
+        payee_sum_30d 1 always "ln(1 + major units)" "amounts at this counterparty in the last 30 days";
+        payee_mean_1d 1 sometimes "ln(1 + major units)" "mean amount at this counterparty in the last day";
+        payee_mean_7d 1 sometimes "ln(1 + major units)" "mean amount at this counterparty in the last 7 days";
+        payee_mean_30d 1 sometimes "ln(1 + major units)" "mean amount at this counterparty in the last 30 days";
     });
 }
 

@@ -9,9 +9,9 @@ use super::{Event, seconds};
 
 /// Counterparties remembered for one customer; the longest unpaid goes first and then counts as new again.
 const COUNTERPARTIES_MAX: usize = 64;
-/// Levels remembered of each category (devices, channels, kinds of goods) of one customer, likewise, and for all together at
-/// least so many.
-const LEVELS_EACH: usize = 4;
+/// Levels remembered of each category (devices, channels, kinds of goods) of one customer, likewise, beside how often the
+/// category was present at all; and for all together at least so many.
+const LEVELS_EACH: usize = 5;
 const LEVELS_MIN: usize = 24;
 /// At this many events in one hour of day all hours are halved, so that habits can change.
 const HOUR_MAX: u8 = 250;
@@ -49,7 +49,7 @@ struct Paid {
     times: u32,
 }
 
-/// How often a level of a category was seen; the level's key is cut to half.
+/// How often a level of a category was seen, or any of it; the key is cut to half.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Level {
     key: u32,
@@ -131,7 +131,7 @@ impl Customer {
             self.learn_counterparty(counterparty, at_s);
         }
         let room = (LEVELS_EACH * event.categories.len()).max(LEVELS_MIN);
-        event.levels().for_each(|key| self.learn_level(key, room));
+        event.levels().chain(event.columns()).for_each(|key| self.learn_level(key, room));
         if let Some(km) = event.distance_km() {
             self.distances.learn(km.ln_1p());
         }
@@ -181,15 +181,10 @@ impl Customer {
         self.levels.push(level);
     }
 
-    /// How often this customer was seen with a level.
-    pub(super) fn times(&self, level: u64) -> u32 {
-        let key = half(level);
+    /// How often this customer was seen with a level, or with any of a column.
+    pub(super) fn times(&self, key: u64) -> u32 {
+        let key = half(key);
         self.levels.iter().find(|known| known.key == key).map_or(0, |known| known.times)
-    }
-
-    /// Whether anything is known of the categories of this customer's events at all.
-    pub(super) fn knows_levels(&self) -> bool {
-        !self.levels.is_empty()
     }
 
     pub(super) fn view(&self, event: &Event<'_>, delay_s: u32) -> CustomerView {

@@ -60,10 +60,21 @@ impl Event<'_> {
         present.filter_map(|(column, level)| level.map(|level| level_key(column, level)))
     }
 
+    /// Keys of the columns whose levels are present.
+    pub(super) fn columns(&self) -> impl Iterator<Item = u64> + '_ {
+        let present = self.categories.iter().enumerate();
+        present.filter_map(|(column, level)| level.map(|_| column_key(column)))
+    }
+
     /// Kilometres between both sides.
     pub(super) fn distance_km(&self) -> Option<f64> {
         self.coordinates.map(|[here, there]| distance_km(here, there))
     }
+}
+
+/// The key under which it is known how often a column was present at all.
+pub(super) fn column_key(column: usize) -> u64 {
+    level_key(column, 0x616e_795f_6c65_7665)
 }
 
 /// The key under which a level of a column is known (the finaliser of SplitMix64 over both).

@@ -61,7 +61,7 @@ impl Default for ProfileLimits {
 pub struct Profiles {
     customers: Vec<Mutex<Recent<Customer>>>,
     counterparties: Vec<Mutex<Recent<Party>>>,
-    levels: Vec<Mutex<Recent<Traffic>>>,
+    levels: Vec<Mutex<Recent<Traffic<()>>>>,
     /// Events accepted, and those known as fraud: the rate that smoothed rates lean on.
     accepted: AtomicU64,
     frauds: AtomicU64,

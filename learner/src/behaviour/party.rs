@@ -1,7 +1,7 @@
 //! What is remembered over all customers of a counterparty, or of a level of a category.
 
 use super::codec::{Reader, Writer};
-use super::movements::{DAY_S, HORIZON_S, Known, MONTH_S, Movements, Total};
+use super::movements::{Amount, Cents, DAY_S, HORIZON_S, Known, MONTH_S, Movements, Total};
 use super::norm::Norm;
 use super::snapshot::SnapshotError;
 use super::{Event, seconds};
@@ -9,19 +9,25 @@ use super::{Event, seconds};
 /// Payers remembered; fan-in is exact up to this many and then stays there.
 pub(super) const PAYERS_MAX: usize = 32;
 
-/// What was accepted with a level of a category, or at a counterparty.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Traffic {
-    movements: Movements<()>,
+/// What was accepted at a counterparty, or with a level of a category, of whose single movements no amounts are kept.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Traffic<A> {
+    movements: Movements<A>,
     /// Logarithms of amounts.
     amounts: Norm,
     total: u32,
 }
 
+impl<A> Default for Traffic<A> {
+    fn default() -> Self {
+        Self { movements: Movements::default(), amounts: Norm::default(), total: 0 }
+    }
+}
+
 /// Behaviour seen at a counterparty, from what was accepted.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Party {
-    traffic: Traffic,
+    traffic: Traffic<Cents>,
     first_s: Option<u32>,
     /// How unusual known fraud here was for its customers, the last weighing half: ln of amount to usual amount.
     surprise: Option<f32>,
@@ -52,7 +58,7 @@ pub(super) struct PartyView {
     pub(super) fan_in: [u32; 2],
 }
 
-impl Traffic {
+impl<A: Amount> Traffic<A> {
     pub(super) fn accept(&mut self, event: &Event<'_>) {
         self.movements.add(seconds(event.at_ms), event.amount_cents.unwrap_or(0), HORIZON_S);
         self.total = self.total.saturating_add(1);

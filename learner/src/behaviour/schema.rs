@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 /// Categories an event may have: what the scoring path has room for.
 pub const CATEGORIES_MAX: usize = 64;
 /// Raised whenever the way that any feature is computed changes, so that older models are refused.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The inputs an event comes with, and the features that follow from them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

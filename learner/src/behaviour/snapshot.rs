@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use std::sync::atomic::Ordering;
 
 const MAGIC: &[u8; 8] = b"GHPROFIL";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 const SUM_BYTES: usize = 32;
 
 /// Why a snapshot was refused; profiles then start empty.
@@ -43,7 +43,7 @@ impl Profiles {
         }
         write_all(&self.customers, &mut out, Customer::write);
         write_all(&self.counterparties, &mut out, Party::write);
-        write_all(&self.levels, &mut out, Traffic::write);
+        write_all(&self.levels, &mut out, Traffic::<()>::write);
         let sum = Sha256::digest(&out.bytes);
         out.bytes.extend(sum);
         out.bytes
@@ -71,7 +71,7 @@ impl Profiles {
         }
         read_all(&profiles.customers, &mut from, Customer::read)?;
         read_all(&profiles.counterparties, &mut from, Party::read)?;
-        read_all(&profiles.levels, &mut from, Traffic::read)?;
+        read_all(&profiles.levels, &mut from, Traffic::<()>::read)?;
         Ok(profiles)
     }
 }

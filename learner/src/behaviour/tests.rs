@@ -123,6 +123,26 @@ fn features_are_of_what_was_accepted_before() {
     assert_eq!((later.count("count_30d"), later.count("sum_30d"), later.count("history")), (0, 0, 4));
 }
 
+#[test]
+fn windows_of_a_counterparty_are_over_all_its_customers() {
+    let profiles = Profiles::new(ProfileLimits::default());
+    let hours = |hours: f64| START_MS + (hours * 3_600_000.0) as i64;
+    for (customer, at, cents) in [(1, 0.0, 1_000), (2, 480.0, 2_000), (3, 621.5, 3_000), (4, 623.5, 6_000)] {
+        profiles.accept(&event(hours(at), customer, 9, cents));
+    }
+    let seen = see(&profiles, &event(hours(624.0), 5, 9, 5_000));
+    let windows =
+        |name: &str| ["1h", "1d", "7d", "30d"].map(|window| seen.count(&format!("payee_{name}_{window}")));
+    assert_eq!(windows("count"), [1, 2, 3, 4]);
+    assert_eq!(windows("sum"), [60, 90, 110, 120]);
+    assert!((f64::from(seen.get("payee_mean_7d")) - (110.0f64 / 3.0).ln_1p()).abs() < 1e-3);
+    let variance = (4.0 + 9.0 + 36.0) / 3.0 - (11.0f64 / 3.0).powi(2);
+    let z = (5.0 - 11.0 / 3.0) / variance.sqrt();
+    assert!((f64::from(seen.get("amount_z_payee_7d")) - z).abs() < 1e-3, "{}", seen.get("amount_z_payee_7d"));
+    let stranger = see(&profiles, &event(hours(624.0), 5, 8, 5_000));
+    assert!(stranger.get("payee_mean_30d").is_nan() && stranger.count("payee_sum_30d") == 0);
+}
+
 /// The handbook's rule (Le Borgne et al., section 3.2): over a window of the customer its count and mean amount, the
 /// current transaction included; over a window of the terminal that ends a delay before now, the count and the share of
 /// fraud. Ours leave the current transaction out, because it is not accepted yet.
@@ -229,7 +249,12 @@ fn levels_are_known_by_customer_and_over_all() {
     assert!(Seen::of(&profiles, &schema, &with(later, 1, &[None])).get("channel.odds").is_nan());
     // A customer of whom no levels are on record (a history out of a bank's books) has no new ones.
     profiles.accept(&event(START_MS, 3, 2, 100));
-    assert!(Seen::of(&profiles, &schema, &with(later, 3, &[Some(5)])).get("channel.new").is_nan());
+    let of_three = |level| Seen::of(&profiles, &schema, &with(later, 3, level));
+    assert!(of_three(&[Some(5)]).get("channel.new").is_nan());
+    // Nor is the first level that comes after such a history a rare one.
+    profiles.accept(&with(START_MS, 3, &[Some(5)]));
+    assert_eq!(["channel.new", "channel.share"].map(|name| of_three(&[Some(5)]).get(name)), [0.0, 1.0]);
+    assert_eq!(["channel.new", "channel.share"].map(|name| of_three(&[Some(6)]).get(name)), [1.0, 0.0]);
 }
 
 #[test]

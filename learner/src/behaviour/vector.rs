@@ -5,8 +5,8 @@ use super::columns::{
     relation, time, travel,
 };
 use super::customer::CustomerView;
-use super::event::{distance_km, level_key};
-use super::movements::{Known, MONTH_S};
+use super::event::{column_key, distance_km, level_key};
+use super::movements::{Known, MONTH_S, Total};
 use super::party::PartyView;
 use super::schema::{CATEGORIES_MAX, Schema};
 use super::{Event, Profiles, shard};
@@ -24,11 +24,9 @@ const LEAN_LEVEL: f64 = 20.0;
 const LEAN_ONE: f64 = 5.0;
 const DAY: f64 = 86_400.0;
 
-/// How often the customer was seen with each level, and whether any habit is known.
-struct Habits {
-    times: [u32; CATEGORIES_MAX],
-    known: bool,
-}
+/// How often the customer was seen with the level of each category, and with any of it. A history out of a bank's books, or
+/// by a program, may lack some categories: their habits are not known then.
+type Habits = [[u32; 2]; CATEGORIES_MAX];
 
 pub(super) fn describe(
     profiles: &Profiles,
@@ -37,15 +35,15 @@ pub(super) fn describe(
     out: &mut Vec<f32>,
 ) -> Option<CustomerView> {
     let inputs = schema.inputs();
-    let mut habits = Habits { times: [0; CATEGORIES_MAX], known: false };
+    let mut habits: Habits = [[0; 2]; CATEGORIES_MAX];
     let customer = event.customer.filter(|_| inputs.customer);
     let known = customer.and_then(|key| {
         let shard = shard(&profiles.customers, key).lock();
         let customer = shard.peek(key)?;
-        for (column, (slot, level)) in habits.times.iter_mut().zip(event.categories).enumerate() {
-            *slot = level.map_or(0, |level| customer.times(level_key(column, level)));
+        for (column, (slot, level)) in habits.iter_mut().zip(event.categories).enumerate() {
+            let times = |level| [level_key(column, level), column_key(column)].map(|key| customer.times(key));
+            *slot = level.map_or([0; 2], times);
         }
-        habits.known = customer.knows_levels();
         Some(customer.view(event, inputs.label_delay_s))
     });
     let view = customer.map(|_| known.unwrap_or_default());
@@ -62,9 +60,8 @@ pub(super) fn describe(
             let shard = shard(&profiles.levels, key).lock();
             shard.peek(key).map(|party| party.view(event, inputs.label_delay_s)).unwrap_or_default()
         });
-        let times = habits.times.get(column).copied().unwrap_or_default();
-        let total = view.map_or(0, |view| if habits.known { view.total } else { 0 });
-        fill_level(schema, event, seen.as_ref(), (times, total), base, out);
+        let times = habits.get(column).copied().unwrap_or_default();
+        fill_level(schema, event, seen.as_ref(), times, base, out);
     }
     out.extend(event.numbers.iter().take(inputs.numeric.len()));
     view
@@ -101,8 +98,7 @@ fn fill(
         out.extend(counterparties(party, base).into_array());
     }
     if inputs.counterparty && inputs.amount {
-        let [to_usual, z] = against(event, party);
-        out.extend(price::Row { amount_to_payee_log: to_usual, amount_z_payee: z }.into_array());
+        out.extend(prices(event, party).into_array());
     }
     if inputs.customer && inputs.counterparty {
         out.extend(
@@ -188,18 +184,6 @@ fn norms(event: &Event<'_>, view: &CustomerView) -> norm::Row {
     let to_norm = cents.ln_1p() - view.logs[0];
     let [usual, spread] = view.cents;
     let [_, day, week, month] = view.totals;
-    let window_z = |total: super::movements::Total| {
-        if total.count < 3 {
-            return f32::NAN;
-        }
-        let n = f64::from(total.count);
-        let mean = total.sum_cents as f64 / n;
-        z(cents, mean, (total.squares / n - mean * mean).max(0.0).sqrt())
-    };
-    let mean = |total: super::movements::Total| match total.count {
-        0 => f32::NAN,
-        n => major_log(total.sum_cents / i64::from(n)),
-    };
     let median = view.median.map(|[median, _]| f64::from(median.max(0.0)));
     let to_median =
         |value: f64| median.map_or(f32::NAN, |median| ((1.0 + value) / (1.0 + median)).ln() as f32);
@@ -210,8 +194,8 @@ fn norms(event: &Event<'_>, view: &CustomerView) -> norm::Row {
         amount_to_norm_log: when_known(to_norm),
         amount_z_log: when_known((to_norm / view.logs[1].max(LOG_SPREAD_MIN)).clamp(-10.0, 10.0)),
         amount_z: if known { z(cents, usual, spread) } else { f32::NAN },
-        amount_z_7d: window_z(week),
-        amount_z_30d: window_z(month),
+        amount_z_7d: window_z(cents, week),
+        amount_z_30d: window_z(cents, month),
         amount_to_median_log: to_median(cents),
         amount_z_robust: view
             .median
@@ -257,8 +241,46 @@ fn z(value: f64, mean: f64, spread: f64) -> f32 {
     ((value - mean) / spread.max(SPREAD_SHARE_MIN * mean.abs()).max(1.0)).clamp(-30.0, 30.0) as f32
 }
 
+/// The amount against those of a window, in standard deviations.
+fn window_z(cents: f64, total: Total) -> f32 {
+    if total.count < 3 {
+        return f32::NAN;
+    }
+    let n = f64::from(total.count);
+    let mean = total.sum_cents as f64 / n;
+    z(cents, mean, (total.squares / n - mean * mean).max(0.0).sqrt())
+}
+
+fn mean(total: Total) -> f32 {
+    match total.count {
+        0 => f32::NAN,
+        n => major_log(total.sum_cents / i64::from(n)),
+    }
+}
+
+fn prices(event: &Event<'_>, party: &PartyView) -> price::Row {
+    let cents = event.cents().unwrap_or(f64::NAN);
+    let [amount_to_payee_log, amount_z_payee] = against(event, party);
+    let [_, day, week, month] = party.totals;
+    let [payee_sum_1h, payee_sum_1d, payee_sum_7d, payee_sum_30d] =
+        party.totals.map(|total| major_log(total.sum_cents));
+    price::Row {
+        amount_to_payee_log,
+        amount_z_payee,
+        amount_z_payee_7d: window_z(cents, week),
+        amount_z_payee_30d: window_z(cents, month),
+        payee_sum_1h,
+        payee_sum_1d,
+        payee_sum_7d,
+        payee_sum_30d,
+        payee_mean_1d: mean(day),
+        payee_mean_7d: mean(week),
+        payee_mean_30d: mean(month),
+    }
+}
+
 fn counterparties(party: &PartyView, base: f64) -> counterparty::Row {
-    let [_, count_1d, count_7d, count_30d] = party.totals.map(|total| log(total.count));
+    let [count_1h, count_1d, count_7d, count_30d] = party.totals.map(|total| log(total.count));
     let [day, month] = party.fan_in;
     let Known { counts, frauds, .. } = party.known;
     let [risk_1d, risk_7d, risk_30d, _] = std::array::from_fn(|at| match (frauds.get(at), counts.get(at)) {
@@ -269,6 +291,7 @@ fn counterparties(party: &PartyView, base: f64) -> counterparty::Row {
     let [_, frauds_7d, frauds_30d, frauds] = frauds;
     let days = |age_s: Option<u32>| age_s.map_or(f32::NAN, |age_s| (f64::from(age_s) / DAY) as f32);
     counterparty::Row {
+        payee_count_1h: count_1h,
         payee_count_1d: count_1d,
         payee_count_7d: count_7d,
         payee_count_30d: count_30d,
@@ -309,12 +332,12 @@ fn travels(event: &Event<'_>, view: &CustomerView) -> travel::Row {
     }
 }
 
-/// The features of one level; `(times, total)` are the customer's events with it and altogether.
+/// The features of one level; `[times, total]` are the customer's events with it, and with any of its category.
 fn fill_level(
     schema: &Schema,
     event: &Event<'_>,
     seen: Option<&PartyView>,
-    (times, total): (u32, u32),
+    [times, total]: [u32; 2],
     base: f64,
     out: &mut Vec<f32>,
 ) {

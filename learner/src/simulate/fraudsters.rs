@@ -1,7 +1,7 @@
 //! Four ways of fraud, each overlapping with lawful life.
 
 use super::Random;
-use super::people::{Person, cents, round};
+use super::people::{Person, Town, cents, round};
 use super::transfers::{DAY_MS, event};
 use crate::train::data::RecordedTransfer;
 use crate::transfer::TransferEvent;
@@ -9,25 +9,25 @@ use crate::transfer::TransferEvent;
 type Events = Vec<RecordedTransfer>;
 
 /// What fraudsters do on one day in a town; about one event in a hundred.
-pub(super) fn strike(people: &[Person], day_ms: i64, random: &mut Random, events: &mut Events) {
+pub(super) fn strike(people: &[Person], town: &Town, day_ms: i64, random: &mut Random, events: &mut Events) {
     let scale = people.len() as f64 / 1_000.0;
     for _ in 0..random.poisson(1.1 * scale) {
-        take_over(people, day_ms, random, events);
+        take_over((people, town), day_ms, random, events);
     }
     for _ in 0..random.poisson(0.16 * scale) {
         fan_in(people, day_ms, random, events);
     }
     for _ in 0..random.poisson(0.13 * scale) {
-        test_cards(people, day_ms, random, events);
+        test_cards((people, town), day_ms, random, events);
     }
     for _ in 0..random.poisson(0.18 * scale) {
-        drain(people, day_ms, random, events);
+        drain((people, town), day_ms, random, events);
     }
 }
 
 /// Account take-over: one to three transfers to a mule, larger than usual, often at night, often from a session and
 /// a device that have only begun.
-fn take_over(people: &[Person], day_ms: i64, random: &mut Random, events: &mut Events) {
+fn take_over((people, town): (&[Person], &Town), day_ms: i64, random: &mut Random, events: &mut Events) {
     let Some(person) = random.pick(people) else { return };
     let mule = mule(people, random);
     let mut at_ms = day_ms
@@ -36,7 +36,7 @@ fn take_over(people: &[Person], day_ms: i64, random: &mut Random, events: &mut E
         } else {
             person.time_of_day_ms(random)
         };
-    let device = if random.chance(0.7) { Some(random.identifier()) } else { person.devices.first().copied() };
+    let device = if random.chance(0.7) { Some(town.device(random)) } else { person.devices.first().copied() };
     let hasty = random.chance(0.6);
     for _ in 0..1 + random.poisson(0.6) {
         let ratio = random.lognormal(10.0, 1.0).clamp(0.8, 150.0);
@@ -71,10 +71,10 @@ fn fan_in(people: &[Person], day_ms: i64, random: &mut Random, events: &mut Even
 }
 
 /// A burst of small transfers, most refused, then a larger one.
-fn test_cards(people: &[Person], day_ms: i64, random: &mut Random, events: &mut Events) {
+fn test_cards((people, town): (&[Person], &Town), day_ms: i64, random: &mut Random, events: &mut Events) {
     let Some(person) = random.pick(people) else { return };
     let mut at_ms = day_ms + random.between(0, DAY_MS as u64) as i64;
-    let device = Some(random.identifier());
+    let device = Some(town.device(random));
     for _ in 0..4 + random.below(8) {
         let mut asked = event(person, at_ms, random.identifier(), random.between(50, 400) as i64, random);
         asked.device = device;
@@ -88,12 +88,12 @@ fn test_cards(people: &[Person], day_ms: i64, random: &mut Random, events: &mut 
 }
 
 /// Moderate amounts to one payee over a week or two; after the first, the payee is no longer new.
-fn drain(people: &[Person], day_ms: i64, random: &mut Random, events: &mut Events) {
+fn drain((people, town): (&[Person], &Town), day_ms: i64, random: &mut Random, events: &mut Events) {
     let Some(person) = random.pick(people) else { return };
     let mule = mule(people, random);
     // Family or a landlord: somebody whom the victim has long paid.
     let mule = if random.chance(0.2) { person.known_payee(random) } else { mule };
-    let device = if random.chance(0.5) { Some(random.identifier()) } else { person.devices.first().copied() };
+    let device = if random.chance(0.5) { Some(town.device(random)) } else { person.devices.first().copied() };
     let mut day = 0;
     for _ in 0..4 + random.below(5) {
         let at_ms = day_ms

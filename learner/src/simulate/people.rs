@@ -5,11 +5,32 @@ use super::Random;
 /// Whom customers pay: shops and utilities that many know, and accounts that hardly anybody does.
 pub(super) struct Town {
     pub(super) shared: Vec<u64>,
+    /// Browsers and apps in the versions of the day, the popular ones first.
+    browsers: Vec<u64>,
 }
+
+/// Browsers and apps that many have.
+const BROWSERS: usize = 60;
 
 impl Town {
     pub(super) fn new(payees: usize, random: &mut Random) -> Self {
-        Self { shared: (0..payees).map(|_| random.identifier()).collect() }
+        let mut identifiers = |count: usize| (0..count).map(|_| random.identifier()).collect();
+        Self { shared: identifiers(payees), browsers: identifiers(BROWSERS) }
+    }
+
+    /// A device as a gateway tells them apart, by browser or app: most are those of many others, some of nobody else.
+    pub(super) fn device(&self, random: &mut Random) -> u64 {
+        let skewed = random.uniform().powi(2) * self.browsers.len() as f64;
+        let own = random.identifier();
+        if random.chance(0.3) { own } else { self.browsers.get(skewed as usize).copied().unwrap_or(own) }
+    }
+
+    /// Now and then a browser comes in a new version.
+    pub(super) fn a_day_passes(&mut self, random: &mut Random) {
+        let (at, version) = (random.below(self.browsers.len()), random.identifier());
+        if random.chance(0.5) {
+            self.browsers.get_mut(at).into_iter().for_each(|browser| *browser = version);
+        }
     }
 
     /// A payee whom many pay; a few are paid far more often than the rest.
@@ -49,7 +70,7 @@ impl Person {
         let owl = random.chance(0.07);
         Self {
             id: random.identifier(),
-            devices: (0..1 + random.below(3)).map(|_| random.identifier()).collect(),
+            devices: (0..1 + random.below(3)).map(|_| town.device(random)).collect(),
             payees: (0..known)
                 .map(|_| if random.chance(0.7) { town.popular(random) } else { random.identifier() })
                 .collect(),
@@ -69,7 +90,7 @@ impl Person {
     /// An ordinary amount in cents; people like round figures, and share the price of a coffee.
     pub(super) fn amount(&self, random: &mut Random) -> i64 {
         if random.chance(0.06) {
-            return random.between(1, 13) as i64 * 50;
+            return small(random);
         }
         let amount = random.lognormal(self.usual, self.spread).clamp(0.5, 60_000.0);
         cents(if random.chance(0.35) { round(amount) } else { amount })
@@ -102,6 +123,11 @@ impl Person {
         let skewed = random.uniform().powi(2) * self.payees.len() as f64;
         self.payees.get(skewed as usize).copied().unwrap_or(self.landlord)
     }
+}
+
+/// Half a unit to six units, in cents.
+pub(super) fn small(random: &mut Random) -> i64 {
+    random.between(1, 13) as i64 * 50
 }
 
 pub(super) fn cents(amount: f64) -> i64 {

@@ -2,7 +2,7 @@
 
 use super::Random;
 use super::fraudsters;
-use super::people::{Person, Town, cents};
+use super::people::{Person, Town, cents, small};
 use crate::train::data::RecordedTransfer;
 use crate::transfer::TransferEvent;
 
@@ -36,16 +36,17 @@ impl TransferSettings {
 /// Transfers in time order, each labelled; about one in a hundred is fraud.
 pub fn transfers(settings: TransferSettings) -> Vec<RecordedTransfer> {
     let mut random = Random::new(settings.seed);
-    let town = Town::new(60 + settings.customers / 10, &mut random);
+    let mut town = Town::new(60 + settings.customers / 10, &mut random);
     let mut people: Vec<Person> = (0..settings.customers).map(|_| Person::new(&town, &mut random)).collect();
     let mut events = Vec::new();
     for day in 0..settings.days {
         let day_ms = START_MS + i64::from(day) * DAY_MS;
+        town.a_day_passes(&mut random);
         for person in &mut people {
             live(person, &town, day, day_ms, &mut random, &mut events);
         }
         collect_for_a_club(&people, day_ms, &mut random, &mut events);
-        fraudsters::strike(&people, day_ms, &mut random, &mut events);
+        fraudsters::strike(&people, &town, day_ms, &mut random, &mut events);
     }
     events.sort_by_key(|recorded| (recorded.event.at_ms, recorded.event.customer, recorded.event.payee));
     events
@@ -86,7 +87,12 @@ fn live(
             false => person.known_payee(random),
         };
         let large = random.chance(if new { 0.05 } else { 0.008 });
-        let amount = if large { person.splurge(random) } else { person.amount(random) };
+        let amount = match large {
+            true => person.splurge(random),
+            // Some try a new payee with a little first.
+            false if new && random.chance(0.15) => small(random),
+            false => person.amount(random),
+        };
         let asked = event(person, at_ms, payee, amount, random);
         // Mistyped, not enough money, changed their mind: often asked again at once.
         if random.chance(0.02) {
@@ -100,9 +106,10 @@ fn live(
             person.payees.push(payee);
         }
     }
-    if random.chance(0.002) {
-        let device = random.identifier();
-        person.devices.insert(0, device);
+    // A new machine, or a new version of a browser.
+    if random.chance(0.006) {
+        person.devices.insert(0, town.device(random));
+        person.devices.truncate(4);
     }
 }
 
