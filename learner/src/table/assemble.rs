@@ -140,7 +140,7 @@ impl<'m> Assembler<'m> {
             columns,
             record,
             places: [f64::NAN; 4],
-            clock: Clock::new(mapping.columns.time_unit),
+            clock: Clock::new(mapping.columns.time_unit, mapping.columns.date_order),
             ids: HashSet::new(),
             ids_unchecked: 0,
             skipped: Skipped::default(),

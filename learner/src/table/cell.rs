@@ -32,8 +32,8 @@ impl<'a> Cell<'a> {
         if text.is_empty() { Self::Missing } else { Self::Text(text) }
     }
 
-    /// Whether nothing stands here, by the words that tables use for it. `NA` is no such word among categories, where it
-    /// is a country or a continent.
+    /// Whether nothing stands here, by the words that tables use for it. `NA`, `n/a` and `none` are no such words among
+    /// categories, where they are a country or a continent, and levels like any other.
     pub(super) fn is_missing(&self, in_category: bool) -> bool {
         match self {
             Self::Missing => true,
@@ -41,8 +41,13 @@ impl<'a> Cell<'a> {
             Self::Text(text) => match text.len() {
                 1 => *text == b"?",
                 2 => !in_category && text.eq_ignore_ascii_case(b"na"),
-                3 => text.eq_ignore_ascii_case(b"nan"),
-                4 => text.eq_ignore_ascii_case(b"null"),
+                3 => text.eq_ignore_ascii_case(b"nan") || (!in_category && text.eq_ignore_ascii_case(b"n/a")),
+                4 => {
+                    text.eq_ignore_ascii_case(b"null")
+                        || *text == b"#N/A"
+                        || *text == b"<NA>"
+                        || (!in_category && text.eq_ignore_ascii_case(b"none"))
+                }
                 _ => false,
             },
             _ => false,
@@ -187,7 +192,8 @@ mod tests {
         {
             assert_eq!(read(text), Number::Value(value), "{text}");
         }
-        for text in ["", "  ", "NA", "NaN", "nan", "null", "NULL", "?", "-nan"] {
+        for text in ["", "  ", "NA", "NaN", "nan", "null", "NULL", "?", "-nan", "n/a", "None", "#N/A", "<NA>"]
+        {
             assert_eq!(read(text), Number::Missing, "{text}");
         }
         for text in ["inf", "-Infinity", "1e999"] {

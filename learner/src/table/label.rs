@@ -5,7 +5,7 @@ use super::mapping::LabelRule;
 
 /// What is the matter with a value without a meaning.
 pub(super) const UNKNOWN: &str =
-    "neither 1, true, yes nor 0, false, no; say `positive` or `negative` in [label]";
+    "neither 1, true, yes, y nor 0, false, no, n; say `positive` or `negative` in [label]";
 
 /// Whether a cell is positive; `Some(None)` where that is unknown, `None` where the mapping gives no values and this is
 /// none of the usual ones. Letters may be upper or lower case, and numbers be written in any way.
@@ -30,8 +30,8 @@ pub(super) fn meaning(rule: &LabelRule, cell: &Cell<'_>, scratch: &mut Vec<u8>) 
         (false, true) => Some(Some(false)),
         (true, false) => Some(Some(true)),
         (false, false) => Some(None),
-        (true, true) if ["1", "true", "yes"].into_iter().any(is) => Some(Some(true)),
-        (true, true) if ["0", "false", "no"].into_iter().any(is) => Some(Some(false)),
+        (true, true) if ["1", "true", "yes", "y", "t"].into_iter().any(is) => Some(Some(true)),
+        (true, true) if ["0", "false", "no", "n", "f"].into_iter().any(is) => Some(Some(false)),
         (true, true) => None,
     }
 }

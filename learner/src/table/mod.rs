@@ -17,7 +17,8 @@
 //!
 //! # Cells
 //! Spaces around a cell or a name are none of it; of two columns named `a` the second is `a.1`, and a first column without
-//! a name is `Unnamed: 0`, as pandas has it. Empty, `NA`, `NaN`, `null` and `?` are missing (`NA` is a level of a category).
+//! a name is `Unnamed: 0`, as pandas has it. Empty, `NA`, `NaN`, `null`, `none`, `n/a` and `?` are missing (`NA`, `none`
+//! and `n/a` are levels of a category).
 //! Infinite numbers, numbers too large for a feature and coordinates off the earth are counted and taken for missing.
 //! Numbers have a decimal point and no thousands separators. Times are as [`when::FORMS`] says, all of a column alike.
 //! Rows come in the file's order; those with a time before that of the row before them are counted.

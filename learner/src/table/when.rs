@@ -4,7 +4,8 @@
 const RANGE_MS: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
 
 /// Forms that are read, for messages.
-pub const FORMS: &str = "2024-01-31, 2024-01-31 13:45[:30[.5]][Z or +02:00] with a space or T, or a number: unix seconds, \
+pub const FORMS: &str = "2024-01-31, 2024-01-31 13:45[:30[.5]][Z or +02:00] with a space or T, the same with 31.01.2024, \
+                         31/1/2024 or 1/31/2024 (`date_order` of the mapping says which), or a number: unix seconds, \
                          milliseconds, microseconds or nanoseconds by the size of the first one, or `time_unit` of the mapping";
 
 /// What a number in a time column counts.
@@ -89,12 +90,36 @@ impl TimeUnit {
     }
 }
 
+/// What comes first in a date whose year comes last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DateOrder {
+    /// 31/01/2024, as most of the world writes.
+    DayFirst,
+    /// 01/31/2024, as the United States do.
+    MonthFirst,
+}
+
+impl DateOrder {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::DayFirst, Self::MonthFirst];
+
+    /// The name in mappings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DayFirst => "day-month-year",
+            Self::MonthFirst => "month-day-year",
+        }
+    }
+}
+
 /// How the times of one column are written. The first time decides, and the rest are held to it: a column that mixes
 /// forms has more than one meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Clock {
     Undecided,
     Written,
+    /// As dates whose year comes last; by the mapping's word, or the first one told by having more than 12 in one place.
+    Ordered(DateOrder),
     Counted(TimeUnit),
 }
 
@@ -106,6 +131,8 @@ pub(super) enum NoTime {
     OtherForm,
     /// The first time is a number such as 20240131.
     MaybeDate,
+    /// The first time is a date such as 01/02/2024.
+    WhichOrder,
 }
 
 impl NoTime {
@@ -114,37 +141,51 @@ impl NoTime {
             Self::Unreadable => format!("no time; read are {FORMS}"),
             Self::OtherForm => "not written as the times before it".into(),
             Self::MaybeDate => "a date or a number of seconds? Write 2024-01-31, or say `time_unit`".into(),
+            Self::WhichOrder => {
+                let [day, month] = DateOrder::ALL.map(DateOrder::name);
+                format!("day or month first? Say `date_order = \"{day}\"` or `\"{month}\"` in [columns]")
+            }
         }
     }
 }
 
 impl Clock {
-    pub(super) fn new(unit: Option<TimeUnit>) -> Self {
-        unit.map_or(Self::Undecided, Self::Counted)
+    pub(super) fn new(unit: Option<TimeUnit>, order: Option<DateOrder>) -> Self {
+        order.map(Self::Ordered).or(unit.map(Self::Counted)).unwrap_or(Self::Undecided)
     }
 
     /// Milliseconds of a time as text; `text` is trimmed.
     pub(super) fn text(&mut self, text: &[u8]) -> Result<i64, NoTime> {
-        if *self != Self::Written
+        if matches!(*self, Self::Undecided | Self::Counted(_))
             && let Some(number) = super::cell::number(text)
         {
             let whole = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
             return self.number(number, whole);
         }
-        let ms = iso_8601(text).ok_or(NoTime::Unreadable)?;
-        match self {
-            Self::Counted(_) => Err(NoTime::OtherForm),
-            _ => {
-                *self = Self::Written;
-                Ok(ms)
-            }
+        if let Some(ms) = iso_8601(text) {
+            return match self {
+                Self::Undecided | Self::Written => {
+                    *self = Self::Written;
+                    Ok(ms)
+                }
+                Self::Ordered(_) | Self::Counted(_) => Err(NoTime::OtherForm),
+            };
         }
+        let local = LocalTime::parse(text).ok_or(NoTime::Unreadable)?;
+        let order = match self {
+            Self::Ordered(order) => *order,
+            Self::Undecided => local.order().ok_or(NoTime::WhichOrder)?,
+            Self::Written | Self::Counted(_) => return Err(NoTime::OtherForm),
+        };
+        let ms = local.ms(order).ok_or(NoTime::Unreadable)?;
+        *self = Self::Ordered(order);
+        Ok(ms)
     }
 
     /// Milliseconds of a number; `whole` where it is an integer, which may be too large to be exact as `number`.
     pub(super) fn number(&mut self, number: f64, whole: Option<i64>) -> Result<i64, NoTime> {
         let unit = match *self {
-            Self::Written => return Err(NoTime::OtherForm),
+            Self::Written | Self::Ordered(_) => return Err(NoTime::OtherForm),
             Self::Counted(unit) => unit,
             Self::Undecided if whole.is_some_and(maybe_date) => return Err(NoTime::MaybeDate),
             Self::Undecided => TimeUnit::by_size(number),
@@ -157,7 +198,9 @@ impl Clock {
 
     /// A time that the file itself says is one.
     pub(super) fn typed(&mut self, ms: i64) -> Result<i64, NoTime> {
-        *self = Self::Written;
+        if *self == Self::Undecided {
+            *self = Self::Written;
+        }
         if RANGE_MS.contains(&ms) { Ok(ms) } else { Err(NoTime::Unreadable) }
     }
 }
@@ -166,6 +209,75 @@ impl Clock {
 fn maybe_date(number: i64) -> bool {
     let (year, month, day) = (number / 10_000, number / 100 % 100, number % 100);
     (1900..2100).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day)
+}
+
+/// A date whose year comes last, and the time of day.
+struct LocalTime {
+    /// Day and month, in an order that the text does not say.
+    first: [u8; 2],
+    year: i64,
+    of_day_ms: i64,
+}
+
+impl LocalTime {
+    /// One or two digits twice and a year of four, all parted by the same one of `/` `.` `-`; then nothing, or a space and a
+    /// time of day as in [`iso_8601`], of which the hour may have one digit and AM or PM may follow.
+    fn parse(text: &[u8]) -> Option<Self> {
+        let (date, time) = match text.iter().position(|byte| *byte == b' ') {
+            Some(at) => (text.get(..at)?, text.get(at..)?.trim_ascii_start()),
+            None => (text, &b""[..]),
+        };
+        let sign = *date.iter().find(|byte| b"/.-".contains(byte))?;
+        let mut pieces = date.split(|byte| *byte == sign);
+        let first = [short(pieces.next()?)?, short(pieces.next()?)?];
+        let &[y0, y1, y2, y3] = pieces.next()? else { return None };
+        let year = i64::from(two(y0, y1)?) * 100 + i64::from(two(y2, y3)?);
+        let of_day_ms = if time.is_empty() { 0 } else { clock_time_ms(time)? };
+        pieces.next().is_none().then_some(Self { first, year, of_day_ms })
+    }
+
+    /// What comes first, where only one order makes a date of it, or both the same.
+    fn order(&self) -> Option<DateOrder> {
+        match self.first {
+            [day, _] if day > 12 => Some(DateOrder::DayFirst),
+            [_, day] if day > 12 => Some(DateOrder::MonthFirst),
+            _ => None,
+        }
+    }
+
+    fn ms(&self, order: DateOrder) -> Option<i64> {
+        let [day, month] = match (order, self.first) {
+            (DateOrder::DayFirst, [day, month]) | (DateOrder::MonthFirst, [month, day]) => [day, month],
+        };
+        let days = days_since_1970(self.year, month, day)?;
+        Some(days * 86_400_000 + self.of_day_ms).filter(|ms| RANGE_MS.contains(ms))
+    }
+}
+
+/// A number of one or two digits.
+fn short(text: &[u8]) -> Option<u8> {
+    match *text {
+        [one] => two(b'0', one),
+        [tens, ones] => two(tens, ones),
+        _ => None,
+    }
+}
+
+/// Milliseconds of a time of day whose hour may have one digit, with or without AM or PM after it.
+fn clock_time_ms(text: &[u8]) -> Option<i64> {
+    const HOUR_MS: i64 = 3_600_000;
+    let padded = if text.get(1) == Some(&b':') { [b"0", text].concat() } else { text.to_vec() };
+    let half = padded.len().saturating_sub(2);
+    let afternoon = match padded.get(half..) {
+        Some(end) if end.eq_ignore_ascii_case(b"am") => false,
+        Some(end) if end.eq_ignore_ascii_case(b"pm") => true,
+        _ => return time_of_day_ms(&padded),
+    };
+    let ms = time_of_day_ms(padded.get(..half)?.trim_ascii_end())?;
+    // Twelve comes before one.
+    let within = if (12 * HOUR_MS..13 * HOUR_MS).contains(&ms) { ms - 12 * HOUR_MS } else { ms };
+    let ms = within + if afternoon { 12 * HOUR_MS } else { 0 };
+    (within < 12 * HOUR_MS && ms >= 0).then_some(ms)
 }
 
 /// Milliseconds since 1970 of `YYYY-MM-DD`, with time of day after a space or `T`, with or without seconds, their
@@ -323,14 +435,62 @@ mod tests {
         let mut clock = Clock::Undecided;
         assert_eq!(clock.text(b"2018-04-01"), Ok(1_522_540_800_000));
         assert_eq!(clock.text(b"1522540831"), Err(NoTime::Unreadable));
-        assert_eq!(Clock::new(Some(TimeUnit::Hours)).text(b"5"), Ok(18_000_000));
+        assert_eq!(Clock::new(Some(TimeUnit::Hours), None).text(b"5"), Ok(18_000_000));
     }
 
     #[test]
     fn a_date_without_dashes_is_asked_about() {
         assert_eq!(Clock::Undecided.text(b"20240131"), Err(NoTime::MaybeDate));
-        assert_eq!(Clock::new(Some(TimeUnit::Seconds)).text(b"20240131"), Ok(20_240_131_000));
+        assert_eq!(Clock::new(Some(TimeUnit::Seconds), None).text(b"20240131"), Ok(20_240_131_000));
         assert_eq!(Clock::Undecided.text(b"20241331"), Ok(20_241_331_000));
+    }
+
+    #[test]
+    fn dates_whose_year_comes_last() {
+        let by = |order| move |text: &str| Clock::new(None, Some(order)).text(text.as_bytes()).ok();
+        let (day_first, month_first) = (by(DateOrder::DayFirst), by(DateOrder::MonthFirst));
+        let of = |iso: &str| iso_8601(iso.as_bytes());
+        for (text, day, month) in [
+            ("01/02/2024", "2024-02-01", "2024-01-02"),
+            ("1.2.2024 3:05", "2024-02-01 03:05", "2024-01-02 03:05"),
+            ("1-2-2024 13:05:09.5", "2024-02-01 13:05:09.5", "2024-01-02 13:05:09.5"),
+            ("1/2/2024  12:05:09 AM", "2024-02-01 00:05:09", "2024-01-02 00:05:09"),
+            ("1/2/2024 12:05 pm", "2024-02-01 12:05", "2024-01-02 12:05"),
+            ("1/2/2024 11:05PM", "2024-02-01 23:05", "2024-01-02 23:05"),
+        ] {
+            assert_eq!((day_first(text), month_first(text)), (of(day), of(month)), "{text}");
+        }
+        assert_eq!((day_first("31/01/2024"), month_first("31/01/2024")), (of("2024-01-31"), None));
+        for text in [
+            "1/2/24",
+            "1/2.2024",
+            "1/2/2024x",
+            "1/2/2024 13:05 PM",
+            "1/2/2024 1 PM",
+            "30/02/2024",
+            "1/2/2024/3",
+            "1//2024",
+            "2024-02-01",
+            "1706745600",
+            "/",
+            " ",
+        ] {
+            assert_eq!(day_first(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_date_decides_the_order_or_is_asked_about() {
+        let mut clock = Clock::Undecided;
+        assert_eq!(clock.text(b"02/01/2024"), Err(NoTime::WhichOrder));
+        assert_eq!(clock.text(b"25-01-2015"), Ok(iso_8601(b"2015-01-25").unwrap()));
+        assert_eq!(clock.text(b"02-01-2015"), Ok(iso_8601(b"2015-01-02").unwrap()));
+        assert_eq!(clock.text(b"01-25-2015"), Err(NoTime::Unreadable));
+        assert_eq!(clock.text(b"2015-01-25"), Err(NoTime::OtherForm));
+        assert_eq!(Clock::Undecided.text(b"1/25/2015"), Ok(iso_8601(b"2015-01-25").unwrap()));
+        let mut clock = Clock::Written;
+        assert_eq!(clock.text(b"25/01/2015"), Err(NoTime::OtherForm));
+        assert!(NoTime::WhichOrder.reason().contains("date_order = \"day-month-year\""));
     }
 
     proptest! {
@@ -346,6 +506,7 @@ mod tests {
         fn bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             let _ = iso_8601(&bytes);
             let _ = Clock::Undecided.text(&bytes);
+            let _ = LocalTime::parse(&bytes);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! From a mapping as written to a checked one.
 
 use super::super::split::{Fold, Plan, Split};
-use super::super::when::TimeUnit;
+use super::super::when::{DateOrder, TimeUnit};
 use super::faults::Faults;
 use super::raw::{Raw, RawColumns, RawFile, RawSplit, Text};
 use super::{
@@ -130,9 +130,24 @@ fn columns(raw: RawColumns, faults: &mut Faults<'_>) -> Columns {
         }
         unit
     });
+    let date_order = raw.date_order.and_then(|text| {
+        let order = DateOrder::ALL.into_iter().find(|order| order.name() == text.get_ref());
+        if order.is_none() {
+            let hint = Some(DateOrder::ALL.map(DateOrder::name).join(", "));
+            faults.at(text.span().start, format!("there is no order `{}`", text.get_ref()), hint);
+        } else if time_unit.is_some() {
+            faults.at(
+                text.span().start,
+                "dates are not counted in units: keep `time_unit` or `date_order`".into(),
+                None,
+            );
+        }
+        order
+    });
     Columns {
         time: one(raw.time),
         time_unit,
+        date_order,
         customer: one(raw.customer),
         counterparty: one(raw.counterparty),
         amount: one(raw.amount),

@@ -43,7 +43,7 @@ mod raw;
 mod tests;
 
 use super::split::{Fold, Split};
-use super::when::TimeUnit;
+use super::when::{DateOrder, TimeUnit};
 use policies::DocumentError;
 use std::fmt;
 use std::io::{self, Read};
@@ -82,6 +82,8 @@ pub struct Columns {
     pub time: Option<String>,
     /// What a number in the time column counts; `None`: by the size of the first one.
     pub time_unit: Option<TimeUnit>,
+    /// What comes first in dates whose year comes last; `None`: as the first date tells.
+    pub date_order: Option<DateOrder>,
     /// Whose behaviour it is.
     pub customer: Option<String>,
     /// The other side: payee, merchant, terminal.
@@ -104,7 +106,7 @@ pub struct Columns {
     pub id: Option<String>,
 }
 
-/// What a label's values mean. Both lists empty: 1, true and yes are positive, 0, false and no negative.
+/// What a label's values mean. Both lists empty: 1, true, yes and y are positive, 0, false, no and n negative.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LabelRule {
     /// How long after its row a label is known, milliseconds.

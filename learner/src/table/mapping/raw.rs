@@ -26,6 +26,7 @@ pub(super) struct Raw {
 pub(super) struct RawColumns {
     pub(super) time: Option<Text>,
     pub(super) time_unit: Option<Text>,
+    pub(super) date_order: Option<Text>,
     pub(super) customer: Option<Text>,
     pub(super) counterparty: Option<Text>,
     pub(super) amount: Option<Text>,

@@ -46,6 +46,19 @@ rows = "all"
 "#;
 
 #[test]
+fn the_order_of_a_date_is_one_of_two_and_no_unit_beside_it() {
+    let with = |keys: &str| format!("[columns]\namount = \"a\"\ntime = \"t\"\n{keys}\n");
+    let order = |keys: &str| parse(&with(keys)).unwrap().columns.date_order;
+    assert_eq!(order(""), None);
+    assert_eq!(order("date_order = \"day-month-year\""), Some(DateOrder::DayFirst));
+    assert_eq!(order("date_order = \"month-day-year\""), Some(DateOrder::MonthFirst));
+    let error = fault(&with("date_order = \"dmy\""));
+    assert!(error.contains("no order `dmy`") && error.contains("day-month-year, month-day-year"), "{error}");
+    let error = fault(&with("time_unit = \"hours\"\ndate_order = \"day-month-year\""));
+    assert!(error.contains("keep `time_unit` or `date_order`"), "{error}");
+}
+
+#[test]
 fn every_key_is_understood() {
     let mapping = parse(WHOLE).unwrap();
     assert_eq!(mapping.columns.time_unit, Some(TimeUnit::Hours));

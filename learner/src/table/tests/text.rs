@@ -195,3 +195,20 @@ fn a_visitor_may_stop() {
     let summary = summary.unwrap();
     assert_eq!((seen, summary.rows, summary.stopped), (10, 10, true));
 }
+
+#[test]
+fn labels_of_one_letter_and_dates_of_other_countries_are_read_without_a_word() {
+    let columns = "[columns]\ntime = \"on\"\namount = \"sum\"\nlabel = \"fraud\"\n";
+    let read = read_text("on;sum;fraud\n25.1.2015;7;Y\n3.2.2015;n/a;n\n4.2.2015;;T\n5.2.2015;1;F\n", columns);
+    let labels: Vec<_> = read.records.iter().map(|record| record.label).collect();
+    assert_eq!(labels, [Some(true), Some(false), Some(true), Some(false)]);
+    let days: Vec<_> =
+        read.records.iter().map(|record| record.at_ms.unwrap() / 86_400_000 - 16_460).collect();
+    assert_eq!(days, [0, 9, 10, 11]);
+    assert_eq!(read.summary().column("sum").unwrap().missing, 2);
+    let error = read_text("on,sum,fraud\n1/2/2015,7,Y\n1/3/2015,7,N\n", columns).error();
+    assert!(error.contains("`1/2/2015`: day or month first? Say `date_order = "), "{error}");
+    let said = columns.replace("[columns]", "[columns]\ndate_order = \"month-day-year\"");
+    let read = read_text("on,sum,fraud\n1/2/2015,7,Y\n1/3/2015 0:05,7,N\n", &said);
+    assert_eq!(read.records[1].at_ms, when::iso_8601(b"2015-01-03 00:05"));
+}
