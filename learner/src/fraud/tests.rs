@@ -29,6 +29,7 @@ fn model(weights: &[(&str, f64)]) -> Classifier {
     Classifier {
         schema: transfer::schema(),
         encoder: Encoder::default(),
+        derived: None,
         method: Method::Scorecard(Scorecard { intercept: -4.0, terms, crosses: Vec::new() }),
         calibrator: Calibrator::Platt { slope: 1.0, intercept: 0.0 },
         thresholds: Thresholds { step_up: 0.2, hold: 0.6 },
@@ -118,7 +119,7 @@ fn subjects_add_up_and_each_of_transfers_has_its_own() {
     assert!((sum - (log_odds + 4.0)).abs() < 1e-9);
     for subject in Subject::ALL {
         let used = names().iter().any(|name| Subject::of(name) == subject);
-        let elsewhere = matches!(subject, Subject::Place | Subject::Other);
+        let elsewhere = matches!(subject, Subject::Place | Subject::Other | Subject::Pattern);
         assert_eq!(used, !elsewhere, "{subject:?}");
     }
 }

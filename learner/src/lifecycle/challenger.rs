@@ -55,9 +55,12 @@ pub fn train(joined: Joined, challenge: &Challenge<'_>) -> Result<(Vec<u8>, Chal
 
 fn fit(joined: Joined, challenge: &Challenge<'_>) -> Result<(Vec<u8>, Challenger), TrainError> {
     let champion = challenge.champion;
-    let width = champion.names().len();
     let labelled = joined.labelled;
-    let rows = joined.rows.into_iter().filter(|row| row.vector.len() == width).collect();
+    let plain = |row: LabelledVector| {
+        let vector = champion.plain(&row.vector)?.to_vec();
+        Some(LabelledVector { vector, ..row })
+    };
+    let rows = joined.rows.into_iter().filter_map(plain).collect();
     let periods = periods(rows, challenge.champion_seen_ms);
     for (part, rows) in [("training", &periods.train), ("validation", &periods.validate)] {
         let frauds = frauds(rows);
@@ -108,10 +111,10 @@ fn compared(champion: &Model, challenger: &Model, rows: &[LabelledVector], seed:
 
 /// Bins of the training part, with the probabilities that the model gives it.
 fn baseline(model: &Model, rows: &[LabelledVector]) -> Baseline {
-    let scored: Vec<(&[f32], f64)> = rows
-        .iter()
-        .filter_map(|row| Some((row.vector.as_slice(), model.probability(&row.vector)?)))
-        .collect();
+    let known =
+        |row: &LabelledVector| Some((model.own(&row.vector)?.into_owned(), model.probability(&row.vector)?));
+    let known: Vec<(Vec<f32>, f64)> = rows.iter().filter_map(known).collect();
+    let scored: Vec<(&[f32], f64)> = known.iter().map(|(vector, said)| (vector.as_slice(), *said)).collect();
     Baseline::learn(model.names().to_vec(), &scored)
 }
 
