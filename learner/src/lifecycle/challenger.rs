@@ -183,6 +183,33 @@ mod tests {
     }
 
     #[test]
+    fn what_the_champion_derives_the_challenger_derives_anew_and_old_vectors_teach_it() {
+        let rows = recorded();
+        let now_ms = rows.iter().map(|row| row.at_ms).max().unwrap();
+        let plain = Model::from_bytes(SHIPPED).unwrap();
+        // A champion with clusters, made of recorded vectors.
+        let joined = join(rows.clone(), 0, now_ms);
+        let periods = periods(joined.rows, None);
+        let fitted = plain.with_inputs(&periods, "clusters=4,autoencoder".parse().unwrap(), 3).unwrap();
+        let champion = Model::from_bytes(&fitted.artifact(plain.manifest().clone()).unwrap()).unwrap();
+        assert!(champion.names().iter().any(|name| name == "cluster 4"));
+        let challenge =
+            Challenge { champion: &champion, champion_seen_ms: None, kind: ModelKind::Tree, seed: 5 };
+        let (artifact, made) = train(join(rows.clone(), 0, now_ms), &challenge).unwrap();
+        let challenger = Model::from_bytes(&artifact).unwrap();
+        assert_eq!(challenger.names(), champion.names());
+        assert!(made.baseline.is_sound() && made.baseline.names == challenger.names());
+        assert!(made.comparison.unwrap().challenger.auprc > 0.3);
+        // Vectors as either of them records them are worth the same to it.
+        let row = &rows[rows.len() / 2].vector;
+        let of_champion = champion.own(row).unwrap().into_owned();
+        assert_eq!(of_champion.len(), champion.names().len());
+        assert_eq!(challenger.probability(row), challenger.probability(&of_champion));
+        assert_eq!(plain.probability(row), plain.probability(&of_champion));
+        assert_eq!(challenger.probability(&row[1..]), None);
+    }
+
+    #[test]
     fn too_little_to_learn_from_is_said() {
         let champion = Model::from_bytes(SHIPPED).unwrap();
         let challenge =

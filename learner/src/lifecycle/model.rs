@@ -84,6 +84,27 @@ impl Model {
         kind: ModelKind,
         seed: u64,
     ) -> Result<Fitted, TrainError> {
+        self.fitted(periods, kind, Wanted::of(self.0.model().derived.as_ref()), seed)
+    }
+
+    /// A tree with other inputs on the same periods.
+    #[cfg(test)]
+    pub(super) fn with_inputs(
+        &self,
+        periods: &Periods,
+        inputs: Wanted,
+        seed: u64,
+    ) -> Result<Fitted, TrainError> {
+        self.fitted(periods, ModelKind::Tree, inputs, seed)
+    }
+
+    fn fitted(
+        &self,
+        periods: &Periods,
+        kind: ModelKind,
+        inputs: Wanted,
+        seed: u64,
+    ) -> Result<Fitted, TrainError> {
         let model = self.0.model();
         let names: Vec<String> = self.names().iter().take(model.plain_width()).cloned().collect();
         let part = |rows: &[LabelledVector]| {
@@ -103,7 +124,7 @@ impl Model {
             scenarios: BTreeMap::new(),
             fingerprint: String::new(),
         };
-        data.derive(Wanted::of(model.derived.as_ref()), seed, &mut ())?;
+        data.derive(inputs, seed, &mut ())?;
         classify::fit_unmeasured(&data, Some(kind), seed).map(Fitted)
     }
 }
