@@ -120,3 +120,30 @@ fn a_search_goes_on_from_the_trials_that_are_on_disk() {
     let refused = gatehouse(&["train", "fraud", "--data", &data, "--out", "x", "--budget", "1.5"]);
     assert_eq!(refused.status.code(), Some(2));
 }
+
+#[test]
+fn inputs_made_of_others_go_into_the_model_and_come_out_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let [data, mapping] = payments(folder.path());
+    let out = folder.path().join("model");
+    let table = ["--data", &data, "--mapping", &mapping];
+    let said = |arguments: &[&str]| -> serde_json::Value {
+        let output = gatehouse(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let out = out.to_str().unwrap();
+    let wanted = ["--model", "tree", "--inputs", "clusters=4,autoencoder", "--out", out, "--json"];
+    let trained = said(&[["train", "fraud"].as_slice(), &table, &wanted].concat());
+    let measured = said(&[["evaluate", "--model", out].as_slice(), &table].concat());
+    assert_eq!(trained["auprc"], measured["auprc"]);
+    let artifact = std::fs::read_to_string(folder.path().join("model/model.artifact")).unwrap();
+    assert!(artifact.contains("--inputs clusters=4,autoencoder") && artifact.contains("\"centres\""));
+    for (inputs, wanted) in [("clusters=99", "clusters are 2 to 32"), ("pca", "`pca` is none of")] {
+        let output =
+            gatehouse(&[["train", "fraud"].as_slice(), &table, &["--inputs", inputs, "--out", out]].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(wanted), "{said}");
+    }
+}

@@ -132,7 +132,7 @@ impl Encoding {
     }
 
     /// Whether it can be applied.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let rising = |knots: &[[f32; 2]]| {
             knots.is_sorted_by(|[a, low], [b, high]| a < b && low <= high) && !knots.is_empty()
         };

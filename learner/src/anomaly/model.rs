@@ -90,7 +90,7 @@ impl Baselines {
 
 impl Member {
     /// Whether the shapes fit together and the numbers can score.
-    fn check(&self, inputs: usize) -> Result<(), &'static str> {
+    pub(crate) fn check(&self, inputs: usize) -> Result<(), &'static str> {
         let mut width = inputs;
         for layer in &self.layers {
             if layer.inputs() != width || layer.outputs() > WIDTH_MAX {
@@ -112,17 +112,22 @@ impl Member {
         self.encoder_depth.checked_sub(1).and_then(|at| self.layers.get(at)).map_or(0, Dense::outputs)
     }
 
-    /// Sends `front` through the first layers, so many of them, and gives where the outputs are.
+    /// Sends `front` through the first layers, so many of them, and gives where the outputs are; what the bottleneck has of
+    /// it is put into `kept`.
     fn pass<'a>(
         &self,
         depth: usize,
         mut front: &'a mut [f32; WIDTH_MAX],
         mut back: &'a mut [f32; WIDTH_MAX],
+        kept: &mut [f32],
     ) -> &'a mut [f32; WIDTH_MAX] {
         for (at, layer) in self.layers.iter().enumerate().take(depth) {
             let sums = layer.sums(front, back);
             if at + 1 < self.layers.len() {
                 sums.iter_mut().for_each(|sum| *sum = leaky(*sum));
+            }
+            if at + 1 == self.encoder_depth {
+                kept.iter_mut().zip(sums.iter()).for_each(|(slot, value)| *slot = *value);
             }
             std::mem::swap(&mut front, &mut back);
         }
@@ -131,9 +136,22 @@ impl Member {
 
     /// Adds to `errors`, shape `[inputs]`, how far off the network's picture of `input` is, in units of what is usual.
     pub(crate) fn add_errors(&self, input: &[f32], errors: &mut [f32]) {
+        self.add_errors_and_keep(input, errors, &mut []);
+    }
+
+    /// The mean over all inputs of how far off the network's picture of `input` is, in units of what is usual; what the
+    /// bottleneck has of it is put into `kept`.
+    pub(crate) fn judge(&self, input: &[f32], kept: &mut [f32]) -> f32 {
+        let mut errors = [0.0f32; WIDTH_MAX];
+        let errors = errors.get_mut(..input.len()).unwrap_or_default();
+        self.add_errors_and_keep(input, errors, kept);
+        errors.iter().map(|error| error.min(COUNTED_MAX)).sum::<f32>() / errors.len().max(1) as f32
+    }
+
+    fn add_errors_and_keep(&self, input: &[f32], errors: &mut [f32], kept: &mut [f32]) {
         let (mut front, mut back) = ([0.0f32; WIDTH_MAX], [0.0f32; WIDTH_MAX]);
         front.iter_mut().zip(input).for_each(|(slot, x)| *slot = *x);
-        let output = self.pass(self.layers.len(), &mut front, &mut back);
+        let output = self.pass(self.layers.len(), &mut front, &mut back, kept);
         let pairs = input.iter().zip(output.iter()).zip(&self.error_scales);
         errors.iter_mut().zip(pairs).for_each(|(error, ((x, y), scale))| *error += (x - y).abs() / scale);
     }
@@ -211,11 +229,7 @@ impl AnomalyModel {
         let input = front.get_mut(..self.encoding.inputs()).ok_or(Unavailable::BadInput)?;
         self.encoding.apply(numbers, categories, input)?;
         let member = self.members.first().ok_or(Unavailable::BadInput)?;
-        let kept = member.pass(member.encoder_depth, &mut front, &mut back);
-        out.iter_mut()
-            .zip(kept.iter())
-            .take(member.bottleneck_width())
-            .for_each(|(slot, value)| *slot = *value);
+        member.pass(member.encoder_depth, &mut front, &mut back, out);
         Ok(())
     }
 

@@ -1,9 +1,10 @@
 //! A fraud model over any schema: what an artifact keeps, and how it scores.
 
 use super::calibrator::Calibrator;
+use super::derived::Derived;
 use super::encoder::Encoder;
 use super::scorecard::Scorecard;
-use crate::behaviour::{Event, Profiles, Schema};
+use crate::behaviour::{Column, Event, Profiles, Schema};
 use crate::trees::Trees;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,9 @@ pub struct Classifier {
     pub schema: Schema,
     /// The columns for levels that follow them.
     pub encoder: Encoder,
+    /// What makes further inputs of both, where the model has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derived: Option<Derived>,
     /// From a vector to a raw score.
     pub method: Method,
     /// From a raw score to a probability.
@@ -59,19 +63,38 @@ pub struct Classifier {
 impl Classifier {
     /// Length of a vector.
     pub fn width(&self) -> usize {
+        self.plain_width() + self.derived.as_ref().map_or(0, Derived::width)
+    }
+
+    /// How many columns come of the event alone: all but the derived ones, which follow them.
+    pub fn plain_width(&self) -> usize {
         self.schema.columns().len() + self.encoder.levels().len()
+    }
+
+    /// What is made of the other columns.
+    pub fn derived_columns(&self) -> Vec<Column> {
+        self.derived.as_ref().map_or_else(Vec::new, Derived::columns)
     }
 
     /// Names of a vector's columns.
     pub fn names(&self) -> Vec<String> {
         let behaviour = self.schema.columns().iter().map(|column| column.name.clone());
-        behaviour.chain(self.encoder.names(&self.schema)).collect()
+        let derived = self.derived_columns().into_iter().map(|column| column.name);
+        behaviour.chain(self.encoder.names(&self.schema)).chain(derived).collect()
     }
 
     /// The vector of an event against what is known before it, put into `out`.
     pub fn vector(&self, profiles: &Profiles, event: &Event<'_>, out: &mut Vec<f32>) {
         profiles.describe(&self.schema, event, out);
-        self.encoder.extend(event.categories, out);
+        self.complete(event, out);
+    }
+
+    /// Adds to the features of an event, as [`Profiles::describe`] gives them, every other column of its vector.
+    pub fn complete(&self, event: &Event<'_>, vector: &mut Vec<f32>) {
+        self.encoder.extend(event.categories, vector);
+        if let Some(derived) = &self.derived {
+            derived.extend(vector);
+        }
     }
 
     /// Raw score of a vector.
@@ -106,6 +129,7 @@ impl Classifier {
         {
             return Err("a column for a category that the schema does not have".to_owned());
         }
+        self.derived.as_ref().map_or(Ok(()), |derived| derived.check(self.plain_width()))?;
         match &self.method {
             Method::Scorecard(card) => card.check(width)?,
             Method::Trees(trees) => {

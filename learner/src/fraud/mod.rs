@@ -4,6 +4,8 @@
 
 mod calibrator;
 mod classifier;
+mod clusters;
+mod derived;
 mod encoder;
 mod scorecard;
 mod sentences;
@@ -11,6 +13,9 @@ mod subject;
 
 pub use calibrator::Calibrator;
 pub use classifier::{Classifier, Method, Thresholds, WIDTH_MAX};
+pub(crate) use clusters::RADIUS_MIN;
+pub use clusters::{CLUSTERS_MAX, Clusters};
+pub use derived::{BOTTLENECK_MAX, Derived, Reconstruction};
 pub use encoder::{Encoder, Level};
 pub use scorecard::{Cross, Scorecard, Term};
 pub(crate) use scorecard::{REACH, bin};
@@ -96,12 +101,14 @@ impl FraudScorer {
             artifact::from_bytes::<Classifier>(bytes, Kind::Fraud, schema.hash())?;
         model.check().map_err(ArtifactError::Malformed)?;
         let names = model.names();
-        let subjects = names.iter().map(|name| Subject::of(name)).collect();
+        let plain = model.plain_width();
+        let subject =
+            |(at, name): (usize, &String)| if at < plain { Subject::of(name) } else { Subject::Pattern };
+        let subjects = names.iter().enumerate().map(subject).collect();
         Ok(Self { model, names, subjects, manifest, digest: artifact::digest(bytes) })
     }
 
-    /// Scores a vector as [`crate::behaviour::Profiles::describe`] and the model's encoder make it (or as a decision
-    /// record kept it).
+    /// Scores a vector as [`Classifier::vector`] makes it (or as a decision record kept it).
     ///
     /// # Errors
     /// [`Unavailable`] for another shape, infinities, or `NaN` where a feature cannot be missing; never panics.
@@ -109,10 +116,10 @@ impl FraudScorer {
         let columns = self.model.schema.columns();
         let whole =
             |(value, column): (&f32, &Column)| value.is_finite() || (value.is_nan() && column.may_be_missing);
-        let (behaviour, levels) = vector.split_at_checked(columns.len()).ok_or(Unavailable::BadInput)?;
+        let (behaviour, others) = vector.split_at_checked(columns.len()).ok_or(Unavailable::BadInput)?;
         let sound = vector.len() == self.names.len()
             && behaviour.iter().zip(columns).all(whole)
-            && levels.iter().all(|value| value.is_finite());
+            && others.iter().all(|value| value.is_finite());
         if !sound {
             return Err(Unavailable::BadInput);
         }
@@ -136,7 +143,7 @@ impl FraudScorer {
 
     /// Why an event looks like fraud, in words, the strongest reason first; empty where nothing speaks for it.
     pub fn sentences(&self, score: &FraudScore, vector: &[f32]) -> Vec<String> {
-        sentences::sentences(score, &Facts { names: &self.names, vector })
+        sentences::sentences(score, &Facts { names: &self.names, vector, model: &self.model })
     }
 
     /// The model.

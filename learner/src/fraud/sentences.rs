@@ -1,6 +1,6 @@
 //! A score in sentences that a customer-service person can read out.
 
-use super::{FraudScore, Subject};
+use super::{Classifier, FraudScore, Subject};
 
 /// Subjects below this many log odds are not worth a sentence.
 const WORTH_SAYING: f64 = 0.2;
@@ -10,6 +10,7 @@ const MINUTE: f64 = 60.0;
 pub(super) struct Facts<'a> {
     pub(super) names: &'a [String],
     pub(super) vector: &'a [f32],
+    pub(super) model: &'a Classifier,
 }
 
 impl Facts<'_> {
@@ -53,6 +54,10 @@ fn sentence(subject: Subject, score: &FraudScore, facts: &Facts<'_>) -> Option<S
         Subject::Attempts => attempts(facts),
         Subject::Place => place(facts),
         Subject::Other => other(score, facts),
+        Subject::Pattern => {
+            let inputs = facts.vector.get(facts.model.plain_width()..)?;
+            facts.model.derived.as_ref().map(|derived| derived.sentence(inputs))
+        }
     }
 }
 

@@ -24,11 +24,13 @@ pub enum Subject {
     Place,
     /// Whatever else was recorded.
     Other,
+    /// The event as a whole: what the model derives of all its features together.
+    Pattern,
 }
 
 impl Subject {
     /// All subjects, in the order of a score's sums.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Amount,
         Self::Payee,
         Self::Hour,
@@ -38,9 +40,10 @@ impl Subject {
         Self::Attempts,
         Self::Place,
         Self::Other,
+        Self::Pattern,
     ];
 
-    /// The subject of a feature.
+    /// The subject of a feature of behaviour or a level.
     pub fn of(feature: &str) -> Self {
         match feature {
             "hour_unusual" | "hour_sin" | "hour_cos" | "night" | "weekend" => Self::Hour,

@@ -29,6 +29,7 @@ fn model(weights: &[(&str, f64)]) -> Classifier {
     Classifier {
         schema: transfer::schema(),
         encoder: Encoder::default(),
+        derived: None,
         method: Method::Scorecard(Scorecard { intercept: -4.0, terms, crosses: Vec::new() }),
         calibrator: Calibrator::Platt { slope: 1.0, intercept: 0.0 },
         thresholds: Thresholds { step_up: 0.2, hold: 0.6 },
@@ -118,7 +119,7 @@ fn subjects_add_up_and_each_of_transfers_has_its_own() {
     assert!((sum - (log_odds + 4.0)).abs() < 1e-9);
     for subject in Subject::ALL {
         let used = names().iter().any(|name| Subject::of(name) == subject);
-        let elsewhere = matches!(subject, Subject::Place | Subject::Other);
+        let elsewhere = matches!(subject, Subject::Place | Subject::Other | Subject::Pattern);
         assert_eq!(used, !elsewhere, "{subject:?}");
     }
 }
@@ -221,4 +222,177 @@ proptest! {
             scorer.sentences(&score, &values);
         }
     }
+}
+
+/// Two clusters that differ in whether the payee is new, and a network over all features that gives zeros back.
+fn derived(width: usize) -> Derived {
+    let at = index("new_payee");
+    let centre = |high: f32| (0..width).map(|feature| if feature == at { high } else { 0.0 }).collect();
+    let clusters = Clusters {
+        means: vec![0.0; width],
+        spreads: vec![1.0; width],
+        centres: vec![centre(0.0), centre(1.0)],
+        radii: vec![0.1, 0.1],
+        frauds: vec![0.002, 0.125],
+        fraud: 0.01,
+    };
+    let number = serde_json::json!({
+        "knots": [[-10.0, -10.0], [10.0, 10.0]], "tail": 1.0, "reach": 1.0, "imputed": 0.0, "flagged": false
+    });
+    let encoding = serde_json::json!({ "numbers": vec![number; width], "categories": [] });
+    let layer = |inputs: usize, outputs: usize, bias: f32| serde_json::json!({ "weights": vec![vec![0.0; inputs]; outputs], "biases": vec![bias; outputs] });
+    let network = serde_json::json!({
+        "layers": [layer(width, 2, 0.5), layer(2, width, 0.0)], "encoder_depth": 1, "error_scales": vec![1.0; width]
+    });
+    let autoencoder = serde_json::json!({ "encoding": encoding, "network": network, "usual": 0.01 });
+    Derived { clusters: Some(clusters), autoencoder: serde_json::from_value(autoencoder).unwrap() }
+}
+
+/// A model that looks at what is derived alone: so many log odds for each unit, by name.
+fn of_whole(weights: &[(&str, f64)]) -> Classifier {
+    let mut model = model(&[]);
+    model.derived = Some(derived(names().len()));
+    let known = model.names();
+    let Method::Scorecard(card) = &mut model.method else { unreachable!() };
+    let plain = card.terms[0].clone();
+    card.terms.resize(known.len(), plain);
+    for &(name, weight) in weights {
+        let at = known.iter().position(|known| known == name).unwrap_or_else(|| panic!("no {name}"));
+        card.terms[at].weight = weight;
+    }
+    model
+}
+
+#[test]
+fn derived_inputs_follow_the_others_and_speak_in_sentences() {
+    let scorer = scorer(of_whole(&[("cluster 2", 2.0)])).unwrap();
+    let plain = names().len();
+    let derived = [
+        "cluster 1",
+        "cluster 2",
+        "cluster distance",
+        "reconstruction error",
+        "bottleneck 1",
+        "bottleneck 2",
+    ];
+    assert_eq!(scorer.names()[plain..], derived);
+    let whole = |new: f32| {
+        let mut vector = vec![0.0; plain];
+        vector[index("new_payee")] = new;
+        scorer.model().derived.as_ref().unwrap().extend(&mut vector);
+        vector
+    };
+    let vector = whole(1.0);
+    let [ordinary, odd, distance, error, kept, _] = vector[plain..] else { panic!("{}", vector.len()) };
+    assert!(odd > 0.999 && ordinary < 0.001 && distance < 0.01, "{ordinary} {odd} {distance}");
+    // One feature of all is off by 1, in units of the usual error.
+    assert!((error - 100.0 / plain as f32).abs() < 1e-3 && kept == 0.5, "{error} {kept}");
+    let score = scorer.score(&vector).unwrap();
+    assert_eq!(scorer.names()[score.contributions[0].feature], "cluster 2");
+    let said = "it resembles a group of earlier transfers of which 12 in 100 were fraud";
+    assert_eq!(scorer.sentences(&score, &vector), [said]);
+    let score = scorer.score(&whole(0.0)).unwrap();
+    assert!(scorer.sentences(&score, &whole(0.0)).is_empty());
+}
+
+#[test]
+fn a_bad_picture_and_a_far_place_are_said_with_their_size() {
+    let whole = scorer(of_whole(&[("reconstruction error", 1.0), ("cluster distance", 1.0)])).unwrap();
+    let said = |value: f32| {
+        let mut vector = vec![value; names().len()];
+        // Whatever else, it belongs to the first cluster, where hardly any fraud is.
+        vector[index("new_payee")] = 0.0;
+        whole.model().derived.as_ref().unwrap().extend(&mut vector);
+        whole.sentences(&whole.score(&vector).unwrap(), &vector)
+    };
+    let worse = said(1.0);
+    assert!(
+        worse[0].contains("fits ordinary transfers") && worse[0].contains("times worse than usual"),
+        "{worse:?}"
+    );
+    let mut without = of_whole(&[]);
+    without.derived.as_mut().unwrap().autoencoder = None;
+    let Method::Scorecard(card) = &mut without.method else { unreachable!() };
+    card.terms.truncate(card.terms.len() - 3);
+    card.terms.last_mut().unwrap().weight = 1.0;
+    let scorer = scorer(without).unwrap();
+    let mut vector = vec![1.0; names().len()];
+    vector[index("new_payee")] = 0.0;
+    scorer.model().derived.as_ref().unwrap().extend(&mut vector);
+    let further = scorer.sentences(&scorer.score(&vector).unwrap(), &vector);
+    assert!(further[0].contains("times further than usual from every group"), "{further:?}");
+}
+
+#[test]
+fn derived_inputs_of_nonsense_have_no_score_and_allocate_nothing() {
+    let scorer = scorer(of_whole(&[("cluster 2", 2.0)])).unwrap();
+    for senseless in [f32::INFINITY, f32::NEG_INFINITY] {
+        let mut vector = vec![0.0; names().len()];
+        vector[index("amount_z")] = senseless;
+        scorer.model().derived.as_ref().unwrap().extend(&mut vector);
+        assert_eq!(vector.len(), scorer.names().len());
+        assert_eq!(scorer.score(&vector), Err(Unavailable::BadInput));
+    }
+    for value in [f32::MAX, f32::MIN, f32::NAN, f32::MIN_POSITIVE] {
+        let mut vector = Vec::with_capacity(scorer.names().len());
+        vector.resize(names().len(), value);
+        let derived = scorer.model().derived.as_ref().unwrap();
+        let counted = allocation_counter::measure(|| derived.extend(&mut vector));
+        assert_eq!(counted.count_total, 0);
+        assert!(vector[names().len()..].iter().all(|input| input.is_finite()), "{value}");
+    }
+    let mut short = vec![0.0; 3];
+    scorer.model().derived.as_ref().unwrap().extend(&mut short);
+    assert!(short[3..].iter().all(|input| input.is_nan()));
+}
+
+#[test]
+fn altered_derived_parts_are_refused_by_name() {
+    type Change = fn(&mut Derived);
+    fn clusters(derived: &mut Derived) -> &mut Clusters {
+        derived.clusters.as_mut().unwrap()
+    }
+    let cases: [(&str, Change); 12] = [
+        ("neither clusters nor", |derived| *derived = Derived { clusters: None, autoencoder: None }),
+        ("clusters over", |derived| clusters(derived).means.truncate(3)),
+        ("clusters over", |derived| clusters(derived).spreads.push(1.0)),
+        ("scale of the clusters", |derived| clusters(derived).spreads[2] = 0.0),
+        ("scale of the clusters", |derived| clusters(derived).means[2] = f32::INFINITY),
+        ("centre of cluster 2", |derived| clusters(derived).centres[1][4] = 1e9),
+        ("centre of cluster 1", |derived| clusters(derived).centres[0].truncate(4)),
+        ("0 clusters", |derived| clusters(derived).centres.clear()),
+        ("size of a cluster", |derived| clusters(derived).radii[0] = 0.0),
+        ("size of a cluster", |derived| clusters(derived).frauds.truncate(1)),
+        ("no usual error", |derived| derived.autoencoder.as_mut().unwrap().usual = 0.0),
+        ("of the inputs", |derived| derived.autoencoder.as_mut().unwrap().network.error_scales.truncate(1)),
+    ];
+    for (said, change) in cases {
+        let mut model = of_whole(&[]);
+        change(model.derived.as_mut().unwrap());
+        let error = scorer(model).unwrap_err().to_string();
+        assert!(error.contains(said), "{said}: {error}");
+    }
+    // What is no number, and what is missing, does not get so far.
+    let body = serde_json::to_value(of_whole(&[])).unwrap();
+    for part in ["radii", "centres", "means", "frauds"] {
+        for with in [None, Some(serde_json::json!([null, null]))] {
+            let mut body = body.clone();
+            let clusters = body["derived"]["clusters"].as_object_mut().unwrap();
+            match &with {
+                None => clusters.remove(part),
+                Some(value) => clusters.insert(part.to_owned(), value.clone()),
+            };
+            let error = serde_json::from_value::<Classifier>(body).unwrap_err().to_string();
+            assert!(with.is_some() || error.contains(part), "{part}: {error}");
+        }
+    }
+    // A model whose derived part is gone has terms for features that it does not have.
+    let mut model = of_whole(&[]);
+    model.derived = None;
+    assert!(scorer(model).is_err());
+}
+
+#[test]
+fn a_model_that_derives_nothing_says_nothing_of_it() {
+    assert!(!serde_json::to_string(&model(&[])).unwrap().contains("derived"));
 }

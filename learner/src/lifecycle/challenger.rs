@@ -55,9 +55,12 @@ pub fn train(joined: Joined, challenge: &Challenge<'_>) -> Result<(Vec<u8>, Chal
 
 fn fit(joined: Joined, challenge: &Challenge<'_>) -> Result<(Vec<u8>, Challenger), TrainError> {
     let champion = challenge.champion;
-    let width = champion.names().len();
     let labelled = joined.labelled;
-    let rows = joined.rows.into_iter().filter(|row| row.vector.len() == width).collect();
+    let plain = |row: LabelledVector| {
+        let vector = champion.plain(&row.vector)?.to_vec();
+        Some(LabelledVector { vector, ..row })
+    };
+    let rows = joined.rows.into_iter().filter_map(plain).collect();
     let periods = periods(rows, challenge.champion_seen_ms);
     for (part, rows) in [("training", &periods.train), ("validation", &periods.validate)] {
         let frauds = frauds(rows);
@@ -108,10 +111,10 @@ fn compared(champion: &Model, challenger: &Model, rows: &[LabelledVector], seed:
 
 /// Bins of the training part, with the probabilities that the model gives it.
 fn baseline(model: &Model, rows: &[LabelledVector]) -> Baseline {
-    let scored: Vec<(&[f32], f64)> = rows
-        .iter()
-        .filter_map(|row| Some((row.vector.as_slice(), model.probability(&row.vector)?)))
-        .collect();
+    let known =
+        |row: &LabelledVector| Some((model.own(&row.vector)?.into_owned(), model.probability(&row.vector)?));
+    let known: Vec<(Vec<f32>, f64)> = rows.iter().filter_map(known).collect();
+    let scored: Vec<(&[f32], f64)> = known.iter().map(|(vector, said)| (vector.as_slice(), *said)).collect();
     Baseline::learn(model.names().to_vec(), &scored)
 }
 
@@ -177,6 +180,33 @@ mod tests {
         let seen = Challenge { champion_seen_ms: Some(now_ms), ..challenge };
         let (_, made) = train(joined(), &seen).unwrap();
         assert_eq!((made.rows[2], made.comparison), (0, None), "the champion knows every row");
+    }
+
+    #[test]
+    fn what_the_champion_derives_the_challenger_derives_anew_and_old_vectors_teach_it() {
+        let rows = recorded();
+        let now_ms = rows.iter().map(|row| row.at_ms).max().unwrap();
+        let plain = Model::from_bytes(SHIPPED).unwrap();
+        // A champion with clusters, made of recorded vectors.
+        let joined = join(rows.clone(), 0, now_ms);
+        let periods = periods(joined.rows, None);
+        let fitted = plain.with_inputs(&periods, "clusters=4,autoencoder".parse().unwrap(), 3).unwrap();
+        let champion = Model::from_bytes(&fitted.artifact(plain.manifest().clone()).unwrap()).unwrap();
+        assert!(champion.names().iter().any(|name| name == "cluster 4"));
+        let challenge =
+            Challenge { champion: &champion, champion_seen_ms: None, kind: ModelKind::Tree, seed: 5 };
+        let (artifact, made) = train(join(rows.clone(), 0, now_ms), &challenge).unwrap();
+        let challenger = Model::from_bytes(&artifact).unwrap();
+        assert_eq!(challenger.names(), champion.names());
+        assert!(made.baseline.is_sound() && made.baseline.names == challenger.names());
+        assert!(made.comparison.unwrap().challenger.auprc > 0.3);
+        // Vectors as either of them records them are worth the same to it.
+        let row = &rows[rows.len() / 2].vector;
+        let of_champion = champion.own(row).unwrap().into_owned();
+        assert_eq!(of_champion.len(), champion.names().len());
+        assert_eq!(challenger.probability(row), challenger.probability(&of_champion));
+        assert_eq!(plain.probability(row), plain.probability(&of_champion));
+        assert_eq!(challenger.probability(&row[1..]), None);
     }
 
     #[test]

@@ -206,7 +206,8 @@ fn importance(page: &mut Page, evidence: &Evidence<'_>) -> Result<(), String> {
 
 /// What a feature says, and its unit.
 fn meaning(classifier: &Classifier, name: &str) -> (String, String) {
-    let column = classifier.schema.columns().iter().find(|column| column.name == name);
+    let derived = classifier.derived_columns();
+    let column = classifier.schema.columns().iter().chain(&derived).find(|column| column.name == name);
     column.map_or_else(
         || ("1 where the event has this level, else 0".to_owned(), "0 or 1".to_owned()),
         |column| (column.meaning.clone(), column.unit.clone()),

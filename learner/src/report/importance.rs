@@ -87,6 +87,7 @@ mod tests {
         let classifier = Classifier {
             schema: Schema::new(Inputs { numeric: names, ..Inputs::default() }),
             encoder: Encoder::default(),
+            derived: None,
             method,
             calibrator: Calibrator::Platt { slope: 1.0, intercept: 0.0 },
             thresholds: Thresholds { step_up: 0.5, hold: 0.5 },

@@ -1,7 +1,7 @@
 //! Training and evaluation of anomaly models: of requests here, of any table in [`table`]. They learn from normal rows only.
 
-mod encode;
-mod learn;
+pub(super) mod encode;
+pub(super) mod learn;
 mod measure;
 pub mod table;
 mod whiten;

@@ -1,6 +1,7 @@
 //! Training of a classifier on anybody's table: search, fit, calibrate, choose thresholds, measure.
 
 use super::dataset::{Dataset, Tables, Trained};
+use super::derived::{Deriving, Wanted};
 use super::measure::{self, Costs, Measured};
 use super::methods::ModelKind;
 use super::search::{Basis, Fold, Search, Trial, TrialLog, Winner};
@@ -28,6 +29,8 @@ pub struct Recipe {
     pub seed: u64,
     /// How settings are searched.
     pub search: Search,
+    /// Which inputs are made of the others.
+    pub inputs: Wanted,
     /// What alarms cost.
     pub costs: Costs,
     /// Share of legitimate rows that may be challenged, 0 to 1; without it costs choose the thresholds.
@@ -40,6 +43,9 @@ impl Recipe {
         let mut options = format!(" --model {kind} --seed {}", self.seed);
         if self.search.random > 0 {
             options += &format!(" --search {}", self.search.random);
+        }
+        if !self.inputs.is_none() {
+            options += &format!(" --inputs {}", self.inputs);
         }
         options += &self.search.folds.map_or(String::new(), |folds| format!(" --folds {folds}"));
         options + &self.budget.map_or(String::new(), |budget| format!(" --budget {budget}"))
@@ -91,8 +97,9 @@ pub struct TrainedTable {
 /// # Errors
 /// A [`TrainError`] that names what is wrong with table, mapping, fit or output.
 pub fn train(settings: &TrainTable, progress: &mut dyn Progress) -> Result<TrainedTable, TrainError> {
-    let data = Dataset::read(&settings.tables, None, progress)?;
+    let mut data = Dataset::read(&settings.tables, None, progress)?;
     let recipe = &settings.recipe;
+    data.derive(recipe.inputs, recipe.seed, progress)?;
     // Where the mapping stands says nothing of what is in it.
     let mapping = crate::table::Mapping { path: PathBuf::new(), ..settings.tables.mapping.clone() };
     let log = TrialLog::open(&settings.out, &basis(&data, recipe, format!("{mapping:?}")))?;
@@ -122,6 +129,7 @@ pub(super) fn basis<'a>(data: &'a Dataset, recipe: &Recipe, mapping: String) -> 
         mapping,
         seed: recipe.seed,
         folds: recipe.search.folds,
+        inputs: recipe.inputs.to_string(),
     }
 }
 
@@ -227,7 +235,8 @@ pub fn evaluate(
     // A table without time is shuffled as it was in training: another shuffle would test on rows that were trained on.
     let tables = Tables { seed: manifest.seed, ..tables.clone() };
     let trained = Trained { encoder: &classifier.encoder, fingerprint: &manifest.data_fingerprint };
-    let data = Dataset::read(&tables, Some(&trained), progress)?;
+    let mut data = Dataset::read(&tables, Some(&trained), progress)?;
+    data.derive_as(classifier.derived.as_ref());
     both_classes("test", &data.test)?;
     progress.stage("measuring", 1);
     let test = measure::measure(&data.test, &classifier, costs, &[], &data.scenarios);
@@ -303,7 +312,7 @@ fn found(
     log: Option<&TrialLog>,
     progress: &mut dyn Progress,
 ) -> Result<Found, TrainError> {
-    let folds = folds(data, recipe.search.folds);
+    let folds = folds(data, recipe.search.folds)?;
     let kinds = recipe.model.map_or_else(|| ModelKind::ALL.to_vec(), |kind| vec![kind]);
     let how = (kinds.as_slice(), recipe.seed, recipe.search.random);
     let mut winner = search(data, &folds, how, log, progress)?;
@@ -371,6 +380,7 @@ pub(super) fn finished(
     let mut classifier = Classifier {
         schema: data.schema.clone(),
         encoder: data.encoder.clone(),
+        derived: data.derived.as_ref().map(Deriving::fitted).cloned(),
         method,
         calibrator: calibrate::calibrator(raw),
         thresholds: Thresholds { step_up: 1.0, hold: 1.0 },

@@ -1,5 +1,6 @@
 //! From a table and its mapping to parts of rows that models can learn from and be measured on.
 
+use super::derived::Deriving;
 use super::part::{Beside, Part};
 use super::replay::{Replay, Row, inputs};
 use super::{Progress, TrainError};
@@ -51,6 +52,8 @@ pub struct Dataset {
     pub schema: Schema,
     /// The columns beyond them: levels of categories.
     pub encoder: Encoder,
+    /// The inputs made of both, where there are any; every part has them as its last columns.
+    pub derived: Option<Deriving>,
     /// To fit on.
     pub train: Part,
     /// To choose on; empty where the mapping has none.
@@ -194,6 +197,7 @@ impl Dataset {
         Self {
             schema,
             encoder: Encoder::default(),
+            derived: None,
             train,
             validate,
             test,
@@ -435,7 +439,8 @@ impl<'a> Builder<'a> {
         if let Some(first) = summaries.first() {
             remarks.extend(of_time(&self.tables.mapping, first, summaries.get(1)));
         }
-        Dataset { schema, encoder, train, validate, test, folds, scenarios, fingerprint, remarks }
+        let derived = None;
+        Dataset { schema, encoder, derived, train, validate, test, folds, scenarios, fingerprint, remarks }
     }
 }
 
@@ -451,8 +456,11 @@ fn encode(part: &mut Part, encoder: &Encoder, schema: &Schema) {
     }
 }
 
-/// Rows of the training part with columns that are learned from the first of the two parts alone.
+/// Rows of the training part with columns for levels that are learned from the first of the two parts alone, and without
+/// derived ones, which are not the fold's own.
 pub(super) fn relevelled(mut parts: [Part; 2], data: &Dataset) -> [Part; 2] {
+    let plain = data.schema.columns().len() + data.encoder.levels().len();
+    parts.iter_mut().for_each(|part| part.frame.truncate(plain));
     if parts.iter().all(|part| part.categories.is_empty()) {
         return parts;
     }

@@ -33,7 +33,8 @@ pub struct TrainFraud {
 /// A [`TrainError`] that names what is wrong with data, fit or output.
 pub fn fraud(settings: &TrainFraud, progress: &mut dyn Progress) -> Result<TrainedTable, TrainError> {
     let events = data::transfers(&settings.data)?;
-    let data = Dataset::of_transfers(&events);
+    let mut data = Dataset::of_transfers(&events);
+    data.derive(settings.recipe.inputs, settings.recipe.seed, progress)?;
     let log = TrialLog::open(&settings.out, &classify::basis(&data, &settings.recipe, String::new()))?;
     let mut made = train(&data, settings, Some(&log), progress)?;
     super::write(&settings.out, artifact::FILE, &made.artifact)?;
@@ -60,7 +61,8 @@ fn train(
     let (classifier, mut trained) = classify::fit(data, recipe, log, progress)?;
     if let Source::Simulate(seed) = settings.data {
         let other = data::transfers(&Source::Simulate(seed.wrapping_add(OTHER_TOWN)))?;
-        let other = Dataset::of_transfers(&other);
+        let mut other = Dataset::of_transfers(&other);
+        other.derive_as(classifier.derived.as_ref());
         let singles = &trained.singles;
         trained.other = Some(measure::measure(&other.test, &classifier, costs, singles, &other.scenarios));
     }
@@ -88,7 +90,8 @@ pub fn evaluate(model: &Path, data: &Source) -> Result<EvaluatedTable, TrainErro
     let loaded = artifact::load::<Classifier>(model, Kind::Fraud, transfer::schema().hash())?;
     let classifier = loaded.model;
     classifier.check().map_err(artifact::ArtifactError::Malformed)?;
-    let rows = Dataset::of_transfers(&data::transfers(data)?).into_one();
+    let mut rows = Dataset::of_transfers(&data::transfers(data)?).into_one();
+    rows.derive_as(classifier.derived.as_ref());
     classify::both_classes("test", &rows.test)?;
     let mut remarks = Vec::new();
     if data.to_string() == loaded.manifest.data {

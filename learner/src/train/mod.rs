@@ -12,6 +12,7 @@ pub mod classify;
 mod crossing;
 pub mod data;
 pub mod dataset;
+pub mod derived;
 pub mod fraud;
 mod measure;
 mod methods;

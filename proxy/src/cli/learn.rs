@@ -15,6 +15,7 @@ use learner::score::Scorer;
 use learner::train::anomaly::{self, TrainAnomaly, anomaly};
 use learner::train::classify::Recipe;
 use learner::train::data::Source;
+use learner::train::derived::Wanted;
 use learner::train::fraud::{self, TrainFraud, fraud};
 use learner::train::search::Search;
 use learner::train::{Bar, Progress};
@@ -104,13 +105,18 @@ struct Making {
     /// keeps within it on validation rows, the hold within a tenth of it. Without it, costs choose both.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     budget: Option<f64>,
+    /// Inputs made of the others: `clusters` (by k-means; 8, or `clusters=K`), `autoencoder` (its error and bottleneck), or
+    /// both with a comma between. They are fitted on training rows alone.
+    #[arg(long, value_name = "LIST")]
+    inputs: Option<Wanted>,
 }
 
 impl Making {
     fn recipe(&self, model: &str, seed: u64) -> anyhow::Result<Recipe> {
         let search = Search { random: self.search.into(), folds: self.folds.map(usize::from) };
         let model = tables::model_kind(model)?;
-        Ok(Recipe { model, seed, search, budget: self.budget, ..Recipe::default() })
+        let inputs = self.inputs.unwrap_or_default();
+        Ok(Recipe { model, seed, search, inputs, budget: self.budget, ..Recipe::default() })
     }
 }
 

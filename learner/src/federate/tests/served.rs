@@ -61,6 +61,9 @@ fn what_banks_train_together_serves_in_the_gateway() {
     let columns: Vec<String> = schema.names().into_iter().skip(1).collect();
     assert_eq!(model.scorecard(&columns), Err(schema.features[0].name.clone()));
     assert!(data.train.frame.names().contains(&left_out));
+    // Clusters and autoencoders are each bank's own: no schema can agree on them.
+    schema.features[0].name = "cluster 1".to_owned();
+    assert_eq!(Table::of_part(&data.train, &schema).unwrap_err(), "cluster 1");
 }
 
 #[test]

@@ -24,7 +24,7 @@ const FREQUENT_MAX: usize = 48;
 ///
 /// # Errors
 /// [`TrainError::Unusable`] where the columns are too many.
-pub(super) fn learn(columns: &Columns, rows: &[usize]) -> Result<Encoding, TrainError> {
+pub(in crate::train) fn learn(columns: &Columns, rows: &[usize]) -> Result<Encoding, TrainError> {
     let numbers: Vec<Number> =
         (0..columns.numbers.width()).map(|at| number(columns.numbers.column(at), rows)).collect();
     let flags = numbers.iter().filter(|number| number.flagged).count();

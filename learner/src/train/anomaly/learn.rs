@@ -2,7 +2,7 @@
 
 use super::encode;
 use super::whiten::whitening;
-use crate::anomaly::{AnomalyModel, Baselines, Dense, Ensemble, Member};
+use crate::anomaly::{AnomalyModel, Baselines, Dense, Encoding, Ensemble, Member};
 use crate::frame::Frame;
 use crate::simulate::Random;
 use crate::train::autoencoder::{self, Network, Settings};
@@ -20,7 +20,7 @@ const DEVIATION_MIN: f64 = 0.01;
 /// Networks of one model at most.
 const MEMBERS_MAX: usize = 8;
 /// Fewer normal rows than this, in all parts together, teach nothing.
-pub(super) const ROWS_MIN: usize = 200;
+pub(in crate::train) const ROWS_MIN: usize = 200;
 
 /// Rows as read, column by column.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -102,8 +102,8 @@ pub(super) fn learn(
         percentiles: vec![0.0, 1.0],
         baselines: Baselines { mahalanobis: whitening(&Array2::zeros((0, 0))), medians: Vec::new() },
     };
-    let fit = encoded(&model, columns, parts.fit.clone())?;
-    let stop = encoded(&model, columns, parts.stop.clone())?;
+    let fit = encoded(&model.encoding, columns, parts.fit.clone())?;
+    let stop = encoded(&model.encoding, columns, parts.stop.clone())?;
     model.baselines =
         Baselines { mahalanobis: whitening(&fit), medians: fit.columns().into_iter().map(median).collect() };
     let isolation = isolation_forest(&fit, seed)?;
@@ -112,7 +112,7 @@ pub(super) fn learn(
     let mut random = Random::new(seed);
     let mut epochs = 0;
     for _ in 0..members {
-        let (member, passes) = member(&fit, &stop, &model, settings, &mut random, progress)?;
+        let (member, passes) = member(&fit, &stop, &model.encoding, settings, &mut random, progress)?;
         model.members.push(member);
         epochs = epochs.max(passes);
     }
@@ -131,7 +131,7 @@ fn ensemble(
     columns: &Columns,
     rows: Range<usize>,
 ) -> Result<Ensemble, TrainError> {
-    let inputs = encoded(model, columns, rows.clone())?;
+    let inputs = encoded(&model.encoding, columns, rows.clone())?;
     let mut found = [Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len())];
     columns.each(rows, |at, numbers, categories| {
         let score = model.score(numbers, categories).map_err(|why| TrainError::Fit(why.to_string()))?;
@@ -150,20 +150,20 @@ fn ensemble(
 }
 
 /// One network, and the epochs it took.
-fn member(
+pub(in crate::train) fn member(
     fit: &Array2<f32>,
     stop: &Array2<f32>,
-    model: &AnomalyModel,
+    encoding: &Encoding,
     settings: &Settings,
     random: &mut Random,
     progress: &mut dyn Progress,
 ) -> Result<(Member, usize), TrainError> {
-    let inputs = model.encoding.inputs();
+    let inputs = encoding.inputs();
     let hidden = settings.hidden(inputs);
     let narrowest = hidden.iter().min().copied().unwrap_or(0);
     let encoder_depth = hidden.iter().position(|width| *width == narrowest).unwrap_or(0) + 1;
     let widths: Vec<usize> = [inputs].into_iter().chain(hidden).chain([inputs]).collect();
-    let features: Vec<usize> = model.encoding.widths().collect();
+    let features: Vec<usize> = encoding.widths().collect();
     let network = Network::new(&widths, random);
     let parts = [fit.view(), stop.view()];
     let (network, epochs) = autoencoder::fit(network, parts, &features, settings, random, || progress.step());
@@ -194,16 +194,16 @@ fn median(column: ArrayView1<'_, f32>) -> f32 {
 }
 
 /// Inputs of these rows; shape `[rows][inputs]`.
-pub(super) fn encoded(
-    model: &AnomalyModel,
+pub(in crate::train) fn encoded(
+    encoding: &Encoding,
     columns: &Columns,
     rows: Range<usize>,
 ) -> Result<Array2<f32>, TrainError> {
-    let mut inputs = Array2::zeros((rows.len(), model.encoding.inputs()));
+    let mut inputs = Array2::zeros((rows.len(), encoding.inputs()));
     columns.each(rows, |at, numbers, categories| {
         let mut row = inputs.row_mut(at);
         let slots = row.as_slice_mut().unwrap_or_default();
-        model.encoding.apply(numbers, categories, slots).map_err(|why| TrainError::Fit(why.to_string()))
+        encoding.apply(numbers, categories, slots).map_err(|why| TrainError::Fit(why.to_string()))
     })?;
     Ok(inputs)
 }

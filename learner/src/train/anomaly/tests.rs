@@ -81,7 +81,7 @@ fn the_shipped_model_still_has_the_figures_it_shipped_with() {
     let Artifact { manifest, model } =
         artifact::load::<AnomalyModel>(folder.as_ref(), Kind::Anomaly, &request::schema_hash()).unwrap();
     let (normal, test) = sources(&manifest.data.parse().unwrap()).unwrap();
-    let inputs = learn::encoded(&model, &columns(&normal), parts(normal.len()).fit).unwrap();
+    let inputs = learn::encoded(&model.encoding, &columns(&normal), parts(normal.len()).fit).unwrap();
     let forest = learn::isolation_forest(&inputs, manifest.seed).unwrap();
     let shipped = &manifest.metrics["metrics"];
     let (today, _) = measured(shipped["on"].as_str().unwrap(), &test, &model, Some(&forest)).unwrap();

@@ -1,6 +1,8 @@
 //! Folds in the order of time: each is trained on earlier rows than it is judged on.
 
+use crate::fraud::Derived;
 use crate::train::dataset::{Dataset, FoldParts, relevelled};
+use crate::train::derived;
 use crate::train::{Part, TrainError};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -16,8 +18,8 @@ pub(in crate::train) enum Fold<'a> {
     /// Parts that the data set has.
     Parts([&'a Part; 2]),
     /// Rows of the training part. They are copied while they are needed: a fold of every window at once would be most of
-    /// the table several times over.
-    Rows([Range<usize>; 2]),
+    /// the table several times over. The inputs that its own training rows make of the others are fitted once.
+    Rows([Range<usize>; 2], Option<Box<Derived>>),
 }
 
 /// Whether the data set's validation part is large enough to choose by.
@@ -28,7 +30,16 @@ pub(in crate::train) fn has_validation(data: &Dataset) -> bool {
 /// The folds. With a number of them, expanding windows over the training part (Bergmeir and Benítez, 2012), and the
 /// validation part, if there is one, as the last. Else the validation part; or the mapping's folds; or the latest quarter
 /// of the training rows.
-pub(in crate::train) fn folds(data: &Dataset, number: Option<usize>) -> Vec<Fold<'_>> {
+///
+/// # Errors
+/// A fold has too few rows to make the wanted inputs of.
+pub(in crate::train) fn folds(data: &Dataset, number: Option<usize>) -> Result<Vec<Fold<'_>>, TrainError> {
+    let mut folds = chosen(data, number);
+    folds.iter_mut().try_for_each(|fold| fold.derive(data))?;
+    Ok(folds)
+}
+
+fn chosen(data: &Dataset, number: Option<usize>) -> Vec<Fold<'_>> {
     let last = has_validation(data).then_some(Fold::Parts([&data.train, &data.validate]));
     match number {
         Some(number) => {
@@ -42,7 +53,7 @@ pub(in crate::train) fn folds(data: &Dataset, number: Option<usize>) -> Vec<Fold
         None => {
             let rows = data.train.rows();
             let cut = (rows as f64 * (1.0 - HELD_BACK)) as usize;
-            vec![Fold::Rows([0..known_by(data, cut), cut..rows])]
+            vec![Fold::Rows([0..known_by(data, cut), cut..rows], None)]
         }
     }
 }
@@ -51,7 +62,9 @@ pub(in crate::train) fn folds(data: &Dataset, number: Option<usize>) -> Vec<Fold
 fn windows(data: &Dataset, number: usize) -> Vec<Fold<'_>> {
     let (rows, pieces) = (data.train.rows(), number + 1);
     let at = |piece: usize| rows * piece / pieces;
-    (1..pieces).map(|piece| Fold::Rows([0..known_by(data, at(piece)), at(piece)..at(piece + 1)])).collect()
+    (1..pieces)
+        .map(|piece| Fold::Rows([0..known_by(data, at(piece)), at(piece)..at(piece + 1)], None))
+        .collect()
 }
 
 /// How many of the training rows' labels are known when the row at `cut` happens; all before it in a table without time.
@@ -67,23 +80,35 @@ fn known_by(data: &Dataset, cut: usize) -> usize {
 }
 
 impl<'a> Fold<'a> {
-    /// Rows to fit on and to judge on. What is learned of categories is learned from the fold's own training rows.
+    /// Rows to fit on and to judge on. What is learned of categories, and what further inputs are made by, is learned from
+    /// the fold's own training rows.
     pub(in crate::train) fn parts(&self, data: &'a Dataset) -> [Cow<'a, Part>; 2] {
         match self {
             Self::Parts(parts) => parts.map(Cow::Borrowed),
-            Self::Rows(ranges) => {
-                let [train, judge] =
-                    ranges.clone().map(|range| data.train.select(&range.collect::<Vec<_>>()));
-                relevelled([train, judge], data).map(Cow::Owned)
+            Self::Rows(ranges, own) => {
+                let mut parts = rows_of(ranges, data);
+                if let Some(own) = own {
+                    parts.iter_mut().for_each(|part| derived::add(own, part));
+                }
+                parts.map(Cow::Owned)
             }
         }
+    }
+
+    /// Fits the inputs that are made of the others on the fold's own training rows, where the data have such inputs.
+    fn derive(&mut self, data: &Dataset) -> Result<(), TrainError> {
+        if let (Self::Rows(ranges, own), Some(deriving)) = (self, &data.derived) {
+            let [train, _] = rows_of(ranges, data);
+            *own = Some(Box::new(deriving.anew(&train)?));
+        }
+        Ok(())
     }
 
     /// Makes sure that it teaches and measures something; `place` is its number and that of all folds.
     pub(super) fn check(&self, data: &Dataset, place: (usize, usize)) -> Result<(), TrainError> {
         let labels = match self {
             Self::Parts(parts) => parts.map(|part| part.labels.as_slice()),
-            Self::Rows(ranges) => {
+            Self::Rows(ranges, _) => {
                 ranges.clone().map(|range| data.train.labels.get(range).unwrap_or_default())
             }
         };
@@ -100,6 +125,12 @@ impl<'a> Fold<'a> {
         }
         Ok(())
     }
+}
+
+/// Rows of the training part without derived columns.
+fn rows_of(ranges: &[Range<usize>; 2], data: &Dataset) -> [Part; 2] {
+    let parts = ranges.clone().map(|range| data.train.select(&range.collect::<Vec<_>>()));
+    relevelled(parts, data)
 }
 
 fn hint((number, of): (usize, usize)) -> String {

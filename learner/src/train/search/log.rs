@@ -31,6 +31,9 @@ pub(in crate::train) struct Basis<'a> {
     pub(in crate::train) mapping: String,
     pub(in crate::train) seed: u64,
     pub(in crate::train) folds: Option<usize>,
+    /// Which inputs are made of the others; empty for none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(in crate::train) inputs: String,
 }
 
 /// A line.

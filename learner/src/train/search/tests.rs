@@ -138,7 +138,7 @@ fn folds_follow_one_another_in_time_and_leave_the_delay_out() {
     let desk = Desk::new(2_400);
     for (split, within) in [(WITH_VALIDATION, 3), (WITHOUT, 4)] {
         let data = Dataset::read(&desk.tables(split), None, &mut ()).unwrap();
-        let folds = folds(&data, Some(4));
+        let folds = folds(&data, Some(4)).unwrap();
         assert_eq!(folds.len(), 4);
         let mut judged = Vec::new();
         for (at, fold) in folds.iter().enumerate() {
@@ -166,7 +166,8 @@ fn a_fold_knows_no_level_of_a_category_that_came_later() {
     let data = Dataset::read(&desk.tables(WITHOUT), None, &mut ()).unwrap();
     let late = |part: &Part| part.frame.names().iter().any(|name| name == "channel=late");
     assert!(late(&data.train));
-    let known: Vec<bool> = folds(&data, Some(3)).iter().map(|fold| late(&fold.parts(&data)[0])).collect();
+    let known: Vec<bool> =
+        folds(&data, Some(3)).unwrap().iter().map(|fold| late(&fold.parts(&data)[0])).collect();
     assert_eq!(known, [false, false, true]);
 }
 
@@ -182,8 +183,15 @@ fn of_equals_the_first_is_best_whichever_was_done_first() {
 #[test]
 fn what_is_no_log_of_trials_is_refused_unread() {
     let folder = tempfile::tempdir().unwrap();
-    let basis =
-        Basis { version: "1", schema: "", fingerprint: "", mapping: String::new(), seed: 1, folds: None };
+    let basis = Basis {
+        version: "1",
+        schema: "",
+        fingerprint: "",
+        mapping: String::new(),
+        seed: 1,
+        folds: None,
+        inputs: String::new(),
+    };
     let file = std::fs::File::create(folder.path().join(TRIALS_FILE)).unwrap();
     file.set_len(1 << 40).unwrap();
     let refused = TrialLog::open(folder.path(), &basis).unwrap_err();

@@ -117,7 +117,7 @@ static SCHEMA: LazyLock<Schema> = LazyLock::new(transfer::schema);
 const VECTOR_ROOM: usize = 128;
 
 fn score(scorer: &FraudScorer, event: &TransferEvent, mut vector: Vec<f32>, model: &Name) -> Scored {
-    event.seen(|event| scorer.model().encoder.extend(event.categories, &mut vector));
+    event.seen(|event| scorer.model().complete(event, &mut vector));
     let scored = if event.amount_minor < 0 { Err(Unavailable::BadInput) } else { scorer.score(&vector) };
     match scored {
         Err(_) => Scored::Unavailable(Unavailability::Failed),
