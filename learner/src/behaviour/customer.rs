@@ -30,15 +30,19 @@ pub(super) struct Customer {
     /// The longest unused first.
     levels: Vec<Level>,
     hours: [u8; 24],
-    total: u32,
-    last_s: u32,
     /// Amounts in cents, and their logarithms.
     cents: Norm,
     logs: Norm,
+    /// Where events have coordinates; apart, because most have none.
+    travel: Option<Box<Travel>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Travel {
     /// Logarithms of distances in kilometres.
     distances: Norm,
     /// Where the last event happened: latitude and longitude, degrees.
-    place: Option<[f32; 2]>,
+    place: [f32; 2],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -122,8 +126,6 @@ impl Customer {
     pub(super) fn accept(&mut self, event: &Event<'_>) {
         let at_s = seconds(event.at_ms);
         self.accepted.add(at_s, event.amount_cents.unwrap_or(0), HORIZON_S);
-        self.total = self.total.saturating_add(1);
-        self.last_s = self.last_s.max(at_s);
         event.cents().into_iter().for_each(|cents| self.cents.learn(cents));
         event.log_cents().into_iter().for_each(|log| self.logs.learn(log));
         self.learn_hour(event.local_hour());
@@ -132,10 +134,11 @@ impl Customer {
         }
         let room = (LEVELS_EACH * event.categories.len()).max(LEVELS_MIN);
         event.levels().chain(event.columns()).for_each(|key| self.learn_level(key, room));
-        if let Some(km) = event.distance_km() {
-            self.distances.learn(km.ln_1p());
+        if let (Some(km), Some([_, there])) = (event.distance_km(), event.coordinates) {
+            let travel = self.travel.get_or_insert_default();
+            travel.distances.learn(km.ln_1p());
+            travel.place = there.map(|degrees| degrees as f32);
         }
-        self.place = event.coordinates.map(|[_, there]| there.map(|degrees| degrees as f32)).or(self.place);
     }
 
     pub(super) fn attempt(&mut self, event: &Event<'_>) {
@@ -191,13 +194,14 @@ impl Customer {
         let now_s = seconds(event.at_ms);
         let totals = self.accepted.totals(now_s);
         let median = self.median(now_s);
+        let travelled = self.travel.as_ref().map_or_else(Norm::default, |travel| travel.distances);
         let [hour, day, ..] = totals.map(|total| total.count);
         let unaccepted = |window_s, accepted| self.attempts.count(now_s, window_s).saturating_sub(accepted);
         let paid = event.counterparty.map(half);
         let new =
             self.counterparties.iter().filter(|paid| now_s.saturating_sub(paid.first_s) < DAY_S).count();
         CustomerView {
-            total: self.total,
+            total: self.accepted.total(),
             totals,
             known: self.accepted.known(now_s, delay_s),
             cents: [self.cents.mean(), self.cents.spread()],
@@ -211,11 +215,11 @@ impl Customer {
                 .map_or(0, |known| known.times),
             new_counterparties_1d: u32::try_from(new).unwrap_or(u32::MAX),
             hour_share: self.hour_share(event.local_hour()),
-            since_last_s: (self.total > 0).then(|| now_s.saturating_sub(self.last_s)),
+            since_last_s: self.accepted.newest_s().map(|last_s| now_s.saturating_sub(last_s)),
             attempts_10m: self.attempts.count(now_s, 10 * MINUTE_S),
             unaccepted: [unaccepted(HOUR_S, hour), unaccepted(DAY_S, day)],
-            distances: [self.distances.mean(), self.distances.spread()],
-            place: self.place,
+            distances: [travelled.mean(), travelled.spread()],
+            place: self.travel.as_ref().map(|travel| travel.place),
         }
     }
 
@@ -263,6 +267,7 @@ impl Customer {
             + self.attempts.heap_bytes()
             + self.counterparties.capacity() * size_of::<Paid>()
             + self.levels.capacity() * size_of::<Level>()
+            + self.travel.as_ref().map_or(0, |_| size_of::<Travel>())
     }
 
     pub(super) fn write(&self, out: &mut Writer) {
@@ -280,10 +285,10 @@ impl Customer {
             out.u32(level.times);
         }
         out.bytes.extend(self.hours);
-        out.u32(self.total);
-        out.u32(self.last_s);
-        [self.cents, self.logs, self.distances].iter().for_each(|norm| norm.write(out));
-        self.place.unwrap_or([f32::NAN; 2]).iter().for_each(|&degrees| out.f32(degrees));
+        let nowhere = Travel { distances: Norm::default(), place: [f32::NAN; 2] };
+        let Travel { distances, place } = self.travel.as_deref().unwrap_or(&nowhere);
+        [&self.cents, &self.logs, distances].iter().for_each(|norm| norm.write(out));
+        place.iter().for_each(|&degrees| out.f32(degrees));
     }
 
     pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
@@ -302,12 +307,11 @@ impl Customer {
             counterparties,
             levels,
             hours,
-            total: from.u32()?,
-            last_s: from.u32()?,
             cents: Norm::read(from)?,
             logs: Norm::read(from)?,
-            distances: Norm::read(from)?,
-            place: Some([from.f32()?, from.f32()?]).filter(|place| place.iter().all(|n| n.is_finite())),
+            travel: Some(Travel { distances: Norm::read(from)?, place: [from.f32()?, from.f32()?] })
+                .filter(|travel| travel.place.iter().all(|n| n.is_finite()))
+                .map(Box::new),
         })
     }
 }
@@ -315,6 +319,6 @@ impl Customer {
 /// Room for a few more: most customers have few counterparties, and doubling would waste as much again.
 fn grow<T>(list: &mut Vec<T>) {
     if list.len() == list.capacity() {
-        list.reserve_exact(if list.is_empty() { 2 } else { 4 });
+        list.reserve_exact(2);
     }
 }

@@ -88,7 +88,7 @@ impl Profiles {
     /// Counts that an event was asked for, whatever becomes of it; call it once, after [`Profiles::describe`].
     pub fn attempt(&self, event: &Event<'_>) {
         if let Some(customer) = event.customer {
-            shard(&self.customers, customer).lock().touch(customer, Customer::default).attempt(event);
+            shard(&self.customers, customer).lock().touch(customer, |known| known.attempt(event));
         }
     }
 
@@ -96,14 +96,14 @@ impl Profiles {
     pub fn accept(&self, event: &Event<'_>) {
         self.accepted.fetch_add(1, Ordering::Relaxed);
         if let Some(customer) = event.customer {
-            shard(&self.customers, customer).lock().touch(customer, Customer::default).accept(event);
+            shard(&self.customers, customer).lock().touch(customer, |known| known.accept(event));
         }
         if let Some(counterparty) = event.counterparty {
             let mut shard = shard(&self.counterparties, counterparty).lock();
-            shard.touch(counterparty, Party::default).accept(event);
+            shard.touch(counterparty, |known| known.accept(event));
         }
         for level in event.levels() {
-            shard(&self.levels, level).lock().touch(level, Traffic::default).accept(event);
+            shard(&self.levels, level).lock().touch(level, |known| known.accept(event));
         }
     }
 

@@ -21,7 +21,7 @@ pub(super) const MONTH_S: u32 = 30 * DAY_S;
 /// Exact up to 64 movements. Beyond that, movements of the last hour are gathered by minute, of the last day by
 /// hour, older ones by day, each counted at its latest moment: a window's edge is then off by at most one minute
 /// (1 h), one hour (1 d) or one day (7 d, 30 d), always towards counting more. At most 146 entries, and one more for every
-/// 65,535 movements; of 16 bytes with amounts ([`Cents`]), of 8 without (`()`).
+/// 65,535 movements; of 12 bytes with amounts ([`Cents`]), of 8 without (`()`).
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Movements<A> {
     entries: Vec<Entry<A>>,
@@ -52,19 +52,36 @@ pub(super) trait Amount: Copy {
     fn cents(self) -> i64;
 }
 
-/// Hundredths of a major unit, in halves: an entry then has no padding.
+/// Hundredths of a major unit in four bytes. From 0 to 2^31 - 1 (21 million major units) they are exact; others are a sign, an
+/// exponent of two and 25 bits, so that sums of a busy counterparty's days are right to seven digits. Nobody's limits are
+/// checked to a cent above that.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Cents([u32; 2]);
+pub(super) struct Cents(u32);
+
+impl Cents {
+    const ROUNDED: u32 = 1 << 31;
+    const NEGATIVE: u32 = 1 << 30;
+    const DIGITS: u32 = 25;
+}
 
 impl Amount for Cents {
     fn of(cents: i64) -> Self {
-        let cents = cents as u64;
-        Self([(cents >> 32) as u32, cents as u32])
+        if let Some(exact) = u32::try_from(cents).ok().filter(|cents| *cents < Self::ROUNDED) {
+            return Self(exact);
+        }
+        let size = cents.unsigned_abs().min(u64::MAX >> 8);
+        let exponent = (u64::BITS - size.leading_zeros()).saturating_sub(Self::DIGITS);
+        let sign = if cents < 0 { Self::NEGATIVE } else { 0 };
+        Self(Self::ROUNDED | sign | exponent << Self::DIGITS | (size >> exponent) as u32)
     }
 
     fn cents(self) -> i64 {
-        let [high, low] = self.0.map(u64::from);
-        (high << 32 | low) as i64
+        if self.0 < Self::ROUNDED {
+            return self.0.into();
+        }
+        let digits = i64::from(self.0 & ((1 << Self::DIGITS) - 1));
+        let size = digits << (self.0 >> Self::DIGITS & 31);
+        if self.0 & Self::NEGATIVE == 0 { size } else { -size }
     }
 }
 
@@ -144,6 +161,17 @@ impl<A: Amount> Movements<A> {
         if let Some(entry) = after.iter_mut().find(room).or_else(|| before.iter_mut().rev().find(room)) {
             entry.frauds += 1;
         }
+    }
+
+    /// All that were ever added.
+    pub(super) fn total(&self) -> u32 {
+        let [aged, _] = self.aged;
+        self.entries.iter().fold(aged, |sum, entry| sum.saturating_add(u32::from(entry.count)))
+    }
+
+    /// When the newest was.
+    pub(super) fn newest_s(&self) -> Option<u32> {
+        self.entries.last().map(|entry| entry.at_s)
     }
 
     /// What lies in `(now - window, now]` for each of [`WINDOWS_S`], and what seems to lie ahead of a clock that is
@@ -280,6 +308,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn amounts_are_exact_or_right_to_seven_digits(cents in any::<i64>(), shift in 0..64u32) {
+            let cents = cents >> shift;
+            let kept = Cents::of(cents).cents();
+            if (0..1 << 31).contains(&cents) {
+                prop_assert_eq!(kept, cents);
+            } else if cents.unsigned_abs() < 1 << 56 {
+                prop_assert!((kept as f64 / cents as f64 - 1.0).abs() < 1e-7, "{} {}", kept, cents);
+            }
+            prop_assert!(kept.unsigned_abs() <= cents.unsigned_abs() && kept.signum() * cents.signum() >= 0);
+            prop_assert_eq!(Cents::of(kept), Cents::of(cents));
+        }
+
         #[test]
         fn few_movements_are_exact(mut movements in prop::collection::vec((0..HORIZON_S, 0..1_000_000i64), 1..=EXACT_MAX)) {
             movements.sort_unstable();

@@ -96,7 +96,7 @@ fn read_all<V: Default>(
         for _ in 0..from.u32()? {
             let key = from.u64()?;
             let value = read(from)?;
-            *shard(shards, key).lock().touch(key, V::default) = value;
+            shard(shards, key).lock().touch(key, |known| *known = value);
         }
     }
     Ok(())
