@@ -369,7 +369,7 @@ fn altered_derived_parts_are_refused_by_name() {
     for (said, change) in cases {
         let mut model = of_whole(&[]);
         change(model.derived.as_mut().unwrap());
-        let error = scorer(model).unwrap_err().to_string();
+        let error = model.check().unwrap_err();
         assert!(error.contains(said), "{said}: {error}");
     }
     // What is no number, and what is missing, does not get so far.

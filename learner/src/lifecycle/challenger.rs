@@ -190,7 +190,7 @@ mod tests {
         // A champion with clusters, made of recorded vectors.
         let joined = join(rows.clone(), 0, now_ms);
         let periods = periods(joined.rows, None);
-        let fitted = plain.with_inputs(&periods, "clusters=4,autoencoder".parse().unwrap(), 3).unwrap();
+        let fitted = plain.with_inputs(&periods, "clusters=4".parse().unwrap(), 3).unwrap();
         let champion = Model::from_bytes(&fitted.artifact(plain.manifest().clone()).unwrap()).unwrap();
         assert!(champion.names().iter().any(|name| name == "cluster 4"));
         let challenge =
