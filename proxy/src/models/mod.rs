@@ -17,6 +17,7 @@ pub mod record;
 mod recorder;
 pub mod retrain;
 mod settings;
+mod step_back;
 pub mod store;
 mod survey;
 mod training;

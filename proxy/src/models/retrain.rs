@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::labels;
 use super::log::Reader;
 use super::record::{Entry, Judged, hash_bytes};
+use super::step_back::step_back;
 
 /// The least that the scheduler may give it.
 const NICENESS: &str = "19";
@@ -161,6 +162,8 @@ fn made(job: &Job) -> anyhow::Result<(Vec<u8>, Challenger)> {
 pub fn child(file: &Path) -> anyhow::Result<()> {
     // Where memory runs out, this goes and not the gateway. Systems without such a file have another way, or none.
     let _said = fs::write("/proc/self/oom_score_adj", "1000");
+    // Before there are other threads. Where it cannot be, there is still the niceness.
+    let _so = step_back();
     let job: Job = serde_json::from_slice(&fs::read(file)?)?;
     let (done, waiting) = sync_channel(2);
     let orphaned = done.clone();
@@ -280,8 +283,9 @@ mod tests {
         let unit = include_str!("../../../configs/systemd/gatehouse.service");
         // Later lines add to earlier ones, or take from them.
         let mut filters = unit.lines().filter_map(|line| line.strip_prefix("SystemCallFilter="));
-        let last = filters.rfind(|calls| ["setpriority", "@resources"].iter().any(|one| calls.contains(one)));
-        assert_eq!(last, Some("setpriority"));
+        let last =
+            filters.rfind(|calls| ["sched_setscheduler", "@resources"].iter().any(|one| calls.contains(one)));
+        assert_eq!(last, Some("setpriority sched_setscheduler sched_setattr"));
         assert!(unit.lines().any(|line| line == "OOMPolicy=continue"));
     }
 

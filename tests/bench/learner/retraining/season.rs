@@ -14,8 +14,9 @@ use serde_json::json;
 
 /// Days of the season; about half a transfer a customer and day.
 const DAYS: u32 = 150;
-/// The last transfer is so old, milliseconds.
-const AGO_MS: i64 = 3_600_000;
+/// The last transfer is so old, milliseconds: older than the labels' delay, as those of the load are not. A training then
+/// learns from the season alone, however long the load lasts.
+const AGO_MS: i64 = 25 * 3_600_000;
 /// Bytes handed to the log at once.
 const BATCH_BYTES: usize = 1 << 20;
 
