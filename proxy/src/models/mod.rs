@@ -23,7 +23,7 @@ mod survey;
 mod training;
 pub mod watch;
 
-pub use life::{Lifecycle, OnFraud, Receipt, Refused, Status};
+pub use life::{Lifecycle, OnLabel, Receipt, Refused, Status};
 pub use settings::Settings;
 pub use survey::Survey;
 pub use training::{Ended, Retraining};

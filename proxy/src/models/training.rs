@@ -200,6 +200,10 @@ impl Lifecycle {
                     tracing::error!("the survey of recorded transfers panicked");
                 }
             }
+            let life = Arc::clone(&self);
+            if tokio::task::spawn_blocking(move || life.teach()).await.is_err() {
+                tracing::error!("teaching labels to profiles panicked");
+            }
             self.metrics.drift(self.watch.drift(now_ms).as_ref());
             if self.retraining_is_due(now_ms)
                 && let Err(refused) = self.retrain(None)
