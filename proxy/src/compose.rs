@@ -88,7 +88,7 @@ pub async fn compose_over(
         &data,
         Arc::clone(&clock),
         metrics.models.clone(),
-        Some(Box::new(move |judged| habits::learn_of_fraud(&taught, judged))),
+        Some(Box::new(move |judged, fraud| habits::learn_of_label(&taught, judged, fraud))),
     )?;
     let models = Arc::new(first_scorers(&config.models, &lifecycle, &metrics, clock.now_ms()));
     let live = Live::new(config, policy, models, &metrics);

@@ -55,8 +55,8 @@ pub fn restore(config: &Config, customers: &Customers) -> anyhow::Result<Profile
     Ok(profiles)
 }
 
-/// Learns that an accepted transfer turned out to be fraud.
-pub fn learn_of_fraud(profiles: &Profiles, judged: &Judged) {
+/// Learns that an accepted transfer turned out to be fraud, or that it did not after all.
+pub fn learn_of_label(profiles: &Profiles, judged: &Judged, fraud: bool) {
     let [customer, payee] = judged.keys;
     let categories: Vec<Option<u64>> =
         judged.categories.iter().map(|&level| (level != 0).then_some(level)).collect();
@@ -70,6 +70,9 @@ pub fn learn_of_fraud(profiles: &Profiles, judged: &Judged) {
         categories: &categories,
         numbers: &[],
     };
+    if !fraud {
+        return profiles.unlabel(&event);
+    }
     let at = transfer::schema().columns().iter().position(|column| column.name == SURPRISE);
     profiles.label(&event, at.and_then(|at| judged.vector.get(at)).copied());
 }

@@ -149,6 +149,10 @@ impl Customer {
         self.accepted.label(at_s);
     }
 
+    pub(super) fn unlabel(&mut self, at_s: u32) {
+        self.accepted.unlabel(at_s);
+    }
+
     fn learn_hour(&mut self, hour: usize) {
         let Some(slot) = self.hours.get_mut(hour) else { return };
         *slot += 1;

@@ -125,6 +125,24 @@ impl Profiles {
         }
     }
 
+    /// Takes [`Profiles::label`] of an event back: it was no fraud after all.
+    pub fn unlabel(&self, event: &Event<'_>) {
+        let less = |frauds: u64| Some(frauds.saturating_sub(1));
+        let _before = self.frauds.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        let at_s = seconds(event.at_ms);
+        if let Some(customer) = event.customer {
+            shard(&self.customers, customer).lock().change(customer, |customer| customer.unlabel(at_s));
+        }
+        if let Some(counterparty) = event.counterparty {
+            shard(&self.counterparties, counterparty)
+                .lock()
+                .change(counterparty, |party| party.unlabel(at_s));
+        }
+        for level in event.levels() {
+            shard(&self.levels, level).lock().change(level, |level| level.unlabel(at_s));
+        }
+    }
+
     /// Share of fraud among accepted events, never quite 0 or 1.
     fn base_rate(&self) -> f64 {
         let [accepted, frauds] = [&self.accepted, &self.frauds].map(|n| n.load(Ordering::Relaxed) as f64);

@@ -174,6 +174,28 @@ impl<A: Amount> Movements<A> {
         self.entries.last().map(|entry| entry.at_s)
     }
 
+    /// Takes [`Movements::label`] of this time back.
+    pub(super) fn unlabel(&mut self, at_s: u32) {
+        let at = self.entries.partition_point(|entry| entry.at_s < at_s);
+        let aged_frauds = &mut self.aged[1];
+        if at == 0 && *aged_frauds > 0 && self.entries.first().is_none_or(|entry| entry.at_s != at_s) {
+            *aged_frauds -= 1;
+            return;
+        }
+        let (before, after) = self.entries.split_at_mut_checked(at).unwrap_or_default();
+        let labelled = |entry: &&mut Entry<A>| entry.frauds > 0;
+        if let Some(entry) =
+            after.iter_mut().find(labelled).or_else(|| before.iter_mut().rev().find(labelled))
+        {
+            entry.frauds -= 1;
+        }
+    }
+
+    /// Whether none of them is labelled fraud.
+    pub(super) fn are_honest(&self) -> bool {
+        self.aged[1] == 0 && self.entries.iter().all(|entry| entry.frauds == 0)
+    }
+
     /// What lies in `(now - window, now]` for each of [`WINDOWS_S`], and what seems to lie ahead of a clock that is
     /// behind.
     pub(super) fn totals(&self, now_s: u32) -> [Total; 4] {
@@ -366,6 +388,26 @@ mod tests {
             }
             let frauds = movements.iter().filter(|(_, fraud)| *fraud).count();
             prop_assert_eq!(kept.known(3 * HOUR_S, 0).frauds[3] as usize, frauds);
+        }
+
+        #[test]
+        fn a_label_that_is_taken_back_was_never_there(
+            mut times in prop::collection::vec((0..90 * DAY_S, any::<bool>()), 1..200),
+        ) {
+            times.sort_unstable();
+            times.dedup_by_key(|time| time.0);
+            let (mut kept, mut plain) = (Movements::<Cents>::default(), Movements::<Cents>::default());
+            for &(at_s, _) in &times {
+                kept.add(at_s, 1, HORIZON_S);
+                plain.add(at_s, 1, HORIZON_S);
+            }
+            let labelled = || times.iter().filter(|(_, fraud)| *fraud);
+            labelled().for_each(|&(at_s, _)| kept.label(at_s));
+            prop_assert_eq!(kept.are_honest(), labelled().next().is_none());
+            labelled().for_each(|&(at_s, _)| kept.unlabel(at_s));
+            prop_assert!(kept == plain && kept.are_honest());
+            kept.unlabel(5);
+            prop_assert!(kept == plain, "one that was never given");
         }
 
         #[test]

@@ -69,6 +69,10 @@ impl<A: Amount> Traffic<A> {
         self.movements.label(at_s);
     }
 
+    pub(super) fn unlabel(&mut self, at_s: u32) {
+        self.movements.unlabel(at_s);
+    }
+
     pub(super) fn view(&self, event: &Event<'_>, delay_s: u32) -> PartyView {
         let now_s = seconds(event.at_ms);
         PartyView {
@@ -118,6 +122,15 @@ impl Party {
             (Some(before), Some(now)) => Some(0.5 * (before + now)),
             (before, now) => now.or(before),
         };
+    }
+
+    /// A running mean cannot give back one of several surprises, whose weight shrinks with each label; without fraud there
+    /// is none.
+    pub(super) fn unlabel(&mut self, at_s: u32) {
+        self.traffic.unlabel(at_s);
+        if self.traffic.movements.are_honest() {
+            self.surprise = None;
+        }
     }
 
     pub(super) fn view(&self, event: &Event<'_>, delay_s: u32) -> PartyView {

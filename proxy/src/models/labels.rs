@@ -1,7 +1,7 @@
 //! Labels: what decisions turned out to be, and who said so. One JSON object a line, on disk before it is acknowledged; all of
 //! them in memory, bounded.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -31,17 +31,8 @@ pub struct Label {
     pub source: Source,
     /// Subject of the member of staff.
     pub by: String,
-    /// Whether profiles are to learn of it, or have, in whatever direction the label went since.
+    /// Whether profiles have learnt of it as fraud. Where that differs from what the label says, they are due to hear.
     pub taught: bool,
-}
-
-/// What became of a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Taken {
-    /// What it did.
-    pub change: Change,
-    /// Whether profiles are to learn of this fraud now: once for a decision, however often its label goes to and fro.
-    pub teaches: bool,
 }
 
 /// What a label did.
@@ -73,6 +64,11 @@ struct Line {
 pub struct Labels {
     file: File,
     known: HashMap<u128, Label>,
+    /// Decisions of which profiles have learnt something else than is known, and since when they may hear, Unix
+    /// milliseconds.
+    untaught: BTreeSet<(i64, u128)>,
+    /// How long after a transfer its fraud is taught, milliseconds.
+    delay_ms: i64,
     labels_max: usize,
     /// Lines of earlier runs that could not be read.
     damaged: u64,
@@ -85,11 +81,11 @@ pub struct Labels {
 impl Labels {
     /// Reads what earlier runs wrote; a line that was cut is counted and left out. Labels of decisions made before
     /// `oldest_ms` are dropped: their vectors are gone. The file is written anew without them; where that fails, it stays
-    /// as it is.
+    /// as it is. Profiles hear of a fraud `delay_ms` after its transfer.
     ///
     /// # Errors
     /// The file cannot be read, or not be opened for writing.
-    pub fn open(path: &Path, labels_max: usize, oldest_ms: i64) -> io::Result<Self> {
+    pub fn open(path: &Path, labels_max: usize, oldest_ms: i64, delay_ms: i64) -> io::Result<Self> {
         let text = match fs::read(path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -110,14 +106,17 @@ impl Labels {
         let stays = rewrite(path, &known).err();
         let torn = stays.is_some() && !text.is_empty() && !text.ends_with('\n');
         let file = OpenOptions::new().create(true).append(true).open(path)?;
-        Ok(Self { file, known, labels_max, damaged, stays, torn })
+        let untaught = known.iter().filter(|(_, label)| label.fraud != label.taught);
+        let untaught =
+            untaught.map(|(&decision, label)| (due_ms(decision, label, delay_ms), decision)).collect();
+        Ok(Self { file, known, untaught, delay_ms, labels_max, damaged, stays, torn })
     }
 
     /// Takes labels in, in their order; they are on disk when this answers.
     ///
     /// # Errors
     /// They cannot be written; then none of them counts.
-    pub fn put(&mut self, batch: Vec<(u128, Label)>) -> io::Result<Vec<Taken>> {
+    pub fn put(&mut self, batch: Vec<(u128, Label)>) -> io::Result<Vec<Change>> {
         let mut lines = Vec::new();
         let mut fresh: HashMap<u128, Label> = HashMap::new();
         let mut changes = Vec::with_capacity(batch.len());
@@ -129,11 +128,9 @@ impl Labels {
                 None if self.known.len() + fresh.len() >= self.labels_max => Change::Full,
                 None => Change::New,
             };
-            let news = matches!(change, Change::New | Change::Replaced);
-            let taught = before.is_some_and(|before| before.taught);
-            changes.push(Taken { change, teaches: news && label.taught && !taught });
-            label.taught |= taught;
-            if news {
+            label.taught = before.is_some_and(|before| before.taught);
+            changes.push(change);
+            if matches!(change, Change::New | Change::Replaced) {
                 write_line(&mut lines, decision, &label);
                 fresh.insert(decision, label);
             }
@@ -141,8 +138,47 @@ impl Labels {
         if !lines.is_empty() {
             self.append(&lines)?;
         }
-        self.known.extend(fresh);
+        self.keep(fresh);
         Ok(changes)
+    }
+
+    fn keep(&mut self, fresh: HashMap<u128, Label>) {
+        for (decision, label) in fresh {
+            if let Some(before) = self.known.get(&decision) {
+                self.untaught.remove(&(due_ms(decision, before, self.delay_ms), decision));
+            }
+            if label.fraud != label.taught {
+                self.untaught.insert((due_ms(decision, &label, self.delay_ms), decision));
+            }
+            self.known.insert(decision, label);
+        }
+    }
+
+    /// Decisions of which profiles are due to hear, at most `count`; each is answered once, until its label changes.
+    pub fn due(&mut self, now_ms: i64, count: usize) -> Vec<u128> {
+        let due: Vec<_> = self.untaught.range(..=(now_ms, u128::MAX)).copied().take(count).collect();
+        due.iter().for_each(|one| _ = self.untaught.remove(one));
+        due.into_iter().map(|(_, decision)| decision).collect()
+    }
+
+    /// Notes, on disk, that profiles learn of these decisions what is known of them; answers that.
+    ///
+    /// # Errors
+    /// It cannot be written; then none of them counts.
+    pub fn teach(&mut self, decisions: &[u128]) -> io::Result<Vec<(u128, bool)>> {
+        let changed = |decision: &u128| {
+            let label = self.known.get(decision).filter(|label| label.fraud != label.taught)?;
+            Some((*decision, Label { taught: label.fraud, ..label.clone() }))
+        };
+        let changed: HashMap<u128, Label> = decisions.iter().filter_map(changed).collect();
+        let mut lines = Vec::new();
+        changed.iter().for_each(|(decision, label)| write_line(&mut lines, *decision, label));
+        if !lines.is_empty() {
+            self.append(&lines)?;
+        }
+        let taught = changed.iter().map(|(&decision, label)| (decision, label.fraud)).collect();
+        self.keep(changed);
+        Ok(taught)
     }
 
     /// All of the lines, on the disk, or none.
@@ -156,6 +192,14 @@ impl Labels {
         }
         self.torn = false;
         Ok(())
+    }
+
+    /// Has these decisions be due again, of which profiles could not hear.
+    pub fn postpone(&mut self, decisions: &[u128]) {
+        for decision in decisions {
+            let label = self.known.get(decision).filter(|label| label.fraud != label.taught);
+            self.untaught.extend(label.map(|label| (due_ms(*decision, label, self.delay_ms), *decision)));
+        }
     }
 
     /// What is known of a decision.
@@ -177,6 +221,11 @@ impl Labels {
     pub fn stays(&self) -> Option<&io::Error> {
         self.stays.as_ref()
     }
+}
+
+/// A fraud is taught after its delay, as in training; what was taught and is none is taken back at once.
+fn due_ms(decision: u128, label: &Label, delay_ms: i64) -> i64 {
+    if label.fraud { decided_ms(decision).saturating_add(delay_ms) } else { i64::MIN }
 }
 
 /// Writes the file anew, so that what was replaced, dropped or damaged does not pile up.
@@ -231,50 +280,60 @@ mod tests {
         Label { fraud, known_ms: 5, source: Source::Upload, by: "ana".into(), taught: false }
     }
 
-    fn changes(taken: Vec<Taken>) -> Vec<Change> {
-        taken.iter().map(|taken| taken.change).collect()
-    }
-
     #[test]
     fn labels_are_idempotent_replaced_and_bounded() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels.jsonl");
-        let mut labels = Labels::open(&path, 3, 0).unwrap();
+        let mut labels = Labels::open(&path, 3, 0, 0).unwrap();
         let first =
             labels.put(vec![(1, label(true)), (2, label(false)), (1, label(true)), (1, label(false))]);
-        assert_eq!(changes(first.unwrap()), [Change::New, Change::New, Change::Unchanged, Change::Replaced]);
+        assert_eq!(first.unwrap(), [Change::New, Change::New, Change::Unchanged, Change::Replaced]);
         let again = labels.put(vec![(1, label(false)), (3, label(true)), (4, label(true))]).unwrap();
-        assert_eq!(changes(again), [Change::Unchanged, Change::New, Change::Full]);
+        assert_eq!(again, [Change::Unchanged, Change::New, Change::Full]);
         assert_eq!(labels.counts(), (3, 1));
         drop(labels);
-        let labels = Labels::open(&path, 3, 0).unwrap();
+        let labels = Labels::open(&path, 3, 0, 0).unwrap();
         assert_eq!((labels.counts(), labels.get(1), labels.damaged()), ((3, 1), Some(&label(false)), 0));
         assert_eq!(read(&path).unwrap()[&3], (true, 5));
         assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3, "what was replaced is gone");
     }
 
     #[test]
-    fn a_decision_teaches_once_however_often_its_label_changes() {
+    fn profiles_are_due_to_hear_of_each_change_once_and_of_fraud_after_its_delay() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels.jsonl");
-        let said = |fraud| vec![(1, Label { taught: fraud, ..label(fraud) })];
-        let mut taught = 0;
-        for fraud in [false, true, true, false, true, false] {
-            // Opened anew each time: what was taught is remembered over restarts.
-            let taken = Labels::open(&path, 9, 0).unwrap().put(said(fraud)).unwrap();
-            taught += taken.iter().filter(|taken| taken.teaches).count();
-        }
-        let mut labels = Labels::open(&path, 9, 0).unwrap();
-        let batch = [true, false, true].map(said).concat();
-        taught += labels.put(batch).unwrap().iter().filter(|taken| taken.teaches).count();
-        assert_eq!(taught, 1);
+        let (transfer, later) = ((100 << 80) | 1, (200 << 80) | 2);
+        // Opened anew each time: what was taught, and what was not yet, is remembered over restarts.
+        let open = || Labels::open(&path, 9, 0, 50).unwrap();
+        open().put(vec![(transfer, label(true)), (later, label(true))]).unwrap();
+        assert!(open().due(149, 9).is_empty(), "before its delay is over");
+        let mut labels = open();
+        assert_eq!(labels.due(150, 9), [transfer]);
+        assert!(labels.due(150, 9).is_empty(), "once");
+        labels.postpone(&[transfer, 7]);
+        assert_eq!(labels.due(1_000, 1), [transfer], "the eldest first");
+        assert_eq!(labels.teach(&[transfer]).unwrap(), [(transfer, true)]);
+        assert!(labels.teach(&[transfer]).unwrap().is_empty(), "taught already");
+        assert!(open().due(150, 9).is_empty());
+        open().put(vec![(transfer, label(false)), (later, label(false))]).unwrap();
+        let mut labels = open();
+        assert_eq!(labels.due(0, 9), [transfer], "taken back at once; the other was never taught");
+        labels.put(vec![(transfer, label(true))]).unwrap();
+        assert!(labels.teach(&[transfer]).unwrap().is_empty(), "it changed back meanwhile");
+        labels.put(vec![(transfer, label(false))]).unwrap();
+        assert_eq!(
+            (labels.due(0, 9), labels.teach(&[transfer]).unwrap()),
+            (vec![transfer], vec![(transfer, false)])
+        );
+        labels.put(vec![(transfer, label(true))]).unwrap();
+        assert_eq!(open().due(150, 9), [transfer], "and again");
     }
 
     #[test]
     fn a_file_that_cannot_be_written_anew_goes_on_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels.jsonl");
-        let mut labels = Labels::open(&path, 9, 0).unwrap();
+        let mut labels = Labels::open(&path, 9, 0, 0).unwrap();
         labels.put(vec![(1, label(true)), (2, label(true))]).unwrap();
         drop(labels);
         let text = fs::read_to_string(&path).unwrap();
@@ -282,7 +341,7 @@ mod tests {
         fs::write(&path, cut).unwrap();
         // A folder in the draft's place stands for a disk that does not take it.
         fs::create_dir(path.with_extension("new")).unwrap();
-        let mut labels = Labels::open(&path, 9, 0).unwrap();
+        let mut labels = Labels::open(&path, 9, 0, 0).unwrap();
         assert!(labels.stays().is_some());
         assert_eq!((labels.counts(), labels.damaged()), ((1, 1), 1));
         assert_eq!(fs::read_to_string(&path).unwrap(), cut);
@@ -290,7 +349,7 @@ mod tests {
         labels.put(vec![(4, label(false))]).unwrap();
         drop(labels);
         fs::remove_dir(path.with_extension("new")).unwrap();
-        let labels = Labels::open(&path, 9, 0).unwrap();
+        let labels = Labels::open(&path, 9, 0, 0).unwrap();
         assert!(labels.stays().is_none());
         assert_eq!(
             (labels.counts(), labels.damaged()),
@@ -303,7 +362,7 @@ mod tests {
     fn what_cannot_be_appended_does_not_count() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels.jsonl");
-        let mut labels = Labels::open(&path, 9, 0).unwrap();
+        let mut labels = Labels::open(&path, 9, 0, 0).unwrap();
         labels.put(vec![(1, label(true))]).unwrap();
         let before = fs::read(&path).unwrap();
         let writable = std::mem::replace(&mut labels.file, File::open(&path).unwrap());
@@ -312,7 +371,7 @@ mod tests {
         labels.file = writable;
         labels.put(vec![(3, label(true))]).unwrap();
         drop(labels);
-        let labels = Labels::open(&path, 9, 0).unwrap();
+        let labels = Labels::open(&path, 9, 0, 0).unwrap();
         assert_eq!((labels.counts(), labels.damaged()), ((2, 2), 0));
     }
 
@@ -320,13 +379,13 @@ mod tests {
     fn a_line_that_was_cut_is_counted_and_the_others_stay() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels.jsonl");
-        Labels::open(&path, 9, 0).unwrap().put(vec![(1, label(true)), (2, label(true))]).unwrap();
+        Labels::open(&path, 9, 0, 0).unwrap().put(vec![(1, label(true)), (2, label(true))]).unwrap();
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
-        let mut labels = Labels::open(&path, 9, 0).unwrap();
+        let mut labels = Labels::open(&path, 9, 0, 0).unwrap();
         assert_eq!((labels.counts(), labels.damaged()), ((1, 1), 1));
         labels.put(vec![(2, label(false))]).unwrap();
-        assert_eq!(Labels::open(&path, 9, 0).unwrap().counts(), (2, 1));
+        assert_eq!(Labels::open(&path, 9, 0, 0).unwrap().counts(), (2, 1));
     }
 
     #[test]
@@ -334,7 +393,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels.jsonl");
         let of = |at_ms: u128| (at_ms << 80, label(true));
-        Labels::open(&path, 9, 0).unwrap().put(vec![of(10), of(20)]).unwrap();
-        assert_eq!(Labels::open(&path, 9, 15).unwrap().counts(), (1, 1));
+        Labels::open(&path, 9, 0, 0).unwrap().put(vec![of(10), of(20)]).unwrap();
+        assert_eq!(Labels::open(&path, 9, 15, 0).unwrap().counts(), (1, 1));
     }
 }

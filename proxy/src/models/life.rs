@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context;
 use learner::artifact;
 use learner::lifecycle::{Drift, Model};
+use learner::transfer;
 use parking_lot::Mutex;
 use policies::ports::Clock;
 
 use super::FRAUD;
-use super::labels::{Change, Label, Labels, Source, Taken};
+use super::labels::{Change, Label, Labels, Source};
 use super::log::{Reader, Writer};
 use super::metrics::ModelMetrics;
 use super::record::{self, Judged};
@@ -24,11 +25,13 @@ use super::watch::{ShadowFigures, Watch};
 use crate::keys;
 use crate::stages::identity::signing::SigningKey;
 
-/// Is told of an accepted transfer that turned out to be fraud, so that profiles learn of it.
-pub type OnFraud = Box<dyn Fn(&Judged) + Send + Sync>;
+/// Is told of an accepted transfer that it turned out to be fraud, or did not after all, so that profiles learn of it.
+pub type OnLabel = Box<dyn Fn(&Judged, bool) + Send + Sync>;
 
 /// Refusals of the store that are shown, the latest.
 const REFUSED_MAX: usize = 20;
+/// Labels that profiles learn of between two looks into the log.
+const TAUGHT_AT_ONCE_MAX: usize = 10_000;
 
 /// Why a change of models is not made. The sentence is for the operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,7 +111,9 @@ pub struct Lifecycle {
     pub(super) stale: AtomicBool,
     /// Where everything lies: the log of vectors, the labels, a training's work.
     pub(super) places: Places,
-    on_fraud: Option<OnFraud>,
+    on_label: Option<OnLabel>,
+    /// Held while profiles are told, so that they hear of one transfer in order.
+    teaching: Mutex<()>,
     refused: Mutex<Vec<String>>,
 }
 
@@ -130,7 +135,7 @@ impl Lifecycle {
         data: &Path,
         clock: Arc<dyn Clock>,
         metrics: ModelMetrics,
-        on_fraud: Option<OnFraud>,
+        on_label: Option<OnLabel>,
     ) -> anyhow::Result<Arc<Self>> {
         let places = Places {
             vectors: data.join("vectors"),
@@ -142,7 +147,8 @@ impl Lifecycle {
             .with_context(|| format!("cannot open {}", places.vectors.display()))?;
         metrics.torn_bytes.inc_by(writer.torn_bytes());
         let oldest_ms = clock.now_ms().saturating_sub(settings.bounds().age_max_ms);
-        let labels = Labels::open(&places.labels, settings.labels_max, oldest_ms)
+        let taught_after_ms = i64::from(transfer::schema().inputs().label_delay_s) * 1_000;
+        let labels = Labels::open(&places.labels, settings.labels_max, oldest_ms, taught_after_ms)
             .with_context(|| format!("cannot open {}", places.labels.display()))?;
         if labels.damaged() > 0 {
             tracing::error!(lines = labels.damaged(), "labels of an earlier run cannot be read");
@@ -172,7 +178,8 @@ impl Lifecycle {
             survey: Mutex::default(),
             stale: AtomicBool::new(true),
             places,
-            on_fraud,
+            on_label,
+            teaching: Mutex::default(),
             refused: Mutex::default(),
         };
         refused.iter().for_each(|fault| life.refuse(fault));
@@ -275,22 +282,12 @@ impl Lifecycle {
             .into_iter()
             // The gateway knows its own cases, even one whose vector is being written just now.
             .partition(|(decision, label)| label.source == Source::Case || vectors.contains_key(decision));
-        // What was refused shapes no behaviour.
-        let accepted = |decision: &u128| vectors.get(decision).filter(|judged| judged.accepted);
-        let known: Vec<(u128, Label)> = known
-            .into_iter()
-            .map(|(decision, label)| {
-                let taught = label.fraud && accepted(&decision).is_some();
-                (decision, Label { taught, ..label })
-            })
-            .collect();
-        let decided: Vec<u128> = known.iter().map(|(decision, _)| *decision).collect();
         let taken = self.labels.lock().put(known).inspect_err(|_| self.count("failed", 1))?;
         let mut receipt = Receipt {
             unknown: unknown.iter().map(|(decision, _)| *decision).collect(),
             ..Receipt::default()
         };
-        for (decision, Taken { change, teaches }) in decided.into_iter().zip(taken) {
+        for change in taken {
             match change {
                 Change::Full => receipt.full += 1,
                 Change::Unchanged => receipt.unchanged += 1,
@@ -298,16 +295,44 @@ impl Lifecycle {
                 Change::New => {}
             }
             receipt.accepted += u64::from(change != Change::Full);
-            if let (true, Some(judged), Some(tell)) = (teaches, accepted(&decision), &self.on_fraud) {
-                tell(judged);
-            }
         }
+        self.teach();
         self.count("accepted", receipt.accepted);
         self.count("unchanged", receipt.unchanged);
         self.count("replaced", receipt.replaced);
         self.count("unknown", receipt.unknown.len() as u64);
         self.count("failed", receipt.full);
         Ok(receipt)
+    }
+
+    /// Lets profiles learn of labels that are due.
+    pub(super) fn teach(&self) {
+        let Some(tell) = &self.on_label else { return };
+        let _in_order = self.teaching.lock();
+        loop {
+            let due = self.labels.lock().due(self.clock.now_ms(), TAUGHT_AT_ONCE_MAX);
+            if due.is_empty() {
+                return;
+            }
+            let told = self.reader.find(&due).and_then(|mut vectors| {
+                // What was refused shapes no behaviour.
+                vectors.retain(|_, judged| judged.accepted);
+                let accepted: Vec<u128> = vectors.keys().copied().collect();
+                Ok((self.labels.lock().teach(&accepted)?, vectors))
+            });
+            match told {
+                Ok((taught, vectors)) => {
+                    for (decision, fraud) in taught {
+                        vectors.get(&decision).into_iter().for_each(|judged| tell(judged, fraud));
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%error, "behaviour profiles do not learn of labels for now");
+                    self.labels.lock().postpone(&due);
+                    return;
+                }
+            }
+        }
     }
 
     /// A reviewer's verdict on the case of a decision becomes its label; a failure is said and counted, and does not undo

@@ -17,12 +17,13 @@ pub mod record;
 mod recorder;
 pub mod retrain;
 mod settings;
+mod step_back;
 pub mod store;
 mod survey;
 mod training;
 pub mod watch;
 
-pub use life::{Lifecycle, OnFraud, Receipt, Refused, Status};
+pub use life::{Lifecycle, OnLabel, Receipt, Refused, Status};
 pub use settings::Settings;
 pub use survey::Survey;
 pub use training::{Ended, Retraining};

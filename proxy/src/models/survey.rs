@@ -233,7 +233,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let bounds = Bounds { bytes_max: 1 << 24, age_max_ms: i64::MAX };
         let mut writer = Writer::open(&folder.path().join("vectors"), bounds).unwrap();
-        let mut labels = Labels::open(&folder.path().join("labels"), 10_000, 0).unwrap();
+        let mut labels = Labels::open(&folder.path().join("labels"), 10_000, 0, 0).unwrap();
         let id = |n: i64| (u128::try_from(NOW - 60 * DAY + n).unwrap() << 80) | 1;
         let mut frames = Vec::new();
         for n in 0..1_200 {

@@ -1,5 +1,6 @@
 //! When a challenger is trained, and what becomes of it.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use super::life::{Lifecycle, Refused};
 use super::record::hash_bytes;
 use super::retrain::{self, Job, Limits};
 use super::settings::Settings;
+use super::step_back::step_back;
 use super::store::{Card, Origin, State};
 use super::survey::{self, Question};
 
@@ -198,6 +200,10 @@ impl Lifecycle {
                     tracing::error!("the survey of recorded transfers panicked");
                 }
             }
+            let life = Arc::clone(&self);
+            if tokio::task::spawn_blocking(move || life.teach()).await.is_err() {
+                tracing::error!("teaching labels to profiles panicked");
+            }
             self.metrics.drift(self.watch.drift(now_ms).as_ref());
             if self.retraining_is_due(now_ms)
                 && let Err(refused) = self.retrain(None)
@@ -257,7 +263,16 @@ impl Lifecycle {
             delay_ms: self.settings.label_delay_ms(),
             now_ms: self.clock.now_ms(),
         };
-        let found = match survey::survey(&self.reader, &self.labels, question) {
+        // Some seconds of work, on a thread that gives way to requests; what they may wait for is done on this one.
+        let walked = std::thread::scope(|scope| {
+            let walk = || {
+                step_back();
+                survey::survey(&self.reader, &self.labels, question)
+            };
+            let walking = std::thread::Builder::new().name("survey".to_owned()).spawn_scoped(scope, walk)?;
+            walking.join().unwrap_or_else(|_| Err(io::Error::other("the survey panicked")))
+        });
+        let found = match walked {
             Ok(found) => found,
             Err(error) => return tracing::error!(%error, "recorded transfers cannot be read"),
         };

@@ -3,17 +3,18 @@ use std::fs;
 use super::super::record::tests::judged;
 use super::*;
 use crate::clock::SystemClock;
-use std::sync::atomic::AtomicUsize;
+use crate::habits;
+use learner::behaviour::{Event, ProfileLimits, Profiles};
 
 const SHIPPED: &[u8] = include_bytes!("../../../../configs/models/fraud/model.artifact");
 
-fn open(data: &Path, on_fraud: Option<OnFraud>) -> Arc<Lifecycle> {
-    with(Settings::default(), data, on_fraud)
+fn open(data: &Path, on_label: Option<OnLabel>) -> Arc<Lifecycle> {
+    with(Settings::default(), data, on_label)
 }
 
-fn with(settings: Settings, data: &Path, on_fraud: Option<OnFraud>) -> Arc<Lifecycle> {
+fn with(settings: Settings, data: &Path, on_label: Option<OnLabel>) -> Arc<Lifecycle> {
     let metrics = ModelMetrics::new(&prometheus::Registry::new()).unwrap();
-    Lifecycle::open(settings, data, Arc::new(SystemClock), metrics, on_fraud).unwrap()
+    Lifecycle::open(settings, data, Arc::new(SystemClock), metrics, on_label).unwrap()
 }
 
 /// The shipped artifact with another manifest: as good as another model.
@@ -143,36 +144,80 @@ fn another_configured_artifact_comes_into_force_and_can_be_rolled_back() {
     assert_eq!(life.in_force(Some(&deployed)).unwrap(), SHIPPED, "a restart does not undo a rollback");
 }
 
-#[test]
-fn labels_meet_vectors_and_fraud_is_told_once() {
-    let data = tempfile::tempdir().unwrap();
-    let told = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&told);
-    let tell: OnFraud = Box::new(move |_| {
-        counted.fetch_add(1, Ordering::Relaxed);
-    });
-    let life = open(data.path(), Some(tell));
-    let now = u128::try_from(life.clock.now_ms()).unwrap() << 80;
-    life.record(judged(now | 1));
-    life.record(Judged { accepted: false, ..judged(now | 2) });
-    let label = |fraud| Label { fraud, known_ms: 5, source: Source::Upload, by: "ana".into(), taught: false };
-    let batch = || vec![(now | 1, label(true)), (now | 2, label(true)), (now | 3, label(true))];
-    let receipt = life.label(batch()).unwrap();
-    assert_eq!((receipt.accepted, receipt.unchanged, &*receipt.unknown), (2, 0, &[now | 3][..]));
-    assert_eq!(told.load(Ordering::Relaxed), 1, "what was refused shapes no behaviour");
-    let receipt = life.label(batch()).unwrap();
-    assert_eq!((receipt.accepted, receipt.unchanged), (2, 2));
-    assert_eq!(told.load(Ordering::Relaxed), 1, "told again");
-    let receipt = life.label(vec![(now | 1, label(false))]).unwrap();
-    assert_eq!((receipt.accepted, receipt.replaced), (1, 1));
-    for fraud in [true, false, true, false] {
-        life.label(vec![(now | 1, label(fraud))]).unwrap();
+/// A clock that a test sets.
+struct Hands(std::sync::atomic::AtomicI64);
+
+impl Clock for Hands {
+    fn now_ms(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
     }
-    assert_eq!(told.load(Ordering::Relaxed), 1, "a label that goes to and fro");
-    life.judged(&format!("{:032x}", now | 9), true, "ana", 5);
-    assert_eq!(life.status().labels, (3, 2), "a case's decision is known to the gateway");
+}
+
+const DAY: i64 = 86_400_000;
+
+#[test]
+fn labels_meet_vectors_and_profiles_learn_after_the_delay_and_unlearn() {
+    let data = tempfile::tempdir().unwrap();
+    let profiles = Arc::new(Profiles::new(ProfileLimits::default()));
+    let clock = Arc::new(Hands((1_000 * DAY).into()));
+    let id = |n: u128| (u128::try_from(1_000 * DAY).unwrap() << 80) | n;
+    let transfer = Judged { vector: vec![0.5; transfer::schema().columns().len()], ..judged(id(1)) };
+    // Opened anew before each step, as by a restart.
+    let open = || {
+        let taught = Arc::clone(&profiles);
+        let tell: OnLabel = Box::new(move |judged, fraud| habits::learn_of_label(&taught, judged, fraud));
+        let metrics = ModelMetrics::new(&prometheus::Registry::new()).unwrap();
+        Lifecycle::open(Settings::default(), data.path(), Arc::clone(&clock) as _, metrics, Some(tell))
+            .unwrap()
+    };
+    let event = |judged: &Judged, see: &dyn Fn(&Event<'_>)| {
+        let categories: Vec<Option<u64>> = judged.categories.iter().copied().map(Some).collect();
+        let [customer, payee] = judged.keys.map(Some);
+        see(&Event {
+            at_ms: judged.at_ms,
+            customer,
+            counterparty: payee,
+            amount_cents: Some(judged.cents),
+            utc_offset_min: 0,
+            coordinates: None,
+            categories: &categories,
+            numbers: &[],
+        });
+    };
+    event(&transfer, &|event| profiles.accept(event));
+    let honest = profiles.snapshot();
+    let label = |n, fraud| {
+        (id(n), Label { fraud, known_ms: 5, source: Source::Upload, by: "ana".into(), taught: false })
+    };
+    let life = open();
+    life.record(transfer.clone());
+    life.record(Judged { accepted: false, ..judged(id(2)) });
+    let batch = || vec![label(1, true), label(2, true), label(3, true)];
+    let receipt = life.label(batch()).unwrap();
+    assert_eq!((receipt.accepted, receipt.unchanged, &*receipt.unknown), (2, 0, &[id(3)][..]));
+    assert_eq!(profiles.snapshot(), honest, "training does not know yet either");
+    life.close();
+    clock.0.fetch_add(7 * DAY, Ordering::Relaxed);
+    open().teach();
+    let fraudulent = profiles.snapshot();
+    assert_ne!(fraudulent, honest, "told after its delay, over a restart");
+    let receipt = open().label(batch()).unwrap();
+    assert_eq!((receipt.accepted, receipt.unchanged), (2, 2));
+    assert_eq!(profiles.snapshot(), fraudulent, "once; what was refused shapes no behaviour");
+    let receipt = open().label(vec![label(1, false)]).unwrap();
+    assert_eq!((receipt.accepted, receipt.replaced), (1, 1));
+    assert_eq!(profiles.snapshot(), honest, "a label taken back was never there");
+    open().teach();
+    assert_eq!(profiles.snapshot(), honest, "nor is it taken back twice");
+    for (fraud, wanted) in [(true, &fraudulent), (true, &fraudulent), (false, &honest), (true, &fraudulent)] {
+        open().label(vec![label(1, fraud)]).unwrap();
+        assert_eq!(&profiles.snapshot(), wanted, "labelled {fraud}");
+    }
+    let life = open();
+    life.judged(&format!("{:032x}", id(9)), true, "ana", 5);
+    assert_eq!(life.status().labels, (3, 3), "a case's decision is known to the gateway");
     life.judged("no decision", true, "ana", 5);
-    assert_eq!(life.metrics.labels.with_label_values(&["unknown"]).get(), 2);
+    assert_eq!(life.metrics.labels.with_label_values(&["accepted"]).get(), 1);
 }
 
 #[test]
