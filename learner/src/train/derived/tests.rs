@@ -182,7 +182,7 @@ fn every_fold_fits_its_own_on_its_training_rows() {
                 let mut values = vec![0.0; 3];
                 data.train.frame.row(row, &mut values);
                 if row >= cut {
-                    values.iter_mut().for_each(|value| *value = -5.0 * *value);
+                    values.iter_mut().for_each(|value| *value *= -5.0);
                 }
                 (values, data.train.labels[row])
             });
