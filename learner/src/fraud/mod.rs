@@ -96,6 +96,9 @@ impl FraudScorer {
             artifact::from_bytes::<Classifier>(bytes, Kind::Fraud, schema.hash())?;
         model.check().map_err(ArtifactError::Malformed)?;
         let names = model.names();
+        if manifest.baseline.as_ref().is_some_and(|bins| !bins.is_sound() || bins.names != names) {
+            return Err(ArtifactError::Malformed("the bins of its training part do not fit it".to_owned()));
+        }
         let subjects = names.iter().map(|name| Subject::of(name)).collect();
         Ok(Self { model, names, subjects, manifest, digest: artifact::digest(bytes) })
     }
