@@ -6,6 +6,7 @@
 
 #![deny(clippy::indexing_slicing)]
 
+use crate::lifecycle::Baseline;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -55,6 +56,10 @@ pub struct Manifest {
     pub command: String,
     /// Figures measured on data that training never saw.
     pub metrics: serde_json::Value,
+    /// Bins of the training part, which drift is measured against; older artifacts, and those that no gateway serves, have
+    /// none.
+    #[serde(with = "crate::lifecycle::written", default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
 }
 
 /// A manifest with its model.
@@ -255,6 +260,7 @@ mod tests {
             seed: 1,
             command: "gatehouse train fraud --data simulate:1".into(),
             metrics: serde_json::json!({"auprc": 0.8}),
+            baseline: None,
         };
         to_bytes(Kind::Fraud, &Artifact { manifest, model: vec![1.5f64, -2.25] }).unwrap()
     }

@@ -166,6 +166,7 @@ fn models_of_another_schema_are_refused_by_name() {
             seed: 1,
             command: String::new(),
             metrics: serde_json::Value::Null,
+            baseline: None,
         };
         let bytes = to_bytes(kind, &Artifact { manifest, model: serde_json::json!({}) }).unwrap();
         installation.refuses(place, &bytes, &["model made for feature schema 0000"]);

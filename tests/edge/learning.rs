@@ -5,16 +5,11 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use learner::behaviour::{ProfileLimits, Profiles};
-use learner::fraud::FraudScorer;
-use learner::simulate::{self, TransferSettings};
-use proxy::models::Settings;
-use proxy::models::log::Writer;
-use proxy::models::record::{self, Entry, Judged, hash_bytes};
+use learner::simulate::TransferSettings;
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use tests::issuer::Issuer;
-use tests::raw;
+use tests::{raw, season};
 use url::Url;
 
 use super::gateway::{Configured, Edge, free_addresses};
@@ -165,45 +160,10 @@ async fn soon<T>(what: &str, mut found: impl AsyncFnMut() -> Option<T>) -> T {
 
 /// What an earlier run of the gateway recorded: a season of transfers, and which of them were fraud.
 fn season(data: &Path) -> Vec<String> {
-    let scorer = FraudScorer::load(Path::new(SHIPPED)).unwrap();
-    let profiles = Profiles::new(ProfileLimits::default());
-    let events = simulate::transfers(TransferSettings::small(3));
-    let now_ms = i64::try_from(
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis(),
-    )
-    .unwrap();
-    let shift_ms = now_ms - 3_600_000 - events.last().unwrap().event.at_ms;
-    let (mut frames, mut frauds) = (Vec::new(), Vec::new());
-    for (n, recorded) in (0_u128..).zip(events) {
-        let mut vector = Vec::new();
-        recorded.event.seen(|event| {
-            scorer.model().vector(&profiles, event, &mut vector);
-            profiles.attempt(event);
-            profiles.accept(event);
-        });
-        let at_ms = recorded.event.at_ms + shift_ms;
-        let decision = (u128::try_from(at_ms).unwrap() << 80) | n;
-        if recorded.fraud == Some(true) {
-            frauds.push(format!("{decision:032x}"));
-        }
-        let judged = Judged {
-            decision,
-            at_ms,
-            schema: hash_bytes(&scorer.manifest().schema_hash),
-            model: hash_bytes(scorer.digest()),
-            probability: scorer.score(&vector).unwrap().probability,
-            cents: recorded.event.amount_cents(),
-            accepted: true,
-            keys: [recorded.event.customer, recorded.event.payee],
-            utc_offset_min: 0,
-            categories: vec![recorded.event.device.unwrap_or(0)],
-            vector,
-        };
-        record::write(&Entry::Judged(judged), &mut frames);
-    }
-    let mut writer = Writer::open(&data.join("vectors"), Settings::default().bounds()).unwrap();
-    writer.append(&frames, now_ms - 3_600_000).unwrap();
-    frauds
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let last_ms = i64::try_from(now.as_millis()).unwrap() - 3_600_000;
+    let season = season::write(data, Path::new(SHIPPED), TransferSettings::small(3), last_ms).unwrap();
+    season.frauds.into_iter().map(|(decision, _)| decision).collect()
 }
 
 async fn house() -> (House, Vec<String>) {

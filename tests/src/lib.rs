@@ -7,6 +7,7 @@ pub mod issuer;
 pub mod person;
 pub mod program;
 pub mod raw;
+pub mod season;
 pub mod tls;
 pub mod webdriver;
 

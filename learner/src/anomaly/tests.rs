@@ -55,6 +55,7 @@ fn scorer(model: AnomalyModel) -> Result<AnomalyScorer, ArtifactError> {
         seed: 0,
         command: String::new(),
         metrics: serde_json::Value::Null,
+        baseline: None,
     };
     AnomalyScorer::from_bytes(&artifact::to_bytes(Kind::Anomaly, &Artifact { manifest, model }).unwrap())
 }

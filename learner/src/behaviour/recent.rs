@@ -53,8 +53,8 @@ impl<V> Slots<V> {
         match self.chunks.last_mut() {
             Some(last) if last.len() < CHUNK => {
                 if last.len() == last.capacity() {
-                    // The first of a small table.
-                    last.reserve_exact(last.len().clamp(4, CHUNK - last.len()));
+                    // A small table's only piece grows by doubling.
+                    last.reserve_exact(last.len().min(CHUNK - last.len()));
                 }
                 last.push(slot);
             }

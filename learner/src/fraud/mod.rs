@@ -101,6 +101,9 @@ impl FraudScorer {
             artifact::from_bytes::<Classifier>(bytes, Kind::Fraud, schema.hash())?;
         model.check().map_err(ArtifactError::Malformed)?;
         let names = model.names();
+        if manifest.baseline.as_ref().is_some_and(|bins| !bins.is_sound() || bins.names != names) {
+            return Err(ArtifactError::Malformed("the bins of its training part do not fit it".to_owned()));
+        }
         let plain = model.plain_width();
         let subject =
             |(at, name): (usize, &String)| if at < plain { Subject::of(name) } else { Subject::Pattern };

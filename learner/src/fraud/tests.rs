@@ -45,6 +45,7 @@ fn scorer(model: Classifier) -> Result<FraudScorer, ArtifactError> {
         seed: 0,
         command: String::new(),
         metrics: serde_json::Value::Null,
+        baseline: None,
     };
     FraudScorer::from_bytes(&artifact::to_bytes(Kind::Fraud, &Artifact { manifest, model }).unwrap())
 }
@@ -167,6 +168,7 @@ fn a_model_of_other_inputs_is_refused_by_name() {
         seed: 0,
         command: String::new(),
         metrics: serde_json::Value::Null,
+        baseline: None,
     };
     let bytes = artifact::to_bytes(Kind::Fraud, &Artifact { manifest, model: other }).unwrap();
     assert!(matches!(FraudScorer::from_bytes(&bytes), Err(ArtifactError::SchemaMismatch { .. })));

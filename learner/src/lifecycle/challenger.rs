@@ -81,6 +81,7 @@ fn fit(joined: Joined, challenge: &Challenge<'_>) -> Result<(Vec<u8>, Challenger
         seed: challenge.seed,
         command: "POST /api/v1/models/fraud/retrain".to_owned(),
         metrics: serde_json::Value::Null,
+        baseline: None,
     };
     let fitted = champion.another(&periods, challenge.kind, challenge.seed)?;
     let model = Model::from_bytes(&fitted.artifact(manifest.clone())?)?;

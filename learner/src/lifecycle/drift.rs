@@ -16,9 +16,9 @@ const SHARE_MIN: f64 = 1e-4;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Bins {
     /// Upper edges, rising; a value equal to an edge lies below it.
-    edges: Vec<f32>,
+    pub(super) edges: Vec<f32>,
     /// Shares of the training part, one more than edges, and one for missing values.
-    expected: Vec<f64>,
+    pub(super) expected: Vec<f64>,
 }
 
 impl Bins {
@@ -38,7 +38,9 @@ impl Bins {
             }
         }
         let rows = values.len().max(1) as f64;
-        bins.expected = counts.into_iter().map(|count| f64::from(count) / rows).collect();
+        // To four digits: smaller shares count as nothing (SHARE_MIN), and artifacts do not grow by them.
+        let share = |count| (f64::from(count) / rows * 1e4).round() / 1e4;
+        bins.expected = counts.into_iter().map(share).collect();
         bins
     }
 
@@ -50,7 +52,7 @@ impl Bins {
     fn is_sound(&self) -> bool {
         let sum = self.expected.iter().sum::<f64>();
         self.expected.len() == self.edges.len() + 2
-            && ((sum - 1.0).abs() < 1e-6 || sum == 0.0)
+            && ((sum - 1.0).abs() < 1e-2 || sum == 0.0)
             && self.expected.iter().all(|share| (0.0..=1.0).contains(share))
             && self.edges.iter().all(|edge| !edge.is_nan())
     }
@@ -76,9 +78,9 @@ pub struct Baseline {
     /// Names of the features.
     pub names: Vec<String>,
     /// Bins of each.
-    features: Vec<Bins>,
+    pub(super) features: Vec<Bins>,
     /// Bins of the probability.
-    score: Bins,
+    pub(super) score: Bins,
     /// Rows it was learnt from.
     pub rows: usize,
 }
@@ -90,6 +92,17 @@ impl Baseline {
         let features = (0..names.len()).map(|at| Bins::learn(column(at))).collect();
         let score = Bins::learn(rows.iter().map(|(_, probability)| *probability as f32));
         Self { names, features, score, rows: rows.len() }
+    }
+
+    /// From columns of features, and the probabilities that the model gives their rows.
+    pub fn of_columns<'a>(
+        names: Vec<String>,
+        columns: impl Iterator<Item = &'a [f32]>,
+        scores: &[f32],
+    ) -> Self {
+        let features = columns.map(|column| Bins::learn(column.iter().copied())).collect();
+        let score = Bins::learn(scores.iter().copied());
+        Self { names, features, score, rows: scores.len() }
     }
 
     /// Whether its parts fit together.

@@ -11,6 +11,7 @@ mod compare;
 mod drift;
 mod join;
 mod model;
+pub(crate) mod written;
 
 pub use calibration::CalibrationDrift;
 pub use challenger::{Challenge, Challenger, train};

@@ -60,6 +60,7 @@ pub fn adopt(
         seed: origin.seed,
         command: origin.command,
         metrics: classify::as_metrics(&trained)?,
+        baseline: None,
     };
     let (artifact, report) = classify::documents(manifest, classifier, &trained, &data.test, costs)?;
     FraudScorer::of_schema(&artifact, &data.schema)?;

@@ -120,6 +120,7 @@ fn train(
         seed,
         command,
         metrics: serde_json::to_value(&trained).map_err(|error| TrainError::Report(error.to_string()))?,
+        baseline: None,
     };
     let report = report::anomaly(&manifest, &trained, &scored).map_err(TrainError::Report)?;
     let artifact = artifact::to_bytes(Kind::Anomaly, &Artifact { manifest, model })?;

@@ -111,6 +111,7 @@ pub fn train(settings: &TrainTable, progress: &mut dyn Progress) -> Result<Train
         seed: recipe.seed,
         command: command(settings, trained.model),
         metrics: as_metrics(&trained)?,
+        baseline: None,
     };
     let (artifact, report) = documents(manifest, classifier, &trained, &data.test, recipe.costs)?;
     super::write(&settings.out, artifact::FILE, &artifact)?;

@@ -5,9 +5,10 @@ use super::data::{self, Source};
 use super::dataset::Dataset;
 use super::measure::{self, Costs};
 use super::search::TrialLog;
-use super::{Progress, TrainError};
+use super::{Part, Progress, TrainError};
 use crate::artifact::{self, Kind, Manifest};
 use crate::fraud::{Classifier, FraudScorer};
+use crate::lifecycle::Baseline;
 use crate::report;
 use crate::transfer;
 use std::path::{Path, PathBuf};
@@ -75,11 +76,24 @@ fn train(
         seed: recipe.seed,
         command,
         metrics: classify::as_metrics(&trained)?,
+        baseline: Some(baseline(&classifier, &data.train)),
     };
     let (artifact, report) = classify::documents(manifest, classifier, &trained, &data.test, costs)?;
     // What was just made must load: a model that cannot serve is an error of training.
     FraudScorer::from_bytes(&artifact)?;
     Ok(Made { artifact, report, trained })
+}
+
+/// Bins of the training part, so that a gateway can tell how far its transfers have drifted from it.
+fn baseline(classifier: &Classifier, train: &Part) -> Baseline {
+    let mut vector = vec![0.0; train.frame.width()];
+    let scores = (0..train.rows()).map(|row| {
+        train.frame.row(row, &mut vector);
+        classifier.probability(&vector) as f32
+    });
+    let scores: Vec<f32> = scores.collect();
+    let columns = (0..train.frame.width()).map(|at| train.frame.column(at));
+    Baseline::of_columns(classifier.names(), columns, &scores)
 }
 
 /// Measures a model on transfers it has never seen, all but the first tenth of their time, in which profiles warm up.

@@ -165,6 +165,10 @@ impl Lifecycle {
             Arc::clone(&clock),
             metrics.clone(),
         )?;
+        let (training, broken) = match store.training() {
+            Ok(training) => (training.left_behind(clock.now_ms()), None),
+            Err(fault) => (Retraining::default(), Some(fault)),
+        };
         let life = Self {
             settings,
             clock,
@@ -174,7 +178,7 @@ impl Lifecycle {
             labels: Mutex::new(labels),
             watch,
             metrics,
-            retraining: Mutex::default(),
+            retraining: Mutex::new(training),
             survey: Mutex::default(),
             stale: AtomicBool::new(true),
             places,
@@ -182,7 +186,7 @@ impl Lifecycle {
             teaching: Mutex::default(),
             refused: Mutex::default(),
         };
-        refused.iter().for_each(|fault| life.refuse(fault));
+        refused.iter().chain(&broken).for_each(|fault| life.refuse(fault));
         Ok(Arc::new(life))
     }
 
@@ -220,6 +224,7 @@ impl Lifecycle {
             origin: Origin::Configured,
             made_ms: now_ms,
             challenger: None,
+            training: Model::from_bytes(bytes).ok().and_then(|model| model.manifest().baseline.clone()),
             reference: None,
         };
         // One that was trained here keeps its card.
@@ -446,12 +451,12 @@ impl Lifecycle {
         let state = self.store.state();
         let card = |digest: &Option<String>| self.store.card_of(digest.as_deref()?).ok();
         let champion = card(&state.champion);
-        let against = champion.as_ref().and_then(|card| match (&card.challenger, &card.reference) {
-            (Some(made), _) => Some(format!("its {} training rows", made.baseline.rows)),
-            (None, Some(first)) => {
-                Some(format!("{} of the first transfers that it judged, over a week or more", first.rows))
+        let against = champion.as_ref().and_then(|card| match (card.baseline(), card.is_trained()) {
+            (Some(bins), true) => Some(format!("its {} training rows", bins.rows)),
+            (Some(bins), false) => {
+                Some(format!("{} of the first transfers that it judged, over a week or more", bins.rows))
             }
-            (None, None) => None,
+            (None, _) => None,
         });
         let lost = ["dropped", "failed"].map(|what| self.metrics.vectors.with_label_values(&[what]).get());
         let now_ms = self.clock.now_ms();

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::training::Retraining;
 use crate::stages::identity::signing::SigningKey;
 
 /// Earlier champions that are kept for rollback, and as many that were rolled back from.
@@ -45,15 +46,24 @@ pub struct Card {
     pub made_ms: i64,
     /// What training said of it.
     pub challenger: Option<Challenger>,
-    /// For want of its training part: bins of the first transfers that it judged.
+    /// Bins of its training part, where its artifact came with them.
+    #[serde(default)]
+    pub training: Option<Baseline>,
+    /// For want of these: bins of the first transfers that it judged.
     #[serde(default)]
     pub reference: Option<Baseline>,
 }
 
 impl Card {
+    /// Whether drift is measured against what the model was trained on.
+    pub fn is_trained(&self) -> bool {
+        self.challenger.is_some() || self.training.is_some()
+    }
+
     /// What drift is measured against.
     pub fn baseline(&self) -> Option<&Baseline> {
-        self.challenger.as_ref().map(|made| &made.baseline).or(self.reference.as_ref())
+        let trained = self.challenger.as_ref().map(|made| &made.baseline).or(self.training.as_ref());
+        trained.or(self.reference.as_ref())
     }
 }
 
@@ -247,6 +257,25 @@ impl Store {
         Ok(next)
     }
 
+    /// Where training stood when it was noted last.
+    ///
+    /// # Errors
+    /// The note is broken.
+    pub fn training(&self) -> Result<Retraining, Fault> {
+        match self.read_sealed(&self.folder.join(TRAINING)) {
+            Err(Fault::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => Ok(Retraining::default()),
+            read => read,
+        }
+    }
+
+    /// Notes where training stands. That is no change of the state: whoever looked at that has seen enough.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn note_training(&self, training: &Retraining) -> Result<(), Fault> {
+        self.write_sealed(&self.folder.join(TRAINING), training)
+    }
+
     /// Keeps an artifact with its card.
     ///
     /// # Errors
@@ -350,6 +379,7 @@ impl Store {
 }
 
 const STATE: &str = "state.signed";
+const TRAINING: &str = "training.signed";
 
 /// Renames what was refused, beside what was refused before.
 fn set_aside(path: &Path) -> io::Result<()> {

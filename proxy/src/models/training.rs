@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use learner::artifact;
 use learner::lifecycle::{Challenger, Model};
 use learner::train::ModelKind;
+use serde::{Deserialize, Serialize};
 
 use super::life::{Lifecycle, Refused};
 use super::record::hash_bytes;
@@ -23,17 +24,17 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// they may come one by one.
 const SURVEY_EVERY: Duration = Duration::from_secs(10 * 60);
 
-/// Where training stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Where training stands; noted on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retraining {
     /// Since when one is under way, Unix milliseconds.
     pub since_ms: Option<i64>,
-    /// How the last one ended, since the start of the gateway.
+    /// How the last one ended.
     pub last: Option<Ended>,
 }
 
 /// How a training ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// When, Unix milliseconds.
     pub at_ms: i64,
@@ -41,6 +42,18 @@ pub struct Ended {
     pub ok: bool,
     /// In a sentence.
     pub said: String,
+}
+
+impl Retraining {
+    /// As an earlier run of the gateway left it: what it was training then is lost.
+    pub(super) fn left_behind(self, now_ms: i64) -> Self {
+        let lost = |_| Ended {
+            at_ms: now_ms,
+            ok: false,
+            said: "the gateway ended before this training did".to_owned(),
+        };
+        Self { since_ms: None, last: self.since_ms.map(lost).or(self.last) }
+    }
 }
 
 impl Lifecycle {
@@ -62,6 +75,7 @@ impl Lifecycle {
             }
             retraining.since_ms = Some(self.clock.now_ms());
         }
+        self.note_training();
         self.metrics.retraining.set(1);
         let life = Arc::clone(self);
         tokio::spawn(async move {
@@ -71,8 +85,16 @@ impl Lifecycle {
             life.metrics.retraining.set(0);
             tracing::info!(result, said = ended.said, "a challenger was trained");
             *life.retraining.lock() = Retraining { since_ms: None, last: Some(ended) };
+            let _noted = tokio::task::spawn_blocking(move || life.note_training()).await;
         });
         Ok(self.retraining())
+    }
+
+    /// Writes down where training stands, so that a restart can say it.
+    fn note_training(&self) {
+        if let Err(fault) = self.store.note_training(&self.retraining()) {
+            tracing::error!(%fault, "a restart will not know of this training");
+        }
     }
 
     fn job(&self, kind: Option<ModelKind>) -> Result<Job, Refused> {
@@ -166,6 +188,7 @@ impl Lifecycle {
             origin: Origin::Trained,
             made_ms: now_ms,
             challenger: Some(made),
+            training: None,
             reference: None,
         };
         self.store.keep(bytes, &card).map_err(|fault| fault.to_string())?;

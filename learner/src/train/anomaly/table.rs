@@ -349,6 +349,7 @@ fn manifest(
             settings.seed
         ),
         metrics: serde_json::to_value(trained).map_err(|error| TrainError::Report(error.to_string()))?,
+        baseline: None,
     })
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::artifact::Artifact;
 use crate::behaviour::{ProfileLimits, Profiles};
+use crate::lifecycle::Window;
 use crate::simulate::{TransferSettings, transfers};
 use crate::train::data::RecordedTransfer;
 use crate::train::{Measured, ModelKind};
@@ -196,6 +197,40 @@ fn training_and_serving_see_the_same_numbers() {
             }
         }
     }
+}
+
+#[test]
+fn the_artifact_carries_bins_of_its_training_part() {
+    let of = |made: &Made| FraudScorer::from_bytes(&made.artifact).unwrap();
+    let scorer = of(made());
+    let bins = scorer.manifest().baseline.clone().unwrap();
+    assert_eq!((bins.rows, &*bins.names), (made().trained.rows[0], scorer.names()));
+    let train = Dataset::of_transfers(town()).train;
+    let drift = |rows: &mut dyn Iterator<Item = usize>| {
+        let (mut window, mut vector) = (Window::new(bins.clone(), 1_000), vec![0.0; scorer.names().len()]);
+        for row in rows {
+            train.frame.row(row, &mut vector);
+            window.add(0, &vector, scorer.model().probability(&vector));
+        }
+        window.drift(0).unwrap()
+    };
+    let same = drift(&mut (0..train.rows()));
+    assert!(same.score < 1e-3 && same.features.iter().all(|one| one.psi < 1e-3), "{same:?}");
+    let frauds = drift(&mut (0..train.rows()).filter(|&row| train.labels[row]).cycle().take(1_000));
+    assert!(frauds.score > 1.0, "{}", frauds.score);
+    let without = |artifact: &[u8]| {
+        artifact::from_bytes::<Classifier>(artifact, Kind::Fraud, transfer::schema().hash())
+    };
+    let mut plain = without(&made().artifact).unwrap();
+    plain.manifest.baseline = None;
+    let plain = artifact::to_bytes(Kind::Fraud, &plain).unwrap();
+    assert!(FraudScorer::from_bytes(&plain).unwrap().manifest().baseline.is_none(), "as old ones are");
+    let bytes = made().artifact.len() - plain.len();
+    assert!(bytes < 16_000, "{bytes} bytes of bins");
+    let mut other = without(&made().artifact).unwrap();
+    other.manifest.baseline.as_mut().unwrap().names[0].clear();
+    let refused = FraudScorer::from_bytes(&artifact::to_bytes(Kind::Fraud, &other).unwrap());
+    assert!(refused.unwrap_err().to_string().contains("bins"));
 }
 
 /// Says at once when features, simulator or scoring changed and the shipped model did not.

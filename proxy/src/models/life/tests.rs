@@ -1,10 +1,12 @@
 use std::fs;
 
+use super::super::record::hash_bytes;
 use super::super::record::tests::judged;
 use super::*;
 use crate::clock::SystemClock;
 use crate::habits;
 use learner::behaviour::{Event, ProfileLimits, Profiles};
+use learner::lifecycle::Baseline;
 
 const SHIPPED: &[u8] = include_bytes!("../../../../configs/models/fraud/model.artifact");
 
@@ -27,6 +29,30 @@ fn other(seed: u64) -> Vec<u8> {
     artifact::to_bytes(artifact::Kind::Fraud, &artifact).unwrap()
 }
 
+#[test]
+fn drift_is_measured_against_the_training_part_that_an_artifact_came_with() {
+    let data = tempfile::tempdir().unwrap();
+    let mut model: artifact::Artifact<serde_json::Value> =
+        artifact::from_bytes(SHIPPED, artifact::Kind::Fraud, transfer::schema().hash()).unwrap();
+    let names = Model::from_bytes(SHIPPED).unwrap().names().to_vec();
+    let row = vec![0.5; names.len()];
+    let rows: Vec<(&[f32], f64)> = vec![(&row, 0.1); 700];
+    model.manifest.baseline = Some(Baseline::learn(names, &rows));
+    let bytes = artifact::to_bytes(artifact::Kind::Fraud, &model).unwrap();
+    let life = open(data.path(), None);
+    life.in_force(Some(&bytes)).unwrap();
+    life.look_around();
+    assert_eq!(life.status().drift_against.as_deref(), Some("its 700 training rows"));
+    let digest = hash_bytes(&artifact::digest(&bytes));
+    let now = u128::try_from(life.clock.now_ms()).unwrap() << 80;
+    for n in 0..600 {
+        life.record(Judged { model: digest, vector: row.clone(), probability: 0.9, ..judged(now | n) });
+    }
+    life.recorder.flush();
+    let drift = life.status().drift.unwrap();
+    assert!(drift.score > 1.0 && drift.features.iter().all(|one| one.psi < 0.01), "at once: {drift:?}");
+}
+
 /// Makes `bytes` the challenger, as training would.
 fn challenge(life: &Lifecycle, bytes: &[u8]) -> String {
     let digest = artifact::digest(bytes);
@@ -35,6 +61,7 @@ fn challenge(life: &Lifecycle, bytes: &[u8]) -> String {
         origin: Origin::Trained,
         made_ms: 1,
         challenger: None,
+        training: None,
         reference: None,
     };
     life.store.keep(bytes, &card).unwrap();
@@ -256,4 +283,34 @@ fn a_training_noted_in_the_future_does_not_put_off_the_next() {
     assert_eq!(next(Some(now_ms + 5)), Some(now_ms + 5 + week), "a clock that was put right by a little");
     assert_eq!(next(Some(now_ms + week + 1)), Some(now_ms), "a year ahead, say");
     assert_eq!(next(Some(i64::MAX)), Some(now_ms));
+}
+
+#[tokio::test]
+async fn how_a_training_ended_or_that_it_was_lost_is_known_after_a_restart() {
+    let data = tempfile::tempdir().unwrap();
+    let life = open(data.path(), None);
+    life.in_force(Some(SHIPPED)).unwrap();
+    let revision = life.state().revision;
+    // Whatever this very program says to `retrain`, it is no model.
+    let begun = life.retrain(None).unwrap();
+    assert!(begun.since_ms.is_some() && begun.last.is_none());
+    assert_eq!(life.state().revision, revision, "nobody who approves something now has to look again");
+    let lost = open(data.path(), None).retraining();
+    assert!(lost.since_ms.is_none() && !lost.last.unwrap().said.is_empty(), "killed meanwhile");
+    while life.retraining().since_ms.is_some() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let ended = life.retraining();
+    assert!(ended.last.is_some());
+    let noted = || life.store.training().unwrap() == ended;
+    while !noted() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    life.close();
+    assert_eq!(open(data.path(), None).retraining(), ended);
+    let note = data.path().join("models/fraud/training.signed");
+    fs::write(&note, "broken").unwrap();
+    let life = open(data.path(), None);
+    assert_eq!(life.retraining(), Retraining::default());
+    assert!(life.refused().iter().any(|said| said.contains("training.signed")), "{:?}", life.refused());
 }

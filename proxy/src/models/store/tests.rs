@@ -10,6 +10,7 @@ fn card(digest: &str) -> Card {
         origin: Origin::Configured,
         made_ms: 5,
         challenger: None,
+        training: None,
         reference: None,
     }
 }

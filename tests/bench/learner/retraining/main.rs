@@ -7,7 +7,6 @@
 
 mod load;
 mod processes;
-mod season;
 mod windows;
 
 use std::fs;
@@ -18,13 +17,20 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use learner::simulate::TransferSettings;
 use serde_json::{Value, json};
 use tests::issuer::Issuer;
+use tests::season;
 
 use load::{Load, Sample};
 use windows::{What, Window, median_with_interval, ratios};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/models/fraud");
+/// Days of the season; about half a transfer a customer and day.
+const DAYS: u32 = 150;
+/// The last of its transfers is so old, milliseconds: older than the labels' delay, as those of the load are not. A training
+/// then learns from the season alone, however long the load lasts.
+const AGO_MS: i64 = 25 * 3_600_000;
 const CUSTOMERS_OF_LOAD: usize = 64;
 const TOKEN_S: u64 = 4 * 3_600;
 /// How long anything that is waited for may take.
@@ -73,8 +79,11 @@ fn main() -> anyhow::Result<()> {
     let arguments = arguments()?;
     let folder = tempfile::tempdir()?;
     let now_ms = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
-    let rows = season::write(&folder.path().join("data"), Path::new(MODEL), arguments.customers, now_ms)?;
-    println!("{rows} recorded transfers; {} requests a second", arguments.per_second);
+    let data = folder.path().join("data");
+    let town = TransferSettings { seed: 3, customers: arguments.customers, days: DAYS };
+    let season = season::write(&data, Path::new(MODEL), town, now_ms - AGO_MS)?;
+    fs::write(data.join("labels.jsonl"), labels(&season.frauds))?;
+    println!("{} recorded transfers; {} requests a second", season.transfers, arguments.per_second);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let issuer = runtime.block_on(Issuer::start())?;
     let gateway = Gateway::start(&arguments.gatehouse, folder.path(), &issuer)?;
@@ -83,6 +92,15 @@ fn main() -> anyhow::Result<()> {
     let samples = load.end();
     report(&windows?, &samples);
     Ok(())
+}
+
+/// Known frauds as the gateway keeps them.
+fn labels(frauds: &[(String, i64)]) -> String {
+    let line = |(decision, at_ms): &(String, i64)| {
+        let line = json!({ "decision": decision, "fraud": true, "known_ms": at_ms, "source": "upload", "by": "bench" });
+        format!("{line}\n")
+    };
+    frauds.iter().map(line).collect()
 }
 
 /// Calm, retraining, survey, calm and so on; the first calm window warms up and is dropped.
