@@ -166,7 +166,7 @@ mod tests {
         let now_ms = rows.iter().map(|row| row.at_ms).max().unwrap();
         let joined = || join(rows.clone(), 0, now_ms);
         let challenge =
-            Challenge { champion: &champion, champion_seen_ms: None, kind: ModelKind::Tree, seed: 5 };
+            Challenge { champion: &champion, champion_seen_ms: None, kind: ModelKind::Boosted, seed: 5 };
         let (artifact, made) = train(joined(), &challenge).unwrap();
         let model = Model::from_bytes(&artifact).unwrap();
         assert_eq!(model.manifest().schema_hash, champion.manifest().schema_hash);
@@ -175,7 +175,7 @@ mod tests {
         assert!(comparison.period_ms[0] > made.seen_ms, "{comparison:?} {}", made.seen_ms);
         assert_eq!((comparison.rows, comparison.frauds), (made.rows[2], made.frauds[2]));
         // One in a hundred is fraud: 0.01 is a guess. The shipped champion has learnt from ten times as many.
-        assert!(comparison.challenger.auprc > 0.05, "{comparison:?}");
+        assert!(comparison.challenger.auprc > 0.3, "{comparison:?}");
         assert!(made.baseline.is_sound() && made.baseline.rows == made.rows[0]);
         assert_eq!(train(joined(), &challenge).unwrap(), (artifact, made), "the same rows, the same bytes");
 
@@ -196,13 +196,13 @@ mod tests {
         let champion = Model::from_bytes(&fitted.artifact(plain.manifest().clone()).unwrap()).unwrap();
         assert!(champion.names().iter().any(|name| name == "cluster 4"));
         let challenge =
-            Challenge { champion: &champion, champion_seen_ms: None, kind: ModelKind::Tree, seed: 5 };
+            Challenge { champion: &champion, champion_seen_ms: None, kind: ModelKind::Boosted, seed: 5 };
         let (artifact, made) = train(join(rows.clone(), 0, now_ms), &challenge).unwrap();
         let challenger = Model::from_bytes(&artifact).unwrap();
         assert_eq!(challenger.names(), champion.names());
         assert!(made.baseline.is_sound() && made.baseline.names == challenger.names());
         let comparison = made.comparison.unwrap();
-        assert!(comparison.challenger.auprc > 0.05, "{comparison:?}");
+        assert!(comparison.challenger.auprc > 0.3, "{comparison:?}");
         // Vectors as either of them records them are worth the same to it.
         let row = &rows[rows.len() / 2].vector;
         let of_champion = champion.own(row).unwrap().into_owned();
