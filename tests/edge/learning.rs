@@ -220,7 +220,7 @@ pub async fn goes_round() {
 
 async fn labels_come_in(house: &House, frauds: &[String]) {
     let own = house.pay(900).await;
-    let unknown = format!("{}0", &own[..31]);
+    let unknown = format!("{}{}", &own[..31], if own.ends_with('0') { '1' } else { '0' });
     let rows: Vec<String> = frauds.iter().chain([&own, &unknown]).map(|id| format!("{id},1")).collect();
     let table = format!("decision,fraud\n{}\n../../etc/passwd,1\n", rows.join("\n"));
     let known = frauds.len() as u64 + 1;

@@ -193,7 +193,8 @@ mod tests {
         let joined = join(rows.clone(), 0, now_ms);
         let periods = periods(joined.rows, None);
         let fitted = plain.with_inputs(&periods, "clusters=4".parse().unwrap(), 3).unwrap();
-        let champion = Model::from_bytes(&fitted.artifact(plain.manifest().clone()).unwrap()).unwrap();
+        let manifest = Manifest { baseline: None, ..plain.manifest().clone() };
+        let champion = Model::from_bytes(&fitted.artifact(manifest).unwrap()).unwrap();
         assert!(champion.names().iter().any(|name| name == "cluster 4"));
         let challenge =
             Challenge { champion: &champion, champion_seen_ms: None, kind: ModelKind::Boosted, seed: 5 };
