@@ -4,7 +4,7 @@ use crate::anomaly::{self, AnomalyScorer};
 use crate::artifact::{self, ArtifactError, Kind};
 use crate::behaviour::{ProfileLimits, Profiles};
 use crate::features::request;
-use crate::fraud::FraudScorer;
+use crate::fraud::{FraudScore, FraudScorer};
 use crate::train::data::{self, RecordedRequest, RecordedTransfer};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -61,6 +61,11 @@ fn transfer(scorer: &FraudScorer, profiles: &Profiles, recorded: &RecordedTransf
             profiles.accept(event);
         }
     });
+    Ok(explained(scorer, &score, &vector))
+}
+
+/// A score of fraud as people and programs read it: probability, what to do, and why.
+pub(crate) fn explained(scorer: &FraudScorer, score: &FraudScore, vector: &[f32]) -> Value {
     let contributions: Vec<Value> = score
         .contributions
         .iter()
@@ -76,12 +81,12 @@ fn transfer(scorer: &FraudScorer, profiles: &Profiles, recorded: &RecordedTransf
         probability if probability >= thresholds.step_up => "step_up",
         _ => "allow",
     };
-    Ok(json!({
+    json!({
         "probability": score.probability,
         "action": action,
-        "reasons": scorer.sentences(&score, &vector),
+        "reasons": scorer.sentences(score, vector),
         "contributions": contributions,
-    }))
+    })
 }
 
 fn request(scorer: &AnomalyScorer, recorded: &RecordedRequest) -> Result<Value, String> {

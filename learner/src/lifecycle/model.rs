@@ -120,6 +120,7 @@ impl Model {
             validate: part(&periods.validate),
             test: Part::default(),
             folds: Vec::new(),
+            leave_out_known_customers: false,
             remarks: Vec::new(),
             scenarios: BTreeMap::new(),
             fingerprint: String::new(),

@@ -126,7 +126,7 @@ fn thresholds(page: &mut Page, evidence: &Evidence<'_>) {
 }
 
 /// What chose the thresholds to act.
-fn chosen_by(trained: &TrainedTable) -> String {
+pub(super) fn chosen_by(trained: &TrainedTable) -> String {
     let by = |rule: Rule| match rule {
         Rule::Cost => "by cost".to_owned(),
         Rule::Budget(share) => format!("so that at most {} of legitimate rows reach it", percent(share)),

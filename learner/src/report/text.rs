@@ -1,7 +1,7 @@
 //! Figures for a terminal: what was measured, on what, and what simpler means reach on the same rows.
 
-use super::classifier::settings;
 use super::classifier::stability::date;
+use super::classifier::{chosen_by, settings};
 use crate::evaluate::{AtThreshold, Ranking, Reliability};
 use crate::train::classify::TrainedTable;
 use crate::train::{Measured, anomaly};
@@ -16,6 +16,7 @@ impl Display for TrainedTable {
         {
             writeln!(out, "{name:10} {rows:>10} rows {positives:>8} fraud")?;
         }
+        writeln!(out, "thresholds, on validation rows: chosen by the best F1, {}", chosen_by(self))?;
         self.remarks.iter().try_for_each(|remark| writeln!(out, "note: {remark}"))?;
         write!(out, "\n{}", self.test)
     }

@@ -8,7 +8,7 @@
 //! # Bad input
 //! A file that is not what the mapping says (no header, no such column, cut off, damaged, empty) is a [`TableError`] with
 //! file, row, line, column and what to do. A single row that cannot be read (too many cells, no time, no number, an unknown
-//! label, an id seen before) is skipped, and counted in [`Skipped`] by kind and column with the first example; more than
+//! label, an id seen before in the same file) is skipped, and counted in [`Skipped`] by kind and column with the first example; more than
 //! `skipped_max` of them (1 % unless the mapping says otherwise) is an error with the same examples. Nothing is dropped
 //! without a count, and no bytes make it panic.
 //!

@@ -2,7 +2,7 @@
 
 use super::derived::Deriving;
 use super::part::{Beside, Part};
-use super::replay::{Replay, Row, inputs};
+use super::replay::{self, Order, Replay, Row, inputs};
 use super::{Progress, TrainError};
 use crate::behaviour::{CATEGORIES_MAX, Schema};
 use crate::fraud::{Encoder, WIDTH_MAX};
@@ -11,11 +11,9 @@ use crate::train::data::RecordedTransfer;
 use crate::transfer;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 
-/// Rows of a table that must be sorted, and therefore held, at most.
-const SORTED_ROWS_MAX: usize = 20_000_000;
 const DAY_MS: i64 = 86_400_000;
 /// Behaviour remembers 60 days; a window of 30 before a longer delay would be cut.
 const DELAY_MAX_MS: i64 = 30 * DAY_MS;
@@ -62,6 +60,8 @@ pub struct Dataset {
     pub test: Part,
     /// The mapping's own folds.
     pub folds: Vec<FoldParts>,
+    /// Whether nothing is judged on rows of customers against whom fraud was known by then.
+    pub leave_out_known_customers: bool,
     /// What reading found out of the ordinary.
     pub remarks: Vec<String>,
     /// Texts of scenario hashes.
@@ -202,10 +202,30 @@ impl Dataset {
             validate,
             test,
             folds: Vec::new(),
+            leave_out_known_customers: false,
             remarks: Vec::new(),
             scenarios,
             fingerprint: crate::artifact::hex(&hash.finalize()),
         }
+    }
+
+    /// Those of a range of the training rows that may be judged on: all, unless known customers are left out.
+    pub(super) fn unknown_customers(&self, judged: Range<usize>) -> Vec<usize> {
+        if !self.leave_out_known_customers {
+            return judged.collect();
+        }
+        let delay_ms = i64::from(self.schema.inputs().label_delay_s) * 1_000;
+        let (mut known, mut unknown) = (HashMap::new(), Vec::new());
+        let rows = self.train.customers.iter().zip(&self.train.at_ms).zip(&self.train.labels).enumerate();
+        for (at, ((&customer, &at_ms), &fraud)) in rows.take(judged.end) {
+            if at >= judged.start && !is_known(&known, customer, at_ms, delay_ms) {
+                unknown.push(at);
+            }
+            if fraud {
+                customer.map(|customer| known.entry(customer).or_insert(at_ms));
+            }
+        }
+        unknown
     }
 
     /// All rows as the test part.
@@ -319,35 +339,14 @@ impl<'a> Builder<'a> {
         progress: &mut dyn Progress,
     ) -> Result<Summary, TrainError> {
         progress.stage("making features", 0);
-        let mapping = &self.tables.mapping;
-        let timeless = mapping.columns.time.is_none();
-        if !backwards && !timeless {
-            return Ok(table::read(path, mapping, &mut |record| {
-                self.row(&Row::of(record, mapping), test_file);
-                progress.step();
-                ControlFlow::Continue(())
-            })?);
-        }
-        let mut rows: Vec<Row> = Vec::new();
-        let summary = table::read(path, mapping, &mut |record| {
-            rows.push(Row::of(record, mapping));
-            if rows.len() > SORTED_ROWS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
-        if summary.stopped {
-            let problem = format!(
-                "{}: more than {SORTED_ROWS_MAX} rows that are not in the order of time; {}",
-                path.display(),
-                if timeless { "give it a time column, or fewer rows" } else { "sort the file first" }
-            );
-            return Err(TrainError::Unusable { part: "training", problem });
-        }
-        if timeless && !test_file {
-            let seed = self.tables.seed;
-            rows.sort_by_cached_key(|row| (self.cut.part(None, row.number), shuffled(seed, row.number)));
-        } else {
-            rows.sort_by_key(|row| row.at_ms);
-        }
-        for row in &mut rows {
+        let tables = self.tables;
+        let timeless = tables.mapping.columns.time.is_none();
+        let order = match (timeless, test_file) {
+            (true, false) => Order::Shuffled(self.cut, tables.seed),
+            (false, _) if backwards => Order::ByTime,
+            _ => Order::AsRead,
+        };
+        replay::rows(path, &tables.mapping, &order, &mut |row| {
             if timeless {
                 // One second a row, over both files: later rows see what earlier ones taught.
                 row.at_ms = self.played * 1_000;
@@ -355,8 +354,7 @@ impl<'a> Builder<'a> {
             }
             self.row(row, test_file);
             progress.step();
-        }
-        Ok(summary)
+        })
     }
 
     fn row(&mut self, row: &Row, test_file: bool) {
@@ -382,7 +380,7 @@ impl<'a> Builder<'a> {
         };
         let delay_ms = self.tables.mapping.label.delay_ms;
         let leave_out = self.tables.mapping.split.leave_out_known_customers;
-        let blocked = leave_out && is_known(&self.known, row, delay_ms);
+        let blocked = leave_out && is_known(&self.known, row.customer, row.at_ms, delay_ms);
         match part {
             Some(table::Part::Train) => {
                 self.train.push(vector, &beside);
@@ -401,7 +399,9 @@ impl<'a> Builder<'a> {
             if fold.train.contains(row.at_ms) {
                 parts.train.push(vector, &beside);
             }
-            if fold.validate.contains(row.at_ms) && !(leave_out && is_known(known, row, delay_ms)) {
+            if fold.validate.contains(row.at_ms)
+                && !(leave_out && is_known(known, row.customer, row.at_ms, delay_ms))
+            {
                 parts.validate.push(vector, &beside);
             }
             if label && row.at_ms >= fold.train.from_ms {
@@ -439,8 +439,19 @@ impl<'a> Builder<'a> {
         if let Some(first) = summaries.first() {
             remarks.extend(of_time(&self.tables.mapping, first, summaries.get(1)));
         }
-        let derived = None;
-        Dataset { schema, encoder, derived, train, validate, test, folds, scenarios, fingerprint, remarks }
+        Dataset {
+            schema,
+            encoder,
+            derived: None,
+            train,
+            validate,
+            test,
+            folds,
+            leave_out_known_customers: self.tables.mapping.split.leave_out_known_customers,
+            remarks,
+            scenarios,
+            fingerprint,
+        }
     }
 }
 
@@ -477,22 +488,14 @@ pub(super) fn relevelled(mut parts: [Part; 2], data: &Dataset) -> [Part; 2] {
     parts
 }
 
-/// Whether fraud against this customer is known at the beginning of the row's day.
-fn is_known(known: &HashMap<u64, i64>, row: &Row, delay_ms: i64) -> bool {
-    let day_ms = row.at_ms - row.at_ms.rem_euclid(DAY_MS);
-    let first = row.customer.and_then(|customer| known.get(&customer));
+/// Whether fraud against this customer is known at the beginning of a row's day.
+fn is_known(known: &HashMap<u64, i64>, customer: Option<u64>, at_ms: i64, delay_ms: i64) -> bool {
+    let day_ms = at_ms - at_ms.rem_euclid(DAY_MS);
+    let first = customer.and_then(|customer| known.get(&customer));
     first.is_some_and(|&fraud_ms| fraud_ms < day_ms.saturating_sub(delay_ms))
 }
 
 fn scenario_texts(summaries: &[Summary]) -> BTreeMap<u64, String> {
     let levels = summaries.iter().filter_map(|summary| summary.scenarios.as_ref());
     levels.flat_map(|levels| levels.kept()).map(|level| (level.hash, level.text.clone())).collect()
-}
-
-/// A place in the shuffle of a table without time (the finaliser of SplitMix64).
-fn shuffled(seed: u64, row: u64) -> u64 {
-    let mut mixed = row ^ seed.wrapping_add(0x9e37_79b9_7f4a_7c15).wrapping_mul(0xd1b5_4a32_d192_ed03);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }

@@ -20,6 +20,7 @@ mod part;
 mod product;
 mod replay;
 mod scorecard;
+pub mod scores;
 pub mod search;
 mod smote;
 mod thresholds;

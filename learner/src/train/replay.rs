@@ -1,10 +1,15 @@
 //! Plays a table through behaviour profiles: each row sees only what came before it, and labels once they are known.
 
 use crate::behaviour::{Event, Inputs, ProfileLimits, Profiles, SURPRISE, Schema};
-use crate::table::{Mapping, Record};
+use crate::table::{self, Cut, Mapping, Record, Summary};
+use crate::train::TrainError;
 use crate::train::data::RecordedTransfer;
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::path::Path;
 
+/// Rows of a table that must be held at most.
+const SORTED_ROWS_MAX: usize = 20_000_000;
 /// Most profiles of each kind during training.
 const LIMITS: ProfileLimits =
     ProfileLimits { customers_max: 2_000_000, counterparties_max: 2_000_000, levels_max: 1_000_000 };
@@ -74,7 +79,7 @@ impl Row {
             utc_offset_min: event.utc_offset_min,
             accepted: recorded.accepted,
             label: recorded.fraud,
-            scenario: recorded.scenario.as_deref().map_or(0, |name| crate::table::hash_text(name.as_bytes())),
+            scenario: recorded.scenario.as_deref().map_or(0, |name| table::hash_text(name.as_bytes())),
         }
     }
 
@@ -116,6 +121,67 @@ pub(super) fn inputs(mapping: &Mapping) -> Inputs {
         categorical,
         numeric: columns.numeric.clone(),
     }
+}
+
+/// In which order a table's rows are played.
+#[derive(Debug, Clone)]
+pub(super) enum Order {
+    /// The file's.
+    AsRead,
+    /// That of their time, which runs backwards in the file.
+    ByTime,
+    /// Of a table without time: by part, training first, within it by chance of this seed.
+    Shuffled(Cut, u64),
+}
+
+/// Hands every readable row of a table to `visit` in the order; but for the file's own, the rows are held.
+///
+/// # Errors
+/// A [`TrainError`] that names file, row and column, or that more rows than [`SORTED_ROWS_MAX`] are to be held.
+pub(super) fn rows(
+    path: &Path,
+    mapping: &Mapping,
+    order: &Order,
+    visit: &mut dyn FnMut(&mut Row),
+) -> Result<Summary, TrainError> {
+    let mut held: Vec<Row> = Vec::new();
+    let summary = table::read(path, mapping, &mut |record| {
+        let mut row = Row::of(record, mapping);
+        if matches!(order, Order::AsRead) {
+            visit(&mut row);
+        } else {
+            held.push(row);
+        }
+        if held.len() > SORTED_ROWS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    if summary.stopped {
+        let advice = match order {
+            Order::Shuffled(..) => "give it a time column, or fewer rows",
+            _ => "sort the file first",
+        };
+        let problem = format!(
+            "{}: more than {SORTED_ROWS_MAX} rows that are not in the order of time; {advice}",
+            path.display()
+        );
+        return Err(TrainError::Unusable { part: "training", problem });
+    }
+    match order {
+        Order::AsRead => {}
+        Order::ByTime => held.sort_by_key(|row| row.at_ms),
+        Order::Shuffled(cut, seed) => {
+            held.sort_by_cached_key(|row| (cut.part(None, row.number), shuffled(*seed, row.number)));
+        }
+    }
+    held.iter_mut().for_each(visit);
+    Ok(summary)
+}
+
+/// A place in the shuffle of a table without time (the finaliser of SplitMix64).
+fn shuffled(seed: u64, row: u64) -> u64 {
+    let mut mixed = row ^ seed.wrapping_add(0x9e37_79b9_7f4a_7c15).wrapping_mul(0xd1b5_4a32_d192_ed03);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 /// What profiles know while a table is replayed in the order of its time.

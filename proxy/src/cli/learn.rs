@@ -17,6 +17,7 @@ use learner::train::classify::Recipe;
 use learner::train::data::Source;
 use learner::train::derived::Wanted;
 use learner::train::fraud::{self, TrainFraud, fraud};
+use learner::train::scores::ScoreTable;
 use learner::train::search::Search;
 use learner::train::{Bar, Progress};
 use serde_json::{Value, json};
@@ -148,6 +149,23 @@ pub struct Evaluate {
     /// Print the figures as one JSON object, last.
     #[arg(long)]
     json: bool,
+}
+
+/// Arguments of `score`.
+#[derive(Debug, clap::Args)]
+pub struct Score {
+    /// The model's folder.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// A table to score, for a model that was trained on one; without it events come from standard input.
+    #[arg(long, value_name = "FILE", requires = "mapping")]
+    data: Option<PathBuf>,
+    /// What its columns are, as in training.
+    #[arg(long, value_name = "FILE", requires = "data")]
+    mapping: Option<PathBuf>,
+    /// A table of what came before its rows. Of a table without time, the one that the model was trained on.
+    #[arg(long, value_name = "FILE", requires = "data")]
+    history: Option<PathBuf>,
 }
 
 /// Arguments of `simulate`.
@@ -319,9 +337,13 @@ fn told(metrics: &(impl serde::Serialize + Display)) -> anyhow::Result<(Value, S
     Ok((serde_json::to_value(metrics)?, metrics.to_string()))
 }
 
-/// Scores one JSON event a line from standard input.
-pub fn score(model: &Path) -> anyhow::Result<()> {
-    let scorer = Scorer::load(model)?;
+/// Scores one JSON event a line from standard input, or a table's rows; prints one JSON object for each.
+pub fn score(arguments: Score) -> anyhow::Result<()> {
+    let Score { model, data, mapping, history } = arguments;
+    if let (Some(data), Some(mapping)) = (data, mapping) {
+        return tables::score(&ScoreTable { model, data, history, mapping });
+    }
+    let scorer = Scorer::load(&model)?;
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let line = line?;

@@ -43,12 +43,8 @@ enum Command {
     Train(learn::Train),
     /// Measure a model on events it was not trained on.
     Evaluate(learn::Evaluate),
-    /// Score recorded events, one JSON object a line from standard input.
-    Score {
-        /// The model's folder.
-        #[arg(long, value_name = "DIR")]
-        model: PathBuf,
-    },
+    /// Score recorded events, one JSON object a line from standard input; or the rows of a table.
+    Score(learn::Score),
     /// Train a challenger: what the gateway starts beside itself.
     #[command(hide = true)]
     Retrain {
@@ -80,7 +76,7 @@ pub fn main() -> ExitCode {
         Command::Check { config } => run::check(&config),
         Command::Train(arguments) => learn::train(arguments),
         Command::Evaluate(arguments) => learn::evaluate(&arguments),
-        Command::Score { model } => learn::score(&model),
+        Command::Score(arguments) => learn::score(arguments),
         Command::Retrain { job } => crate::models::retrain::child(&job),
         Command::Simulate(arguments) => learn::simulate(&arguments),
         Command::Federate(command) => federate::federate(command),

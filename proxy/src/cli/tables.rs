@@ -1,5 +1,6 @@
 //! `gatehouse train fraud` and `evaluate` on anybody's tables.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use learner::table::Mapping;
 use learner::train::anomaly;
 use learner::train::classify::{self, EvaluatedTable, Recipe, TrainTable, TrainedTable};
 use learner::train::dataset::Tables;
+use learner::train::scores::{self, ScoreTable};
 use learner::train::{Costs, Measured, ModelKind};
 use serde_json::{Value, json};
 
@@ -159,6 +161,20 @@ pub fn evaluate(
     let measured =
         with_progress(json, |progress| classify::evaluate(model, &tables, Costs::default(), progress))?;
     say_measured(&measured, began);
+    Ok(())
+}
+
+/// Prints the score of each row of a table.
+pub fn score(settings: &ScoreTable) -> anyhow::Result<()> {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut written = Ok(());
+    let summary = scores::table(settings, &mut |said| {
+        if written.is_ok() {
+            written = writeln!(out, "{said}");
+        }
+    })?;
+    written.and_then(|()| out.flush())?;
+    remark(&summary.remarks());
     Ok(())
 }
 

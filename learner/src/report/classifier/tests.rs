@@ -74,6 +74,7 @@ fn the_report_of_a_scorecard_shows_everything_and_no_name_becomes_markup() {
     assert!(
         text.contains("chosen of") && text.contains("act from a probability of") && !text.contains('\u{1b}')
     );
+    assert!(text.contains("chosen by the best F1, the others by cost"), "{text}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub(in crate::train) enum Fold<'a> {
     Parts([&'a Part; 2]),
     /// Rows of the training part. They are copied while they are needed: a fold of every window at once would be most of
     /// the table several times over. The inputs that its own training rows make of the others are fitted once.
-    Rows([Range<usize>; 2], Option<Box<Derived>>),
+    Rows([Vec<usize>; 2], Option<Box<Derived>>),
 }
 
 /// Whether the data set's validation part is large enough to choose by.
@@ -53,7 +53,7 @@ fn chosen(data: &Dataset, number: Option<usize>) -> Vec<Fold<'_>> {
         None => {
             let rows = data.train.rows();
             let cut = (rows as f64 * (1.0 - HELD_BACK)) as usize;
-            vec![Fold::Rows([0..known_by(data, cut), cut..rows], None)]
+            vec![window(data, cut..rows)]
         }
     }
 }
@@ -62,9 +62,13 @@ fn chosen(data: &Dataset, number: Option<usize>) -> Vec<Fold<'_>> {
 fn windows(data: &Dataset, number: usize) -> Vec<Fold<'_>> {
     let (rows, pieces) = (data.train.rows(), number + 1);
     let at = |piece: usize| rows * piece / pieces;
-    (1..pieces)
-        .map(|piece| Fold::Rows([0..known_by(data, at(piece)), at(piece)..at(piece + 1)], None))
-        .collect()
+    (1..pieces).map(|piece| window(data, at(piece)..at(piece + 1))).collect()
+}
+
+/// A fold that is judged on these training rows and fitted on those before them.
+fn window(data: &Dataset, judged: Range<usize>) -> Fold<'_> {
+    let fitted = 0..known_by(data, judged.start);
+    Fold::Rows([fitted.collect(), data.unknown_customers(judged)], None)
 }
 
 /// How many of the training rows' labels are known when the row at `cut` happens; all before it in a table without time.
@@ -85,8 +89,8 @@ impl<'a> Fold<'a> {
     pub(in crate::train) fn parts(&self, data: &'a Dataset) -> [Cow<'a, Part>; 2] {
         match self {
             Self::Parts(parts) => parts.map(Cow::Borrowed),
-            Self::Rows(ranges, own) => {
-                let mut parts = rows_of(ranges, data);
+            Self::Rows(rows, own) => {
+                let mut parts = rows_of(rows, data);
                 if let Some(own) = own {
                     parts.iter_mut().for_each(|part| derived::add(own, part));
                 }
@@ -97,8 +101,8 @@ impl<'a> Fold<'a> {
 
     /// Fits the inputs that are made of the others on the fold's own training rows, where the data have such inputs.
     fn derive(&mut self, data: &Dataset) -> Result<(), TrainError> {
-        if let (Self::Rows(ranges, own), Some(deriving)) = (self, &data.derived) {
-            let [train, _] = rows_of(ranges, data);
+        if let (Self::Rows(rows, own), Some(deriving)) = (self, &data.derived) {
+            let [train, _] = rows_of(rows, data);
             *own = Some(Box::new(deriving.anew(&train)?));
         }
         Ok(())
@@ -106,21 +110,20 @@ impl<'a> Fold<'a> {
 
     /// Makes sure that it teaches and measures something; `place` is its number and that of all folds.
     pub(super) fn check(&self, data: &Dataset, place: (usize, usize)) -> Result<(), TrainError> {
-        let labels = match self {
-            Self::Parts(parts) => parts.map(|part| part.labels.as_slice()),
-            Self::Rows(ranges, _) => {
-                ranges.clone().map(|range| data.train.labels.get(range).unwrap_or_default())
+        let (positives, fitted) = match self {
+            Self::Parts(parts) => (parts.map(Part::positives), parts[0].rows()),
+            Self::Rows(rows, _) => {
+                let positive = |at: &&usize| data.train.labels.get(**at) == Some(&true);
+                (rows.each_ref().map(|rows| rows.iter().filter(positive).count()), rows[0].len())
             }
         };
-        let positives = labels.map(|labels| labels.iter().filter(|&&label| label).count());
-        let [train, _] = labels;
         let unusable = |part: &'static str, problem: String| Err(TrainError::Unusable { part, problem });
         if positives[1] < 2 {
             let problem = format!("{} positive rows are too few to choose anything by", positives[1]);
             return unusable("validation", problem + &hint(place));
         }
-        if positives[0] < 2 || train.len() - positives[0] < 2 {
-            let problem = format!("{} positive rows of {} teach nothing", positives[0], train.len());
+        if positives[0] < 2 || fitted - positives[0] < 2 {
+            let problem = format!("{} positive rows of {fitted} teach nothing", positives[0]);
             return unusable("training", problem + &hint(place));
         }
         Ok(())
@@ -128,9 +131,8 @@ impl<'a> Fold<'a> {
 }
 
 /// Rows of the training part without derived columns.
-fn rows_of(ranges: &[Range<usize>; 2], data: &Dataset) -> [Part; 2] {
-    let parts = ranges.clone().map(|range| data.train.select(&range.collect::<Vec<_>>()));
-    relevelled(parts, data)
+fn rows_of(rows: &[Vec<usize>; 2], data: &Dataset) -> [Part; 2] {
+    relevelled(rows.each_ref().map(|rows| data.train.select(rows)), data)
 }
 
 fn hint((number, of): (usize, usize)) -> String {

@@ -161,6 +161,51 @@ fn folds_follow_one_another_in_time_and_leave_the_delay_out() {
 }
 
 #[test]
+fn windows_judge_no_customer_whose_fraud_was_known() {
+    const DAY_MS: i64 = 86_400_000;
+    let mut random = Random::new(4);
+    let mut csv = "at,who,amount,label\n".to_owned();
+    for row in 0..2_400 {
+        let (at, who) = (1_700_000_000 + row * 7_200, random.below(60));
+        let _ = writeln!(csv, "{at},{who},{},{}", random.below(90), u8::from(random.chance(0.03)));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("t.csv");
+    std::fs::write(&file, csv).unwrap();
+    for leave_out in [false, true] {
+        let mapping = format!(
+            "[columns]\ntime = 'at'\ncustomer = 'who'\namount = 'amount'\nlabel = 'label'\n[label]\n\
+             delay_days = {DELAY_DAYS}\n[split]\nfractions = [0.7, 0.0, 0.3]\nleave_out_known_customers = {leave_out}\n"
+        );
+        let mapping = Mapping::parse(&mapping, Path::new("m.toml")).unwrap();
+        let tables = Tables { data: file.clone(), test: None, mapping, seed: 3 };
+        let data = Dataset::read(&tables, None, &mut ()).unwrap();
+        let all = &data.train;
+        let known = |who: Option<u64>, at_ms: i64| {
+            let until_ms = at_ms.div_euclid(DAY_MS) * DAY_MS - DELAY_DAYS * DAY_MS;
+            (0..all.rows())
+                .any(|row| all.labels[row] && all.customers[row] == who && all.at_ms[row] < until_ms)
+        };
+        let (mut judged, mut of) = (0, 0);
+        for (at, fold) in folds(&data, Some(4)).unwrap().iter().enumerate() {
+            let [train, judge] = fold.parts(&data);
+            assert_eq!(train.positives(), (0..train.rows()).filter(|&row| all.labels[row]).count());
+            let rows = judge.customers.iter().zip(&judge.at_ms);
+            assert_eq!(
+                rows.filter(|(who, at_ms)| known(**who, **at_ms)).count() > 0,
+                !leave_out,
+                "fold {at}"
+            );
+            let (from, until) = (all.rows() * (at + 1) / 5, all.rows() * (at + 2) / 5);
+            judged += judge.rows();
+            of +=
+                (from..until).filter(|&row| !leave_out || !known(all.customers[row], all.at_ms[row])).count();
+        }
+        assert_eq!(judged, of, "no other row is left out");
+    }
+}
+
+#[test]
 fn a_fold_knows_no_level_of_a_category_that_came_later() {
     let desk = Desk::new(2_400);
     let data = Dataset::read(&desk.tables(WITHOUT), None, &mut ()).unwrap();
