@@ -1,5 +1,6 @@
 #!/bin/sh
-# Fuzzes what strangers send the identity stage: scripts/fuzz.sh [SECONDS] [TARGET…], by default each target for ten minutes.
+# Fuzzes what strangers send the identity stage, and their mappings, tables and models:
+# scripts/fuzz.sh [SECONDS] [TARGET…], by default each target for ten minutes.
 # Needs a nightly compiler (rustup toolchain install nightly); fetches cargo-fuzz. What it finds lies in
 # tests/fuzz/artifacts/; put it into tests/fuzz/corpus/ to have it tested for ever (cargo test -p tests --test fuzz_corpus).
 set -eu
@@ -9,7 +10,7 @@ export PATH="${tools:+$tools:}$PATH"
 
 seconds="${1:-600}"
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- authorization access_token dpop_proof cookie logout_token
+[ $# -gt 0 ] || set -- authorization access_token dpop_proof cookie logout_token mapping table model
 command -v cargo-fuzz >/dev/null || cargo install --quiet --locked cargo-fuzz
 # Nothing here is unsafe, so that sanitizers would find nothing and cost half the speed.
 cargo +nightly fuzz build --fuzz-dir tests/fuzz --sanitizer none

@@ -50,3 +50,18 @@ fn cookies() {
 fn log_out_tokens() {
     corpus("logout_token", fuzz::logout_token::run, &["audiences", "good", "session", "subject", "untyped"]);
 }
+
+#[test]
+fn mappings() {
+    corpus("mapping", fuzz::mapping::run, &["everything", "handbook", "nothing"]);
+}
+
+#[test]
+fn tables() {
+    corpus("table", fuzz::table::run, &["attacks", "gzip", "parquet", "tabs", "transfers"]);
+}
+
+#[test]
+fn models() {
+    corpus("model", fuzz::model::run, &["anomaly", "boosted", "logistic", "svm", "tree"]);
+}

@@ -1,4 +1,4 @@
-//! What the fuzz targets share: an identity stage with an issuer on this machine, and somebody who signs whatever the
+//! What the fuzz targets of the identity stage share: one with an issuer on this machine, and somebody who signs whatever the
 //! fuzzer makes up. Signatures are what a fuzzer never guesses, so that without them it would see the first checks alone.
 
 pub mod access_token;
@@ -6,7 +6,10 @@ pub mod authorization;
 pub mod cookie;
 pub mod dpop_proof;
 pub mod logout_token;
+pub mod mapping;
+pub mod model;
 pub mod oracle;
+pub mod table;
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
