@@ -41,30 +41,35 @@ pub struct Member {
     pub error_scales: Vec<f32>,
 }
 
-/// An isolation forest on the networks' inputs, that counts as much as they do. They err apart: the networks know which
-/// values go together, the forest which are few.
+/// An isolation forest on the networks' inputs, beside them. They err apart: the networks know which values go together, the
+/// forest which are few.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ensemble {
     /// Learned from training rows.
     pub forest: Isolation,
     /// Mean and deviation of the logarithms of the networks' errors, and of the forest's scores, on normal validation rows.
     pub usual: [[f64; 2]; 2],
+    /// What one of the forest's deviations counts where one of the networks' counts 1; 0 to 1.
+    pub weight: f64,
 }
 
 impl Ensemble {
     /// One error of both, above zero: how many deviations they are off together, as a power of e.
     fn error(&self, networks: f32, forest: f64) -> f32 {
-        let apart = [f64::from(networks), forest]
-            .into_iter()
-            .zip(self.usual)
-            .map(|(found, [mean, deviation])| (found.max(f64::MIN_POSITIVE).ln() - mean) / deviation);
+        let apart = [f64::from(networks), forest].into_iter().zip(self.usual).zip([1.0, self.weight]).map(
+            |((found, [mean, deviation]), weight)| {
+                weight * (found.max(f64::MIN_POSITIVE).ln() - mean) / deviation
+            },
+        );
         apart.sum::<f64>().clamp(-DEVIATION_MAX, DEVIATION_MAX).exp() as f32
     }
 
     fn is_sound(&self, inputs: usize) -> bool {
         let sound =
             |[mean, deviation]: &[f64; 2]| mean.is_finite() && deviation.is_finite() && *deviation > 0.0;
-        self.forest.trees().width() == inputs && self.usual.iter().all(sound)
+        self.forest.trees().width() == inputs
+            && self.usual.iter().all(sound)
+            && (0.0..=1.0).contains(&self.weight)
     }
 }
 

@@ -108,14 +108,14 @@ fn many_columns_a_little_off_outweigh_one_far_out() {
 }
 
 #[test]
-fn a_forest_counts_as_much_as_the_networks() {
+fn a_forest_counts_beside_the_networks_by_its_weight() {
     let mut rows = Frame::new((0..COUNT).map(|at| at.to_string()).collect());
     let mut random = crate::simulate::Random::new(5);
     for _ in 0..600 {
         rows.push(&(0..COUNT).map(|_| random.uniform() as f32 - 0.5).collect::<Vec<_>>());
     }
     let forest = isolation::fit(&rows, &isolation::Settings::default()).unwrap();
-    let ensemble = Ensemble { forest, usual: [[-3.0, 0.5], [-0.7, 0.1]] };
+    let ensemble = Ensemble { forest, usual: [[-3.0, 0.5], [-0.7, 0.1]], weight: 0.5 };
     let model = AnomalyModel { ensemble: Some(ensemble.clone()), ..model() };
     model.check().unwrap();
     let mut vector = [1.0; COUNT];
@@ -123,8 +123,8 @@ fn a_forest_counts_as_much_as_the_networks() {
     let score = model.score(&vector, &[]).unwrap();
     let mut inputs = [0.0; COUNT];
     model.encoding.apply(&vector, &[], &mut inputs).unwrap();
-    let apart =
-        (f64::from(score.networks).ln() + 3.0) / 0.5 + (ensemble.forest.score(&inputs).ln() + 0.7) / 0.1;
+    let apart = (f64::from(score.networks).ln() + 3.0) / 0.5
+        + 0.5 * (ensemble.forest.score(&inputs).ln() + 0.7) / 0.1;
     assert!((f64::from(score.error).ln() - apart).abs() < 1e-4, "{} and {apart}", score.error);
     // The first ten inputs come back whatever they are: the networks see nothing, the forest does.
     let mut far = vector;
@@ -134,6 +134,10 @@ fn a_forest_counts_as_much_as_the_networks() {
 
     for usual in [[[0.0, 0.0], [0.0, 1.0]], [[f64::NAN, 1.0], [0.0, 1.0]]] {
         let broken = Ensemble { usual, ..ensemble.clone() };
+        assert!(AnomalyModel { ensemble: Some(broken), ..model.clone() }.check().is_err());
+    }
+    for weight in [-0.1, 1.1, f64::NAN] {
+        let broken = Ensemble { weight, ..ensemble.clone() };
         assert!(AnomalyModel { ensemble: Some(broken), ..model.clone() }.check().is_err());
     }
     let narrow = AnomalyModel { encoding: Encoding { numbers: Vec::new(), categories: Vec::new() }, ..model };

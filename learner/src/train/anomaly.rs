@@ -5,6 +5,7 @@ pub(super) mod learn;
 mod measure;
 pub mod table;
 mod whiten;
+mod wrong;
 
 use super::autoencoder::Settings;
 use super::data::{self, RecordedRequest, Source};

@@ -29,7 +29,7 @@ pub struct Settings {
     pub widths: Vec<usize>,
     /// Networks whose errors are averaged, 1 to 8.
     pub members: usize,
-    /// Whether an isolation forest on the same inputs counts as much as the networks ([`crate::anomaly::Ensemble`]).
+    /// Whether an isolation forest on the same inputs counts beside the networks ([`crate::anomaly::Ensemble`]).
     pub forest: bool,
     /// Passes over the training rows at most; the step falls evenly to a tenth by then.
     pub epochs_max: usize,

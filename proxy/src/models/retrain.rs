@@ -2,7 +2,6 @@
 //! end disturbs requests.
 
 use std::collections::VecDeque;
-use std::ffi::OsStr;
 use std::fs;
 use std::io::Read as _;
 use std::ops::ControlFlow;
@@ -20,10 +19,8 @@ use serde::{Deserialize, Serialize};
 use super::labels;
 use super::log::Reader;
 use super::record::{Entry, Judged, hash_bytes};
-use super::step_back::step_back;
+use super::step_back::NICENESS;
 
-/// The least that the scheduler may give it.
-const NICENESS: &str = "19";
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// What is kept of a failed child's words.
 const SAID_BYTES_MAX: usize = 500;
@@ -123,7 +120,7 @@ impl Drop for Kept {
     }
 }
 
-/// The child, in a session of its own and by `nice`, where the system has them.
+/// The child, by `nice` where the system has it.
 fn start(file: &Path, job: &Job, limits: &Limits) -> std::io::Result<Kept> {
     let said = fs::File::create(job.out.join(SAID))?;
     let spawn = |mut command: Command| -> std::io::Result<Kept> {
@@ -136,20 +133,12 @@ fn start(file: &Path, job: &Job, limits: &Limits) -> std::io::Result<Kept> {
             .spawn()
             .map(Kept)
     };
-    let program = limits.program.as_os_str();
-    let nice = ["nice", "-n", NICENESS].map(OsStr::new);
-    let apart = [&[OsStr::new("setsid")], &nice[..], &[program]].concat();
-    let nice = [&nice[..], &[program]].concat();
-    for words in [apart, nice] {
-        let (first, rest) = words.split_first().unwrap_or((&program, &[]));
-        let mut command = Command::new(first);
-        command.args(rest);
-        match spawn(command) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            started => return started,
-        }
+    let mut nice = Command::new("nice");
+    nice.args(["-n", NICENESS]).arg(&limits.program);
+    match spawn(nice) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => spawn(Command::new(&limits.program)),
+        started => started,
     }
-    spawn(Command::new(program))
 }
 
 /// What the child made, checked like any other artifact.
@@ -171,10 +160,6 @@ fn made(job: &Job) -> anyhow::Result<(Vec<u8>, Challenger)> {
 pub fn child(file: &Path) -> anyhow::Result<()> {
     // Where memory runs out, this goes and not the gateway. Systems without such a file have another way, or none.
     let _said = fs::write("/proc/self/oom_score_adj", "1000");
-    // Before there are other threads. Where neither can be, there is still the niceness.
-    let _so = step_back();
-    // The share of a session of its own (sched(7), autogroup): in the gateway's it would use up what requests are due.
-    let _alone = fs::write("/proc/self/autogroup", NICENESS);
     let job: Job = serde_json::from_slice(&fs::read(file)?)?;
     let (done, waiting) = sync_channel(2);
     let orphaned = done.clone();
@@ -294,9 +279,8 @@ mod tests {
         let unit = include_str!("../../../configs/systemd/gatehouse.service");
         // Later lines add to earlier ones, or take from them.
         let mut filters = unit.lines().filter_map(|line| line.strip_prefix("SystemCallFilter="));
-        let last =
-            filters.rfind(|calls| ["sched_setscheduler", "@resources"].iter().any(|one| calls.contains(one)));
-        assert_eq!(last, Some("setpriority sched_setscheduler sched_setattr"));
+        let last = filters.rfind(|calls| ["setpriority", "@resources"].iter().any(|one| calls.contains(one)));
+        assert_eq!(last, Some("setpriority"));
         assert!(unit.lines().any(|line| line == "OOMPolicy=continue"));
     }
 
