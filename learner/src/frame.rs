@@ -34,11 +34,6 @@ impl Frame {
         &self.columns[at]
     }
 
-    /// The same, to be changed; as long as it is.
-    pub fn column_mut(&mut self, at: usize) -> &mut [f32] {
-        &mut self.columns[at]
-    }
-
     /// Adds a row; shape `[width]`.
     pub fn push(&mut self, row: &[f32]) {
         debug_assert_eq!(row.len(), self.width());

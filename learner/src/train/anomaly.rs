@@ -5,7 +5,6 @@ pub(super) mod learn;
 mod measure;
 pub mod table;
 mod whiten;
-mod wrong;
 
 use super::autoencoder::Settings;
 use super::data::{self, RecordedRequest, Source};

@@ -1,9 +1,8 @@
 //! From rows of any table to a model that can score them.
 
+use super::encode;
 use super::whiten::whitening;
-use super::{encode, wrong};
 use crate::anomaly::{AnomalyModel, Baselines, Dense, Encoding, Ensemble, Member};
-use crate::evaluate;
 use crate::frame::Frame;
 use crate::simulate::Random;
 use crate::train::autoencoder::{self, Network, Settings};
@@ -118,49 +117,20 @@ pub(super) fn learn(
         epochs = epochs.max(passes);
     }
     if settings.forest {
-        model.ensemble = Some(ensemble(&model, isolation.clone(), columns, parts.stop.clone(), &mut random)?);
+        model.ensemble = Some(ensemble(&model, isolation.clone(), columns, parts.stop.clone())?);
     }
     model.percentiles = percentiles(&model, columns, parts.calibrate.clone())?;
     model.check().map_err(TrainError::Fit)?;
     Ok(Learned { model, isolation, epochs })
 }
 
-/// A forest beside the networks, by what is usual of both on these rows and by what each makes of rows that are wrong on
-/// purpose.
+/// A forest beside the networks, by what is usual of both on these rows.
 fn ensemble(
     model: &AnomalyModel,
     forest: Isolation,
     columns: &Columns,
     rows: Range<usize>,
-    random: &mut Random,
 ) -> Result<Ensemble, TrainError> {
-    let normal = found(model, &forest, columns, rows.clone())?;
-    let usual = normal.each_ref().map(|values| {
-        let logarithms: Vec<f64> = values.iter().map(|value| value.max(f64::MIN_POSITIVE).ln()).collect();
-        let count = logarithms.len().max(1) as f64;
-        let mean = logarithms.iter().sum::<f64>() / count;
-        let squares: f64 = logarithms.iter().map(|x| (x - mean).powi(2)).sum();
-        [mean, (squares / count).sqrt().max(DEVIATION_MIN)]
-    });
-    let mut skills = [0.0; 2];
-    for odd in [wrong::misplaced(columns, rows.clone(), random), wrong::anywhere(columns, rows, random)] {
-        let odd = found(model, &forest, &odd, 0..odd.rows())?;
-        for (skill, (normal, odd)) in skills.iter_mut().zip(normal.iter().zip(&odd)) {
-            *skill += evaluate::auroc(&wrong::scored(normal, odd)) - 0.5;
-        }
-    }
-    let [networks, alone] = skills;
-    let weight = if networks > 0.0 { (alone / networks).clamp(0.0, 1.0) } else { 1.0 };
-    Ok(Ensemble { forest, usual, weight })
-}
-
-/// What the networks and the forest make of these rows.
-fn found(
-    model: &AnomalyModel,
-    forest: &Isolation,
-    columns: &Columns,
-    rows: Range<usize>,
-) -> Result<[Vec<f64>; 2], TrainError> {
     let inputs = encoded(&model.encoding, columns, rows.clone())?;
     let mut found = [Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len())];
     columns.each(rows, |at, numbers, categories| {
@@ -169,7 +139,14 @@ fn found(
         found[1].push(forest.score(&inputs.row(at).to_vec()));
         Ok(())
     })?;
-    Ok(found)
+    let usual = found.map(|values| {
+        let logarithms: Vec<f64> = values.iter().map(|value| value.max(f64::MIN_POSITIVE).ln()).collect();
+        let count = logarithms.len().max(1) as f64;
+        let mean = logarithms.iter().sum::<f64>() / count;
+        let squares: f64 = logarithms.iter().map(|x| (x - mean).powi(2)).sum();
+        [mean, (squares / count).sqrt().max(DEVIATION_MIN)]
+    });
+    Ok(Ensemble { forest, usual })
 }
 
 /// One network, and the epochs it took.
