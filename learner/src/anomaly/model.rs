@@ -12,7 +12,7 @@ const COUNTED_MAX: f32 = 10.0;
 /// As a contribution, this much: among several columns far out the farthest is named first.
 const ERROR_MAX: f32 = 1e4;
 /// Deviations beyond which a forest's score of a row counts.
-const UNUSUAL: f64 = 2.0;
+const UNUSUAL: f64 = 1.5;
 /// An [`Ensemble`]'s sum of deviations counts at most this much, far from what a number can hold.
 const DEVIATION_MAX: f64 = 60.0;
 
