@@ -338,7 +338,7 @@ fn finally(
     if has_validation(data) {
         // The last fold is this very fit: what was compared with its final settings need not be fitted twice.
         let same = methods.and_then(|mut methods| methods.pop()).filter(|_| candidate == settled);
-        let method = same.map_or_else(|| settled.fit(&data.train, Some(&data.validate)), Ok)?;
+        let method = same.map_or_else(|| settled.fit(&data.train, Some(&data.validate), None), Ok)?;
         let (raw, cents) = counted(&data.validate, scores(&data.validate, &method));
         return Ok((method, raw, cents));
     }
@@ -346,14 +346,14 @@ fn finally(
     let (mut raw, mut judged_cents, mut last) = (Vec::new(), Vec::new(), None);
     for fold in folds {
         let [train, validate] = fold.parts(data);
-        let method = known.next().map_or_else(|| candidate.fit(&train, Some(&validate)), Ok)?;
+        let method = known.next().map_or_else(|| candidate.fit(&train, Some(&validate), None), Ok)?;
         let (rows, cents) = counted(&validate, scores(&validate, &method));
         raw.extend(rows);
         judged_cents.extend(cents);
         last = Some(method);
     }
     let stopped = last.map_or_else(|| settled.clone(), |method| settled.as_stopped(&method));
-    let method = stopped.fit(&data.train, None)?;
+    let method = stopped.fit(&data.train, None, None)?;
     Ok((method, raw, judged_cents))
 }
 

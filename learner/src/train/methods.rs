@@ -2,7 +2,7 @@
 
 use super::{Part, TrainError, binning, scorecard};
 use crate::frame::Frame;
-use crate::fraud::{Method, Scorecard};
+use crate::fraud::{Method, Scorecard, Term};
 use crate::svm;
 use crate::trees::{Examples, boosted, forest, tree};
 use serde::{Deserialize, Serialize};
@@ -133,13 +133,19 @@ impl Candidate {
         }
     }
 
-    /// Fits on a part; what learns step by step stops where `validate` says.
-    pub(super) fn fit(&self, train: &Part, validate: Option<&Part>) -> Result<Method, TrainError> {
+    /// Fits on a part; what learns step by step stops where `validate` says. `terms` are the part's bins, which settings of a
+    /// logistic regression have in common, where they are known already.
+    pub(super) fn fit(
+        &self,
+        train: &Part,
+        validate: Option<&Part>,
+        terms: Option<&[Term]>,
+    ) -> Result<Method, TrainError> {
         let weights = train.row_weights();
         let examples = Examples { frame: &train.frame, labels: &train.labels, weights: weights.as_deref() };
         let failed = |error: crate::trees::FitError| TrainError::Fit(error.to_string());
         Ok(match self {
-            Self::Logistic(settings) => Method::Scorecard(scorecard::fit(train, settings)?),
+            Self::Logistic(settings) => Method::Scorecard(scorecard::fit(train, settings, terms)?),
             Self::Tree(settings) => Method::Trees(tree::fit(&examples, settings).map_err(failed)?),
             Self::Forest(settings) => Method::Trees(forest::fit(&examples, settings).map_err(failed)?),
             Self::Svm(settings) => Method::Scorecard(machine(train, settings)?),

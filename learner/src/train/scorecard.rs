@@ -30,15 +30,16 @@ pub(super) struct Settings {
     pub(super) seed: u64,
 }
 
-/// Fits on a part. The intercept is that of the rows the optimiser saw: calibration sets it right.
-pub(super) fn fit(part: &Part, settings: &Settings) -> Result<Scorecard, TrainError> {
+/// Fits on a part, of which `terms` is what [`binning::learn`] says, where that is known already. The intercept is that of the
+/// rows the optimiser saw: calibration sets it right.
+pub(super) fn fit(part: &Part, settings: &Settings, terms: Option<&[Term]>) -> Result<Scorecard, TrainError> {
     let positives = part.positives();
     let negatives = part.rows() - positives;
     if positives < 2 || negatives < 2 {
         let problem = format!("{positives} positive and {negatives} negative rows are too few to learn from");
         return Err(TrainError::Unusable { part: "training", problem });
     }
-    let terms = binning::learn(part);
+    let terms = terms.map_or_else(|| binning::learn(part), <[Term]>::to_vec);
     let sample = part.select(&sampled(part, settings));
     let mut design = straight_and_binned(&sample, &terms);
     let mut weights = regress(&design, &sample.labels, settings)?;

@@ -11,9 +11,9 @@ pub(super) use log::{Basis, TrialLog};
 
 use super::dataset::Dataset;
 use super::methods::{Candidate, ModelKind};
-use super::{Part, Progress, TrainError, rounded};
+use super::{Part, Progress, TrainError, binning, rounded};
 use crate::evaluate::{self, Scored};
-use crate::fraud::Method;
+use crate::fraud::{Method, Term};
 use parking_lot::Mutex;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,10 @@ pub(super) fn search(
         let drawn = (0..random).map(|number| draws::candidate(kind, number, seed));
         candidates.extend(grid.chain(drawn).map(|candidate| (kind, candidate)));
     }
+    // Here and not by whichever candidate comes first: the others would wait for it.
+    let bins = |fold: &Fold<'_>| binning::learn(&fold.parts(data)[0]);
+    let terms: Option<Vec<Vec<Term>>> =
+        kinds.contains(&ModelKind::Logistic).then(|| folds.iter().map(bins).collect());
     progress.stage("comparing settings", candidates.len() as u64);
     let progress = Mutex::new(progress);
     let best: Mutex<Option<Best>> = Mutex::new(None);
@@ -84,7 +88,7 @@ pub(super) fn search(
             }
             None => {
                 let begun = Instant::now();
-                let (trial, methods) = tried(candidate, settings, data, folds)?;
+                let (trial, methods) = tried(candidate, settings, data, folds, terms.as_deref())?;
                 log.map_or(Ok(()), |log| log.append(&trial, begun.elapsed()))?;
                 Best::offer(&best, trial.mean, number, Some(methods));
                 trial
@@ -124,11 +128,13 @@ fn tried(
     settings: serde_json::Value,
     data: &Dataset,
     folds: &[Fold<'_>],
+    terms: Option<&[Vec<Term>]>,
 ) -> Result<(Trial, Vec<Method>), TrainError> {
     let (mut methods, mut auprc) = (Vec::new(), Vec::new());
-    for fold in folds {
+    for (at, fold) in folds.iter().enumerate() {
         let [train, validate] = fold.parts(data);
-        let method = candidate.fit(&train, Some(&validate))?;
+        let terms = terms.and_then(|terms| terms.get(at)).map(Vec::as_slice);
+        let method = candidate.fit(&train, Some(&validate), terms)?;
         auprc.push(evaluate::auprc(&scores(&validate, &method)));
         methods.push(method);
     }

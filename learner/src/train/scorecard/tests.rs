@@ -41,8 +41,8 @@ fn steps(random: &mut Random) -> (Vec<f32>, f64) {
 #[test]
 fn bins_find_a_step_and_crosses_find_a_corner() {
     let train = part(20_000, steps);
-    let crossed = fit(&train, &SETTINGS).unwrap();
-    let plain = fit(&train, &Settings { crosses: 0, ..SETTINGS }).unwrap();
+    let crossed = fit(&train, &SETTINGS, None).unwrap();
+    let plain = fit(&train, &Settings { crosses: 0, ..SETTINGS }, None).unwrap();
     assert!(crossed.crosses.iter().any(|cross| cross.features == [1, 2] || cross.features == [2, 1]));
     let test = part(30_000, steps);
     let [with, without] = [auprc(&crossed, &test), auprc(&plain, &test)];
@@ -57,7 +57,7 @@ fn what_is_missing_tells() {
         let value = if missing { f32::NAN } else { random.normal() as f32 };
         (vec![value, random.normal() as f32], if missing { 0.5 } else { 0.02 })
     };
-    let card = fit(&part(10_000, draw), &SETTINGS).unwrap();
+    let card = fit(&part(10_000, draw), &SETTINGS, None).unwrap();
     assert!(card.raw(&[f32::NAN, 0.0]) > card.raw(&[0.0, 0.0]) + 2.0);
 }
 
@@ -65,13 +65,13 @@ fn what_is_missing_tells() {
 fn resampling_shifts_the_intercept_and_keeps_the_order() {
     let train = part(20_000, steps);
     let test = part(20_000, steps);
-    let base = auprc(&fit(&train, &SETTINGS).unwrap(), &test);
+    let base = auprc(&fit(&train, &SETTINGS, None).unwrap(), &test);
     for settings in [
         Settings { smote_ratio: 0.5, ..SETTINGS },
         Settings { class_weight: 5, ..SETTINGS },
         Settings { rows_max: 5_000, ..SETTINGS },
     ] {
-        let found = auprc(&fit(&train, &settings).unwrap(), &test);
+        let found = auprc(&fit(&train, &settings, None).unwrap(), &test);
         assert!(found > base - 0.08, "{settings:?}: {found} after {base}");
     }
 }
@@ -79,7 +79,7 @@ fn resampling_shifts_the_intercept_and_keeps_the_order() {
 #[test]
 fn one_class_is_refused() {
     let one = part(50, |random| (vec![random.normal() as f32], 0.0));
-    assert!(matches!(fit(&one, &SETTINGS), Err(TrainError::Unusable { part: "training", .. })));
+    assert!(matches!(fit(&one, &SETTINGS, None), Err(TrainError::Unusable { part: "training", .. })));
 }
 
 /// Coefficients and probabilities of scikit-learn 1.9 (`LogisticRegression(C=1/l2, tol=1e-12)`) on a fixed set of 60 rows;
