@@ -100,17 +100,18 @@ impl House {
         self.issuer.token_with(who.0, "urn:edge:admin", 600, claims).unwrap().0
     }
 
-    /// The first line of the answer to labels that are announced to be so long, and never sent: whoever sends them may be
+    /// The first line of the answer to so many bytes of labels of twice as many that are announced: whoever sends on may be
     /// refused, and cut off, in the middle of it.
-    async fn labels_announced(&self, bytes: usize) -> String {
+    async fn labels_without_end(&self, bytes: usize) -> String {
         let place = format!("{}:{}", self.admin.host_str().unwrap(), self.admin.port().unwrap());
         let mut stream = TcpStream::connect(&place).await.unwrap();
         let head = format!(
             "POST /api/v1/labels HTTP/1.1\r\nhost: {place}\r\nauthorization: Bearer {}\r\ncontent-type: text/csv\r\n\
-             content-length: {bytes}\r\n\r\n",
-            self.token(ANA)
+             content-length: {}\r\n\r\n",
+            self.token(ANA),
+            2 * bytes
         );
-        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&[head.into_bytes(), vec![b'x'; bytes]].concat()).await.unwrap();
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).await.unwrap();
         line
@@ -259,7 +260,7 @@ async fn labels_come_in(house: &House, frauds: &[String]) {
     let sent = json!({ "labels": [{ "decision": own, "fraud": false }] }).to_string();
     let (_, said) = house.labels("application/json", sent).await;
     assert_eq!(said["replaced"], 1, "{said}");
-    let refused = house.labels_announced(10 << 20).await;
+    let refused = house.labels_without_end(admin::extract::TABLE_BYTES_MAX + 1).await;
     assert!(refused.starts_with("HTTP/1.1 413 "), "{refused}");
     let metric = async |result: &str| {
         house.edge.metric(&format!("gatehouse_model_labels_total{{result=\"{result}\"}}")).await
