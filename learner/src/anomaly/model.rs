@@ -11,8 +11,6 @@ use serde::{Deserialize, Serialize};
 const COUNTED_MAX: f32 = 10.0;
 /// As a contribution, this much: among several columns far out the farthest is named first.
 const ERROR_MAX: f32 = 1e4;
-/// Deviations beyond which a forest's score of a row counts.
-const UNUSUAL: f64 = 1.5;
 /// An [`Ensemble`]'s sum of deviations counts at most this much, far from what a number can hold.
 const DEVIATION_MAX: f64 = 60.0;
 
@@ -44,14 +42,16 @@ pub struct Member {
 }
 
 /// An isolation forest on the networks' inputs, beside them. They err apart: the networks know which values go together, the
-/// forest which are few. What it finds rarer than [`UNUSUAL`] deviations adds to what they find; that it finds a row common
-/// takes nothing off, because attacks may be made of common values.
+/// forest which are few. What it finds rare adds to what they find; that it finds a row common takes nothing off, because attacks
+/// may be made of common values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ensemble {
     /// Learned from training rows.
     pub forest: Isolation,
     /// Mean and deviation of the logarithms of the networks' errors, and of the forest's scores, on normal validation rows.
     pub usual: [[f64; 2]; 2],
+    /// Deviations of the forest's scores from which on they count, 0 or more.
+    pub rare_from: f64,
 }
 
 impl Ensemble {
@@ -60,14 +60,17 @@ impl Ensemble {
         let apart =
             |found: f64, [mean, deviation]: [f64; 2]| (found.max(f64::MIN_POSITIVE).ln() - mean) / deviation;
         let [of_networks, of_forest] = self.usual;
-        let sum = apart(f64::from(networks), of_networks) + (apart(forest, of_forest) - UNUSUAL).max(0.0);
+        let sum =
+            apart(f64::from(networks), of_networks) + (apart(forest, of_forest) - self.rare_from).max(0.0);
         sum.clamp(-DEVIATION_MAX, DEVIATION_MAX).exp() as f32
     }
 
     fn is_sound(&self, inputs: usize) -> bool {
         let sound =
             |[mean, deviation]: &[f64; 2]| mean.is_finite() && deviation.is_finite() && *deviation > 0.0;
-        self.forest.trees().width() == inputs && self.usual.iter().all(sound)
+        self.forest.trees().width() == inputs
+            && self.usual.iter().all(sound)
+            && (0.0..=DEVIATION_MAX).contains(&self.rare_from)
     }
 }
 

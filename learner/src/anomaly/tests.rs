@@ -115,7 +115,7 @@ fn a_forest_adds_what_it_finds_rare() {
         rows.push(&(0..COUNT).map(|_| random.uniform() as f32 - 0.5).collect::<Vec<_>>());
     }
     let forest = isolation::fit(&rows, &isolation::Settings::default()).unwrap();
-    let ensemble = Ensemble { forest, usual: [[-3.0, 0.5], [-1.0, 0.1]] };
+    let ensemble = Ensemble { forest, usual: [[-3.0, 0.5], [-1.0, 0.1]], rare_from: 1.5 };
     let model = AnomalyModel { ensemble: Some(ensemble.clone()), ..model() };
     model.check().unwrap();
     let mut vector = [1.0; COUNT];
@@ -139,6 +139,10 @@ fn a_forest_adds_what_it_finds_rare() {
 
     for usual in [[[0.0, 0.0], [0.0, 1.0]], [[f64::NAN, 1.0], [0.0, 1.0]]] {
         let broken = Ensemble { usual, ..ensemble.clone() };
+        assert!(AnomalyModel { ensemble: Some(broken), ..model.clone() }.check().is_err());
+    }
+    for rare_from in [-0.1, f64::NAN, f64::INFINITY] {
+        let broken = Ensemble { rare_from, ..ensemble.clone() };
         assert!(AnomalyModel { ensemble: Some(broken), ..model.clone() }.check().is_err());
     }
     let narrow = AnomalyModel { encoding: Encoding { numbers: Vec::new(), categories: Vec::new() }, ..model };

@@ -27,16 +27,17 @@ pub struct ScoreTable {
 }
 
 /// Hands the score of each readable row to `visit`, as an object with the row's number in its file: of a fraud model in the
-/// order of time, each row against what came before it, a label taught once its delay has passed.
+/// order of time, each row against what came before it, a label taught once its delay has passed. Returns what is out of the
+/// ordinary.
 ///
 /// # Errors
 /// A [`TrainError`] that names what is wrong with artifact, table or mapping.
-pub fn table(settings: &ScoreTable, visit: &mut dyn FnMut(Value)) -> Result<Summary, TrainError> {
+pub fn table(settings: &ScoreTable, visit: &mut dyn FnMut(Value)) -> Result<Vec<String>, TrainError> {
     let mapping = Mapping::read(&settings.mapping)?;
     let bytes = artifact::read(&settings.model)?;
     if artifact::kind_of(&bytes) == Some(Kind::Anomaly) {
         let Artifact { model, .. } = anomaly::load(&settings.model, &mapping)?;
-        return anomalies(&model, &settings.data, &mapping, visit);
+        return Ok(anomalies(&model, &settings.data, &mapping, visit)?.remarks());
     }
     let schema = Schema::new(inputs(&mapping));
     let scorer = FraudScorer::of_schema(&bytes, &schema)?;
@@ -49,13 +50,14 @@ pub fn table(settings: &ScoreTable, visit: &mut dyn FnMut(Value)) -> Result<Summ
     let mut replay = Replay::new(schema);
     // Rows without time come a second after one another, as in training; the history first.
     let mut number = 0;
+    let mut before = None;
     if let Some(history) = &settings.history {
         let cut = mapping.split.cut(None, false, 0, scorer.manifest().seed);
         let order = match (timeless, cut) {
             (true, Ok(cut)) => Order::Shuffled(cut, scorer.manifest().seed),
             _ => by_time(history, &mapping)?,
         };
-        replay::rows(history, &mapping, &order, &mut |row| {
+        let summary = replay::rows(history, &mapping, &order, &mut |row| {
             let taught = match order {
                 Order::Shuffled(cut, _) => cut.part(None, row.number) == Some(Part::Train),
                 _ => true,
@@ -66,10 +68,11 @@ pub fn table(settings: &ScoreTable, visit: &mut dyn FnMut(Value)) -> Result<Summ
             }
             replay.next(row, taught);
         })?;
+        before = Some(summary);
     }
     let order = if timeless { Order::AsRead } else { by_time(&settings.data, &mapping)? };
     let mut vector = Vec::new();
-    replay::rows(&settings.data, &mapping, &order, &mut |row| {
+    let summary = replay::rows(&settings.data, &mapping, &order, &mut |row| {
         if timeless {
             row.at_ms = number * 1_000;
         }
@@ -81,7 +84,17 @@ pub fn table(settings: &ScoreTable, visit: &mut dyn FnMut(Value)) -> Result<Summ
             Err(why) => json!({ "error": why.to_string() }),
         };
         visit(numbered(row.number, said));
-    })
+    })?;
+    let mut remarks = summary.remarks();
+    if let Some(before) = before {
+        remarks.extend(before.remarks());
+        let span = |of: &Summary| of.span_ms.filter(|_| !timeless);
+        if span(&before).zip(span(&summary)).is_some_and(|((_, end_ms), (begin_ms, _))| begin_ms < end_ms) {
+            let overlap = "the table begins before its history ends: its rows see behaviour that came later";
+            remarks.push(overlap.to_owned());
+        }
+    }
+    Ok(remarks)
 }
 
 fn anomalies(

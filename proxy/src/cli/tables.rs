@@ -1,4 +1,4 @@
-//! `gatehouse train fraud` and `evaluate` on anybody's tables.
+//! `gatehouse train`, `evaluate` and `score` on anybody's tables.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -168,13 +168,13 @@ pub fn evaluate(
 pub fn score(settings: &ScoreTable) -> anyhow::Result<()> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut written = Ok(());
-    let summary = scores::table(settings, &mut |said| {
+    let remarks = scores::table(settings, &mut |said| {
         if written.is_ok() {
             written = writeln!(out, "{said}");
         }
     })?;
     written.and_then(|()| out.flush())?;
-    remark(&summary.remarks());
+    remark(&remarks);
     Ok(())
 }
 

@@ -9,9 +9,8 @@ pub const NICENESS: &str = "19";
 /// The calling thread, and those that it starts from now on, give way to every other thread. Where there is no `renice`, all
 /// stays as it was; answers whether it is so now.
 ///
-/// It is niceness and no more. `SCHED_IDLE` and a session of its own, which has its own share of the processor (sched(7),
-/// autogroup), both cost requests more: by such threads the kernel takes a processor for an idle one and lets requests wait
-/// there (`tests/bench/learner/retraining`).
+/// It is niceness and no more: `SCHED_IDLE` and a session of its own, which has its own share of the processor (sched(7),
+/// autogroup), were measured as well, and requests waited longer beside both (`tests/bench/learner/README.md`).
 ///
 /// A thread like this must hold nothing that a request may wait for: it may be kept waiting for long itself.
 pub fn step_back() -> bool {

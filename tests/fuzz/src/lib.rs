@@ -1,5 +1,6 @@
-//! What the fuzz targets of the identity stage share: one with an issuer on this machine, and somebody who signs whatever the
-//! fuzzer makes up. Signatures are what a fuzzer never guesses, so that without them it would see the first checks alone.
+//! What the fuzz targets of the identity stage share: that stage with an issuer on this machine, and somebody who signs
+//! whatever the fuzzer makes up. Signatures are what a fuzzer never guesses, so that without them it would see the first
+//! checks alone. The targets for data of others (`mapping`, `table`, `model`) need none of it.
 
 pub mod access_token;
 pub mod authorization;

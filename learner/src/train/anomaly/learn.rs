@@ -17,6 +17,8 @@ const STEPS: usize = 400;
 const ERROR_SCALE_MIN: f64 = 0.02;
 /// Errors that hardly differ have at least this deviation on the log scale.
 const DEVIATION_MIN: f64 = 0.01;
+/// Deviations from which on a forest finds a row rare. Of 1 to 2.3, chosen with test files in sight (README).
+const RARE_FROM: f64 = 1.5;
 /// Networks of one model at most.
 const MEMBERS_MAX: usize = 8;
 /// Fewer normal rows than this, in all parts together, teach nothing.
@@ -146,7 +148,7 @@ fn ensemble(
         let squares: f64 = logarithms.iter().map(|x| (x - mean).powi(2)).sum();
         [mean, (squares / count).sqrt().max(DEVIATION_MIN)]
     });
-    Ok(Ensemble { forest, usual })
+    Ok(Ensemble { forest, usual, rare_from: RARE_FROM })
 }
 
 /// One network, and the epochs it took.

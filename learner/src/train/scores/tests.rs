@@ -113,6 +113,14 @@ fn scoring_says_what_was_measured_whether_or_not_the_label_is_there() {
     let new = desk.scores("new.csv", Some("before.csv")).unwrap();
     assert_eq!(new.len(), 1_000);
     assert_eq!(probabilities(&new)[..20], probabilities(&whole)[2_000..2_020], "labels of a day come later");
+    let settings = ScoreTable {
+        model: desk.path("model"),
+        data: desk.path("before.csv"),
+        history: Some(desk.path("after.csv")),
+        mapping: desk.path("m.toml"),
+    };
+    let remarks = table(&settings, &mut |_| ()).unwrap();
+    assert!(remarks.iter().any(|remark| remark.contains("begins before its history ends")), "{remarks:?}");
     let alarmed = whole.iter().find(|row| row["action"] == "hold").unwrap();
     assert!(alarmed["row"].is_u64() && !alarmed["reasons"].as_array().unwrap().is_empty(), "{alarmed}");
     // Backwards, rows are scored in the order of time and keep their numbers.
