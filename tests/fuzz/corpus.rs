@@ -63,5 +63,6 @@ fn tables() {
 
 #[test]
 fn models() {
+    fuzz::model::prepare();
     corpus("model", fuzz::model::run, &["anomaly", "boosted", "logistic", "svm", "tree"]);
 }

@@ -41,6 +41,11 @@ static MAPPING: LazyLock<Mapping> = LazyLock::new(|| {
 static PROFILES: LazyLock<Profiles> = LazyLock::new(|| Profiles::new(ProfileLimits::default()));
 static BASES: LazyLock<Vec<Base>> = LazyLock::new(bases);
 
+/// Trains the models that are changed, which takes longer than an input may.
+pub fn prepare() {
+    LazyLock::force(&BASES);
+}
+
 /// Whether the changed model loads.
 pub fn run(data: &[u8]) -> bool {
     let Some((first, changes)) = data.split_first() else { return false };

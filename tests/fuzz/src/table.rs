@@ -56,7 +56,18 @@ fn read(file: &[u8], mapping: &Mapping) -> Option<Summary> {
     match result {
         Ok(summary) => {
             assert_eq!(summary.delivered, delivered);
-            assert_eq!(summary.rows, delivered + summary.skipped.rows, "{:?}", summary.skipped);
+            let skipped = &summary.skipped;
+            // A row that a broken quote runs through several lines counts as many as it swallowed.
+            assert!(
+                (delivered..=delivered + skipped.rows).contains(&summary.rows),
+                "{delivered}: {summary:?}"
+            );
+            assert_eq!(
+                skipped.rows,
+                skipped.faults.iter().map(|fault| fault.count).sum::<u64>(),
+                "{skipped:?}"
+            );
+            assert!(skipped.rows > 0 || summary.rows == delivered, "{summary:?}");
             let known = summary.labels;
             assert!(known.positive + known.negative + known.unknown <= delivered);
             Some(summary)
